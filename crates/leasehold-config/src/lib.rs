@@ -1,0 +1,1 @@
+//! The configuration document: as written, then validated, with diagnostics.

@@ -1,0 +1,1 @@
+//! Places a credential in the head of an outgoing request.

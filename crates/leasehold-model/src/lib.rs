@@ -1,0 +1,19 @@
+//! The ids and nouns of Leasehold.
+//!
+//! Everything here is safe to print: no type of this room can hold a secret value, and the room
+//! imports no other.
+
+mod clock;
+mod failure;
+mod name;
+mod provenance;
+mod reason;
+
+pub use clock::{BootTime, Clock, SystemClock};
+pub use failure::Failure;
+pub use name::{
+    ConsumerName, CredentialName, InstanceName, LeaseId, ListenerName, ProviderName, RequestId,
+    RouteName, UpstreamName,
+};
+pub use provenance::{Fingerprint, GenerationNumber, Provenance, SessionEpoch};
+pub use reason::ReasonCode;

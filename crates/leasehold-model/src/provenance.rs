@@ -1,0 +1,113 @@
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+use crate::name::{LeaseId, ProviderName, RequestId};
+
+/// Numbers the values of one credential, from 1, in the order they were asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct GenerationNumber(u64);
+
+impl GenerationNumber {
+    /// The first generation of a credential.
+    pub const FIRST: Self = Self(1);
+
+    /// Returns the number of the generation after this one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+
+    /// Returns the number.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for GenerationNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Numbers our logins at one provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct SessionEpoch(u64);
+
+impl SessionEpoch {
+    /// The first login.
+    pub const FIRST: Self = Self(1);
+
+    /// Returns the number of the login after this one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+impl fmt::Display for SessionEpoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Identifies a generation's material without revealing it: a keyed digest, cut to 128 bits.
+///
+/// The key belongs to the process, so that nobody can test guesses against a log.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Fingerprint([u8; 16]);
+
+impl Fingerprint {
+    /// Wraps the digest.
+    #[must_use]
+    pub const fn new(digest: [u8; 16]) -> Self {
+        Self(digest)
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Serialize for Fingerprint {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// Where one generation came from: the keys that join our records with the provider's log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Provenance {
+    /// The provider that issued it.
+    pub provider: ProviderName,
+    /// The provider's own id of the call that issued it.
+    pub request_id: Option<RequestId>,
+    /// The lease it is held on, where the provider grants one.
+    pub lease_id: Option<LeaseId>,
+    /// The version at the provider, where the provider counts versions.
+    pub version: Option<u64>,
+    /// The keyed digest of its material.
+    pub fingerprint: Fingerprint,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fingerprint_is_written_in_hex() {
+        let mut digest = [0; 16];
+        digest[0] = 0xab;
+        let text = Fingerprint::new(digest).to_string();
+        assert_eq!(text, "ab000000000000000000000000000000");
+    }
+}

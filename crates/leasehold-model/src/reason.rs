@@ -1,0 +1,84 @@
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+/// Why a request ended as it did, where that was not simply the upstream's answer.
+///
+/// One vocabulary for answers, access records, logs and metrics. A code never tells an outsider
+/// what is wrong at a provider; the log does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ReasonCode {
+    /// The request breaks the framing or host rules of RFC 9112.
+    BadRequest,
+    /// No route matches the host and path.
+    NoRoute,
+    /// The route wants a consumer key and the request has none.
+    ConsumerKeyMissing,
+    /// The consumer key belongs to nobody.
+    ConsumerKeyUnknown,
+    /// The consumer is known and this route is not open to it.
+    ConsumerNotAllowed,
+    /// The route's credential is missing, expired or refused: nothing was sent to the upstream.
+    CredentialUnavailable,
+    /// No connection to any endpoint could be made.
+    UpstreamUnreachable,
+    /// The upstream broke off or broke HTTP before its answer was complete.
+    UpstreamFailed,
+    /// The upstream did not answer in time.
+    UpstreamTimeout,
+    /// The caller went away before it had the whole answer.
+    ClientAborted,
+    /// The gateway is shutting down.
+    Draining,
+    /// A fault of the gateway itself.
+    Internal,
+}
+
+impl ReasonCode {
+    /// Every code, for metrics that must exist from the start.
+    pub const ALL: [Self; 12] = [
+        Self::BadRequest,
+        Self::NoRoute,
+        Self::ConsumerKeyMissing,
+        Self::ConsumerKeyUnknown,
+        Self::ConsumerNotAllowed,
+        Self::CredentialUnavailable,
+        Self::UpstreamUnreachable,
+        Self::UpstreamFailed,
+        Self::UpstreamTimeout,
+        Self::ClientAborted,
+        Self::Draining,
+        Self::Internal,
+    ];
+
+    /// Returns the code as it stands in answers, records, logs and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::BadRequest => "bad_request",
+            Self::NoRoute => "no_route",
+            Self::ConsumerKeyMissing => "consumer_key_missing",
+            Self::ConsumerKeyUnknown => "consumer_key_unknown",
+            Self::ConsumerNotAllowed => "consumer_not_allowed",
+            Self::CredentialUnavailable => "credential_unavailable",
+            Self::UpstreamUnreachable => "upstream_unreachable",
+            Self::UpstreamFailed => "upstream_failed",
+            Self::UpstreamTimeout => "upstream_timeout",
+            Self::ClientAborted => "client_aborted",
+            Self::Draining => "draining",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+impl fmt::Display for ReasonCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Serialize for ReasonCode {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}

@@ -1,0 +1,1 @@
+//! The encrypted file provider, for development and non-sensitive credentials.

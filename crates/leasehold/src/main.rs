@@ -1,0 +1,3 @@
+//! The gateway: composition root and command line.
+
+fn main() {}
