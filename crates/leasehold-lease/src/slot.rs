@@ -1,0 +1,819 @@
+//! One declared credential: its generations and what is due for them.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+use leasehold_model::{BootTime, Failure, GenerationNumber, LeaseId, SessionEpoch};
+
+use crate::schedule::{self, Grant};
+use crate::session::{Renewal, Sessions};
+use crate::{Action, Kind, Notice, ProviderId, SlotId, Terms};
+
+#[derive(Debug)]
+pub(crate) struct Slot {
+    id: SlotId,
+    pub(crate) provider: ProviderId,
+    kind: Kind,
+    next_number: GenerationNumber,
+    active: Option<Active>,
+    fetch: Fetch,
+    retired: Vec<Retired>,
+    /// Fetches that failed in a row.
+    fruitless: u32,
+    stopping: bool,
+}
+
+/// The generation that is served.
+#[derive(Debug)]
+struct Active {
+    number: GenerationNumber,
+    /// The deadline that readers were last told.
+    deadline: BootTime,
+    hold: Hold,
+}
+
+#[derive(Debug)]
+enum Hold {
+    Leased {
+        lease_id: LeaseId,
+        epoch: SessionEpoch,
+        grant: Grant,
+        expected: Duration,
+        renewal: Renewal,
+        failures: u32,
+    },
+    Versioned {
+        version: u64,
+        confirmed: BootTime,
+        max_stale: Duration,
+    },
+}
+
+/// Where the next candidate is.
+#[derive(Debug, PartialEq, Eq)]
+enum Fetch {
+    Idle,
+    At(BootTime),
+    InFlight {
+        number: GenerationNumber,
+        epoch: SessionEpoch,
+    },
+}
+
+/// A replaced generation whose lease is still to be given back.
+#[derive(Debug)]
+struct Retired {
+    number: GenerationNumber,
+    lease_id: LeaseId,
+    epoch: SessionEpoch,
+    /// When the lease runs out by itself.
+    ends: BootTime,
+    stage: Stage,
+    failures: u32,
+    irrevocable: bool,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Stage {
+    Draining { until: BootTime },
+    RevokeAt(BootTime),
+    Revoking,
+}
+
+/// What every transition needs beside the slot.
+pub(crate) struct Context<'a> {
+    pub(crate) now: BootTime,
+    pub(crate) sessions: &'a Sessions,
+    pub(crate) rng: &'a mut Rng,
+    pub(crate) actions: &'a mut Vec<Action>,
+}
+
+impl Slot {
+    pub(crate) fn new(id: SlotId, provider: ProviderId, kind: Kind, now: BootTime) -> Self {
+        Self {
+            id,
+            provider,
+            kind,
+            next_number: GenerationNumber::FIRST,
+            active: None,
+            fetch: Fetch::At(now),
+            retired: Vec::new(),
+            fruitless: 0,
+            stopping: false,
+        }
+    }
+
+    // === what happened ===
+
+    pub(crate) fn fetched(
+        &mut self,
+        ctx: &mut Context<'_>,
+        number: GenerationNumber,
+        t_send: BootTime,
+        terms: Terms,
+    ) {
+        let Some(epoch) = self.take_candidate(number) else {
+            return;
+        };
+        self.fruitless = 0;
+        match terms {
+            Terms::Leased {
+                lease_id,
+                ttl,
+                renewable,
+            } => {
+                let lease = Lease {
+                    lease_id,
+                    epoch,
+                    grant: Grant { t_send, ttl },
+                };
+                self.leased(ctx, number, lease, renewable);
+            }
+            Terms::Versioned { version } => self.versioned(ctx, number, t_send, version),
+        }
+    }
+
+    pub(crate) fn unusable(
+        &mut self,
+        ctx: &mut Context<'_>,
+        number: GenerationNumber,
+        t_send: BootTime,
+        terms: Terms,
+    ) {
+        let Some(epoch) = self.take_candidate(number) else {
+            return;
+        };
+        if let Terms::Leased { lease_id, ttl, .. } = terms {
+            let lease = Lease {
+                lease_id,
+                epoch,
+                grant: Grant { t_send, ttl },
+            };
+            self.give_back(ctx.now, number, lease);
+        }
+        self.plan_retry(ctx, Failure::Misconfigured);
+    }
+
+    pub(crate) fn fetch_failed(
+        &mut self,
+        ctx: &mut Context<'_>,
+        number: GenerationNumber,
+        failure: Failure,
+    ) {
+        if self.take_candidate(number).is_some() {
+            self.plan_retry(ctx, failure);
+        }
+    }
+
+    pub(crate) fn renewed(
+        &mut self,
+        ctx: &mut Context<'_>,
+        number: GenerationNumber,
+        granted: Grant,
+        capped: bool,
+    ) {
+        let Some(Hold::Leased {
+            grant,
+            expected,
+            renewal,
+            failures,
+            ..
+        }) = self.hold(number)
+        else {
+            return;
+        };
+        *grant = granted;
+        *failures = 0;
+        if !capped && !granted.is_short_of(*expected) {
+            *renewal = Renewal::At(granted.renew_at(ctx.rng));
+            return;
+        }
+        *renewal = Renewal::Never;
+        let at = granted.rotate_soon_at(ctx.now, ctx.rng);
+        self.plan_fetch(at);
+    }
+
+    pub(crate) fn renew_failed(
+        &mut self,
+        ctx: &mut Context<'_>,
+        number: GenerationNumber,
+        failure: Failure,
+    ) {
+        let Some(Hold::Leased {
+            grant,
+            renewal,
+            failures,
+            ..
+        }) = self.hold(number)
+        else {
+            return;
+        };
+        let attempt = *failures;
+        *failures = failures.saturating_add(1);
+        match failure {
+            Failure::LeaseGone => self.expire(ctx),
+            Failure::NotRenewable => {
+                *renewal = Renewal::Never;
+                let at = grant.rotate_soon_at(ctx.now, ctx.rng);
+                self.plan_fetch(at);
+            }
+            Failure::Denied | Failure::Misconfigured => {
+                *renewal = Renewal::At(ctx.now.after(grant.ttl.mul_f64(0.125)));
+            }
+            Failure::Transient
+            | Failure::MaybeIssued
+            | Failure::SessionDead
+            | Failure::SlowDown { .. } => {
+                *renewal = Renewal::At(schedule::retry_at(ctx.now, failure, attempt, ctx.rng));
+            }
+        }
+    }
+
+    pub(crate) fn drained(&mut self, now: BootTime, number: GenerationNumber) {
+        let draining = self
+            .retired
+            .iter_mut()
+            .find(|retired| retired.number == number);
+        if let Some(retired) = draining
+            && matches!(retired.stage, Stage::Draining { .. })
+        {
+            retired.stage = Stage::RevokeAt(now);
+        }
+    }
+
+    pub(crate) fn revoked(&mut self, ctx: &mut Context<'_>, number: GenerationNumber) {
+        let known = self.retired.len();
+        self.retired.retain(|retired| retired.number != number);
+        if self.retired.len() != known {
+            ctx.notify(Notice::Revoked {
+                slot: self.id,
+                number,
+            });
+        }
+    }
+
+    pub(crate) fn revoke_failed(
+        &mut self,
+        ctx: &mut Context<'_>,
+        number: GenerationNumber,
+        failure: Failure,
+    ) {
+        if failure == Failure::LeaseGone {
+            return self.revoked(ctx, number);
+        }
+        let slot = self.id;
+        let Some(retired) = self.retired.iter_mut().find(|it| it.number == number) else {
+            return;
+        };
+        let at = schedule::retry_at(ctx.now, failure, retired.failures, ctx.rng);
+        retired.stage = Stage::RevokeAt(at);
+        retired.failures = retired.failures.saturating_add(1);
+        let needs_a_person = matches!(
+            failure,
+            Failure::Denied | Failure::Misconfigured | Failure::NotRenewable
+        );
+        if needs_a_person && !retired.irrevocable {
+            retired.irrevocable = true;
+            ctx.notify(Notice::Irrevocable {
+                slot,
+                number,
+                failure,
+            });
+        }
+    }
+
+    /// The session is dead, and the leases issued in it with it.
+    pub(crate) fn session_lost(&mut self, ctx: &mut Context<'_>, epoch: SessionEpoch) {
+        let hangs = matches!(
+            &self.active,
+            Some(Active { hold: Hold::Leased { epoch: issued_in, .. }, .. }) if *issued_in == epoch
+        );
+        if hangs {
+            self.expire(ctx);
+        }
+        let slot = self.id;
+        for dead in self
+            .retired
+            .extract_if(.., |retired| retired.epoch == epoch)
+        {
+            ctx.notify(Notice::ExpiryClaimed {
+                slot,
+                number: dead.number,
+            });
+        }
+    }
+
+    /// The session has a successor: leases issued in it move over while it still lives.
+    pub(crate) fn session_succeeded(&mut self, ctx: &mut Context<'_>) {
+        if let Some(Active {
+            hold: Hold::Leased { epoch, .. },
+            ..
+        }) = &self.active
+            && ctx.sessions.is_former(*epoch)
+        {
+            let left = ctx.sessions.deadline(*epoch).since(ctx.now);
+            let at = ctx
+                .now
+                .after(left.mul_f64(schedule::between(ctx.rng, 0.0, 0.5)));
+            self.plan_fetch(at);
+        }
+    }
+
+    pub(crate) fn stop(&mut self, ctx: &mut Context<'_>) {
+        self.stopping = true;
+        if matches!(self.fetch, Fetch::At(_)) {
+            self.fetch = Fetch::Idle;
+        }
+        if let Some(active) = self.active.take() {
+            ctx.actions.push(Action::Withdraw { slot: self.id });
+            self.retire(ctx, active);
+        }
+    }
+
+    // === what is due ===
+
+    pub(crate) fn fire(&mut self, ctx: &mut Context<'_>) {
+        self.tell_deadline(ctx);
+        if self
+            .active
+            .as_ref()
+            .is_some_and(|active| active.deadline <= ctx.now)
+        {
+            self.expire(ctx);
+        }
+        self.fire_urgency(ctx);
+        if let Some(epoch) = ctx.sessions.usable() {
+            self.fire_renewal(ctx, epoch);
+            self.fire_fetch(ctx, epoch);
+        }
+        self.fire_retired(ctx);
+    }
+
+    /// Returns when [`Slot::fire`] has something to do, if no event comes first.
+    pub(crate) fn wake(&self, sessions: &Sessions) -> BootTime {
+        let usable = sessions.usable().is_some();
+        let mut wake = BootTime::NEVER;
+        let mut consider = |at: BootTime| wake = wake.min(at);
+        if let Some(active) = &self.active {
+            consider(active.deadline);
+            if let Hold::Leased {
+                grant,
+                expected,
+                renewal,
+                ..
+            } = &active.hold
+            {
+                if self.fetch == Fetch::Idle && !self.stopping {
+                    consider(grant.urgent_at(*expected));
+                }
+                if usable {
+                    consider(renewal.wake());
+                }
+            }
+        }
+        if let Some(at) = self.urgent_at() {
+            consider(at);
+        }
+        if let Fetch::At(at) = self.fetch
+            && usable
+            && self.may_fetch()
+        {
+            consider(at);
+        }
+        for retired in &self.retired {
+            match retired.stage {
+                Stage::Draining { until } => consider(until),
+                Stage::RevokeAt(at) if usable => consider(at.min(retired.claimed_at())),
+                Stage::RevokeAt(_) => consider(retired.claimed_at()),
+                Stage::Revoking => {}
+            }
+        }
+        wake
+    }
+
+    // === for the engine ===
+
+    pub(crate) fn uses(&self, epoch: SessionEpoch) -> bool {
+        let active = match &self.active {
+            Some(Active {
+                hold: Hold::Leased { epoch, .. },
+                ..
+            }) => Some(*epoch),
+            Some(Active {
+                hold: Hold::Versioned { .. },
+                ..
+            })
+            | None => None,
+        };
+        let candidate = match self.fetch {
+            Fetch::InFlight { epoch, .. } => Some(epoch),
+            Fetch::Idle | Fetch::At(_) => None,
+        };
+        // A lease that nobody can revoke must not keep its session alive: ending the session is the
+        // one way left to end the lease.
+        let retired = self
+            .retired
+            .iter()
+            .filter(|it| !it.irrevocable)
+            .map(|it| it.epoch);
+        retired
+            .chain(active)
+            .chain(candidate)
+            .any(|used| used == epoch)
+    }
+
+    pub(crate) fn leftovers(&self) -> impl Iterator<Item = (GenerationNumber, &LeaseId)> {
+        self.retired
+            .iter()
+            .map(|retired| (retired.number, &retired.lease_id))
+    }
+
+    pub(crate) fn is_clear(&self) -> bool {
+        let fetching = matches!(self.fetch, Fetch::InFlight { .. });
+        self.active.is_none() && !fetching && self.retired.iter().all(|it| it.irrevocable)
+    }
+
+    pub(crate) fn check_invariants(&self) {
+        let newest = self.active.as_ref().map(|active| active.number);
+        assert!(
+            newest.is_none_or(|number| number < self.next_number),
+            "numbers only grow"
+        );
+        if let Fetch::InFlight { number, .. } = self.fetch {
+            assert!(
+                newest.is_none_or(|active| active < number),
+                "a candidate is newer"
+            );
+        }
+        for retired in &self.retired {
+            assert!(
+                newest != Some(retired.number),
+                "retired and active at once: {self:?}"
+            );
+        }
+        if self.stopping {
+            assert!(self.active.is_none(), "nothing is served after stopping");
+        }
+    }
+
+    // === transitions ===
+
+    fn leased(
+        &mut self,
+        ctx: &mut Context<'_>,
+        number: GenerationNumber,
+        lease: Lease,
+        renewable: bool,
+    ) {
+        let deadline = lease
+            .grant
+            .deadline()
+            .min(ctx.sessions.deadline(lease.epoch));
+        if self.stopping || deadline <= ctx.now {
+            self.give_back(ctx.now, number, lease);
+            if !self.stopping {
+                self.plan_retry(ctx, Failure::Transient);
+            }
+            return;
+        }
+        let Lease {
+            lease_id,
+            epoch,
+            grant,
+        } = lease;
+        let renewal = if renewable {
+            Renewal::At(grant.renew_at(ctx.rng))
+        } else {
+            let at = grant.replace_at(ctx.rng);
+            self.plan_fetch(at);
+            Renewal::Never
+        };
+        let hold = Hold::Leased {
+            lease_id,
+            epoch,
+            grant,
+            expected: grant.ttl,
+            renewal,
+            failures: 0,
+        };
+        self.activate(
+            ctx,
+            Active {
+                number,
+                deadline,
+                hold,
+            },
+        );
+        // The session may have been succeeded while this lease was being issued in it.
+        self.session_succeeded(ctx);
+    }
+
+    fn versioned(
+        &mut self,
+        ctx: &mut Context<'_>,
+        number: GenerationNumber,
+        t_send: BootTime,
+        new: u64,
+    ) {
+        let slot = self.id;
+        if self.stopping {
+            return ctx.actions.push(Action::Discard { slot, number });
+        }
+        let Kind::Versioned { poll, max_stale } = self.kind else {
+            return ctx.actions.push(Action::Discard { slot, number });
+        };
+        self.plan_fetch(schedule::poll_at(ctx.now, poll, ctx.rng));
+        if let Some(Active {
+            hold: Hold::Versioned {
+                version, confirmed, ..
+            },
+            ..
+        }) = &mut self.active
+            && *version >= new
+        {
+            // A smaller version comes from a standby that lags behind: it confirms nothing.
+            if *version == new {
+                *confirmed = t_send;
+            }
+            return ctx.actions.push(Action::Discard { slot, number });
+        }
+        let hold = Hold::Versioned {
+            version: new,
+            confirmed: t_send,
+            max_stale,
+        };
+        self.activate(
+            ctx,
+            Active {
+                number,
+                deadline: t_send.after(max_stale),
+                hold,
+            },
+        );
+    }
+
+    /// Puts a generation in the place of the one that was served.
+    fn activate(&mut self, ctx: &mut Context<'_>, active: Active) {
+        let Active {
+            number, deadline, ..
+        } = active;
+        ctx.actions.push(Action::Activate {
+            slot: self.id,
+            number,
+            deadline,
+        });
+        if let Some(replaced) = self.active.replace(active) {
+            self.retire(ctx, replaced);
+        }
+    }
+
+    /// Stops serving a generation that has reached its end, and asks for another.
+    fn expire(&mut self, ctx: &mut Context<'_>) {
+        let Some(active) = self.active.take() else {
+            return;
+        };
+        let slot = self.id;
+        ctx.actions.push(Action::Withdraw { slot });
+        ctx.notify(Notice::Expired {
+            slot,
+            number: active.number,
+        });
+        self.retire(ctx, active);
+        if self.fruitless == 0 {
+            self.plan_fetch(ctx.now);
+        }
+    }
+
+    fn retire(&mut self, ctx: &Context<'_>, active: Active) {
+        // A stored value is not given back: dropping it is all there is to do.
+        if let Hold::Leased {
+            lease_id,
+            epoch,
+            grant,
+            ..
+        } = active.hold
+        {
+            let until = schedule::drain_until(ctx.now, active.deadline);
+            let ends = grant.t_send.after(grant.ttl);
+            let stage = Stage::Draining { until };
+            self.retired.push(Retired {
+                number: active.number,
+                lease_id,
+                epoch,
+                ends,
+                stage,
+                failures: 0,
+                irrevocable: false,
+            });
+        }
+    }
+
+    /// Gives back a lease that was never served.
+    fn give_back(&mut self, now: BootTime, number: GenerationNumber, lease: Lease) {
+        self.retired.push(Retired {
+            number,
+            lease_id: lease.lease_id,
+            epoch: lease.epoch,
+            ends: lease.grant.t_send.after(lease.grant.ttl),
+            stage: Stage::RevokeAt(now),
+            failures: 0,
+            irrevocable: false,
+        });
+    }
+
+    fn plan_fetch(&mut self, at: BootTime) {
+        match self.fetch {
+            Fetch::Idle if !self.stopping => self.fetch = Fetch::At(at),
+            Fetch::At(planned) => self.fetch = Fetch::At(planned.min(at)),
+            Fetch::Idle | Fetch::InFlight { .. } => {}
+        }
+    }
+
+    fn plan_retry(&mut self, ctx: &mut Context<'_>, failure: Failure) {
+        let at = schedule::retry_at(ctx.now, failure, self.fruitless, ctx.rng);
+        self.fruitless = self.fruitless.saturating_add(1);
+        // With a live session lost, the retry waits for the next login and for nothing else.
+        self.plan_fetch(if failure == Failure::SessionDead {
+            ctx.now
+        } else {
+            at
+        });
+    }
+
+    fn take_candidate(&mut self, expected: GenerationNumber) -> Option<SessionEpoch> {
+        match self.fetch {
+            Fetch::InFlight { number, epoch } if number == expected => {
+                self.fetch = Fetch::Idle;
+                Some(epoch)
+            }
+            Fetch::Idle | Fetch::At(_) | Fetch::InFlight { .. } => None,
+        }
+    }
+
+    fn hold(&mut self, number: GenerationNumber) -> Option<&mut Hold> {
+        self.active
+            .as_mut()
+            .filter(|active| active.number == number)
+            .map(|it| &mut it.hold)
+    }
+
+    // === what is due, in parts ===
+
+    /// Tells readers the deadline where it has moved: by a renewal, by that of the session beneath,
+    /// or by a poll that confirmed the value.
+    fn tell_deadline(&mut self, ctx: &mut Context<'_>) {
+        let slot = self.id;
+        let Some(active) = &mut self.active else {
+            return;
+        };
+        let deadline = match &active.hold {
+            Hold::Leased { grant, epoch, .. } => {
+                grant.deadline().min(ctx.sessions.deadline(*epoch))
+            }
+            Hold::Versioned {
+                confirmed,
+                max_stale,
+                ..
+            } => confirmed.after(*max_stale),
+        };
+        if deadline != active.deadline {
+            active.deadline = deadline;
+            ctx.actions.push(Action::Extend {
+                slot,
+                number: active.number,
+                deadline,
+            });
+        }
+    }
+
+    fn fire_urgency(&mut self, ctx: &Context<'_>) {
+        if let Some(at) = self.urgent_at().filter(|at| *at <= ctx.now) {
+            self.plan_fetch(at);
+        }
+    }
+
+    /// Returns when a successor must be asked for whatever was hoped for or planned, where that is
+    /// before the planned time. Fetches that fail keep to their backoff.
+    fn urgent_at(&self) -> Option<BootTime> {
+        let Some(Active {
+            hold: Hold::Leased {
+                grant, expected, ..
+            },
+            ..
+        }) = &self.active
+        else {
+            return None;
+        };
+        let at = grant.urgent_at(*expected);
+        match self.fetch {
+            Fetch::Idle => Some(at),
+            Fetch::At(planned) if self.fruitless == 0 && at < planned => Some(at),
+            Fetch::At(_) | Fetch::InFlight { .. } => None,
+        }
+    }
+
+    fn fire_renewal(&mut self, ctx: &mut Context<'_>, epoch: SessionEpoch) {
+        let slot = self.id;
+        if let Some(Active {
+            number,
+            hold: Hold::Leased {
+                lease_id, renewal, ..
+            },
+            ..
+        }) = &mut self.active
+            && matches!(renewal, Renewal::At(at) if *at <= ctx.now)
+        {
+            *renewal = Renewal::InFlight;
+            let lease_id = lease_id.clone();
+            ctx.actions.push(Action::Renew {
+                slot,
+                number: *number,
+                epoch,
+                lease_id,
+            });
+        }
+    }
+
+    fn fire_fetch(&mut self, ctx: &mut Context<'_>, epoch: SessionEpoch) {
+        if !matches!(self.fetch, Fetch::At(at) if at <= ctx.now) || !self.may_fetch() {
+            return;
+        }
+        let number = self.next_number;
+        self.next_number = number.next();
+        self.fetch = Fetch::InFlight { number, epoch };
+        if let (Kind::Leased, Some(active)) = (self.kind, &self.active) {
+            ctx.notify(Notice::Rotating {
+                slot: self.id,
+                number: active.number,
+            });
+        }
+        ctx.actions.push(Action::Fetch {
+            slot: self.id,
+            number,
+            epoch,
+        });
+    }
+
+    fn fire_retired(&mut self, ctx: &mut Context<'_>) {
+        let slot = self.id;
+        let now = ctx.now;
+        for gone in self
+            .retired
+            .extract_if(.., |retired| retired.has_run_out(now))
+        {
+            ctx.notify(Notice::ExpiryClaimed {
+                slot,
+                number: gone.number,
+            });
+        }
+        for retired in &mut self.retired {
+            if matches!(retired.stage, Stage::Draining { until } if until <= now) {
+                retired.stage = Stage::RevokeAt(now);
+            }
+            if matches!(retired.stage, Stage::RevokeAt(at) if at <= now)
+                && let Some(epoch) = ctx.sessions.usable()
+            {
+                retired.stage = Stage::Revoking;
+                let (number, lease_id) = (retired.number, retired.lease_id.clone());
+                ctx.actions.push(Action::Revoke {
+                    slot,
+                    number,
+                    epoch,
+                    lease_id,
+                });
+            }
+        }
+    }
+
+    /// Two predecessors at most may be draining: a slot that rotates faster than its requests end
+    /// would otherwise pile up live credentials. With nothing to serve, that is no reason to wait.
+    fn may_fetch(&self) -> bool {
+        !self.stopping && (self.active.is_none() || self.retired.len() < MOST_RETIRED)
+    }
+}
+
+impl Retired {
+    /// Returns when to stop trying: the lease has run out, and the provider has had time to see it.
+    fn claimed_at(&self) -> BootTime {
+        self.ends.after(CLAIM_AFTER)
+    }
+
+    fn has_run_out(&self, now: BootTime) -> bool {
+        self.stage != Stage::Revoking && self.claimed_at() <= now
+    }
+}
+
+impl Context<'_> {
+    fn notify(&mut self, notice: Notice) {
+        self.actions.push(Action::Notify(notice));
+    }
+}
+
+struct Lease {
+    lease_id: LeaseId,
+    epoch: SessionEpoch,
+    grant: Grant,
+}
+
+const MOST_RETIRED: usize = 2;
+const CLAIM_AFTER: Duration = Duration::from_secs(10);
