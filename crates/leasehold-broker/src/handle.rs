@@ -64,6 +64,20 @@ impl<P> Handle<P> {
         self.cell.active.store(Some(generation));
     }
 
+    pub(crate) fn extend(&self, number: GenerationNumber, deadline: BootTime) {
+        if let Some(active) = self
+            .cell
+            .active
+            .load()
+            .as_ref()
+            .filter(|it| it.number == number)
+        {
+            active
+                .deadline
+                .store(deadline.as_nanos(), Ordering::Relaxed);
+        }
+    }
+
     pub(crate) fn withdraw(&self) {
         self.cell.active.store(None);
     }
@@ -113,7 +127,8 @@ pub struct Generation<P> {
     provenance: Provenance,
     deadline: AtomicU64,
     prepared: P,
-    drained: Drained,
+    /// Kept for what its drop does.
+    _drained: Drained,
 }
 
 impl<P> Generation<P> {
@@ -157,10 +172,6 @@ impl<P> Generation<P> {
             drained,
         }
     }
-
-    pub(crate) fn extend_to(&self, deadline: BootTime) {
-        self.deadline.store(deadline.as_nanos(), Ordering::Relaxed);
-    }
 }
 
 impl<P> fmt::Debug for Generation<P> {
@@ -181,8 +192,9 @@ pub(crate) struct Drained {
 
 impl Drop for Drained {
     fn drop(&mut self) {
-        // The broker has stopped where nobody listens: there is nothing left to revoke then.
-        drop(self.notify.send((self.slot, self.number)));
+        if self.notify.send((self.slot, self.number)).is_err() {
+            tracing::debug!("a generation outlived the broker");
+        }
     }
 }
 

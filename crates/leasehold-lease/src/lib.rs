@@ -23,9 +23,25 @@ pub use event::{Event, SessionTerms, Terms};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SlotId(pub(crate) usize);
 
+impl SlotId {
+    /// Returns the place of the credential in the order of declaration, from zero.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self.0
+    }
+}
+
 /// Identifies one declared provider inside the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProviderId(pub(crate) usize);
+
+impl ProviderId {
+    /// Returns the place of the provider in the order of declaration, from zero.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self.0
+    }
+}
 
 /// By what rules a credential ages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,14 +3,18 @@
 //! Everything here is safe to print: no type of this room can hold a secret value, and the room
 //! imports no other.
 
+mod chain;
 mod clock;
 mod failure;
+mod header_alias;
 mod name;
 mod provenance;
 mod reason;
 
+pub use chain::Chain;
 pub use clock::{BootTime, Clock, SystemClock};
 pub use failure::Failure;
+pub use header_alias::is_header_alias;
 pub use name::{
     ConsumerName, CredentialName, InstanceName, LeaseId, ListenerName, ProviderName, RequestId,
     RouteName, UpstreamName,

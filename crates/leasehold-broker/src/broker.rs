@@ -1,0 +1,651 @@
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fastrand::Rng;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use leasehold_lease::{
+    Action, Engine, Event, Kind, Notice, ProviderId, SessionTerms, SlotId, Terms,
+};
+use leasehold_model::{
+    BootTime, Clock, CredentialName, Failure, GenerationNumber, LeaseId, Provenance, ProviderName,
+};
+use leasehold_provider::{
+    Fetched, FingerprintKey, Holding, Material, Provider, ProviderError, SessionGrant, Source,
+};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::call::{Call, Caller, Outcome, Target, Timed};
+use crate::handle::{Drained, Generation, Handle};
+use crate::metrics::{BrokerMetrics, Operation};
+use crate::report;
+
+/// Turns the material of a generation into the form that it is injected in.
+pub type Prepare<P> =
+    Box<dyn Fn(&Material) -> Result<P, Box<dyn Error + Send + Sync>> + Send + Sync>;
+
+/// One credential as declared.
+pub struct CredentialSpec<P> {
+    /// Its name.
+    pub name: CredentialName,
+    /// Who is asked for it.
+    pub provider: ProviderName,
+    /// What is asked for.
+    pub source: Source,
+    /// By what rules it ages.
+    pub kind: Kind,
+    /// What is made of it. An error keeps the generation out of service.
+    pub prepare: Prepare<P>,
+}
+
+/// A credential names a provider that has not been declared.
+#[derive(Debug, thiserror::Error)]
+#[error("credential {credential} names provider {provider}, which is not declared")]
+pub struct UnknownProvider {
+    /// The credential.
+    pub credential: CredentialName,
+    /// The provider it names.
+    pub provider: ProviderName,
+}
+
+/// A lease that could not be given back before the broker had to stop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leftover {
+    /// The credential.
+    pub credential: CredentialName,
+    /// The generation.
+    pub generation: GenerationNumber,
+    /// The lease, to be revoked by hand.
+    pub lease_id: LeaseId,
+}
+
+/// Keeps the leases of one gateway alive.
+pub struct Broker<P> {
+    engine: Engine,
+    rng: Rng,
+    clock: Arc<dyn Clock>,
+    caller: Caller,
+    fingerprints: FingerprintKey,
+    metrics: BrokerMetrics,
+    providers: Vec<(ProviderName, Arc<dyn Provider>)>,
+    by_name: BTreeMap<ProviderName, ProviderId>,
+    credentials: Vec<Credential<P>>,
+    drained: mpsc::UnboundedReceiver<(SlotId, GenerationNumber)>,
+    notify_drained: mpsc::UnboundedSender<(SlotId, GenerationNumber)>,
+    calls: FuturesUnordered<Call>,
+    actions: Vec<Action>,
+}
+
+struct Credential<P> {
+    handle: Handle<P>,
+    provider: ProviderId,
+    source: Source,
+    prepare: Prepare<P>,
+}
+
+/// A fetched generation between its arrival and the engine's verdict.
+struct Candidate<P> {
+    prepared: P,
+    provenance: Provenance,
+}
+
+impl<P: Send + Sync + 'static> Broker<P> {
+    /// Makes a broker that has nothing declared yet.
+    #[must_use]
+    pub fn new(
+        clock: Arc<dyn Clock>,
+        fingerprints: FingerprintKey,
+        metrics: BrokerMetrics,
+    ) -> Self {
+        let (notify_drained, drained) = mpsc::unbounded_channel();
+        Self {
+            engine: Engine::default(),
+            rng: Rng::new(),
+            caller: Caller::new(Arc::clone(&clock)),
+            clock,
+            fingerprints,
+            metrics,
+            providers: Vec::new(),
+            by_name: BTreeMap::new(),
+            credentials: Vec::new(),
+            drained,
+            notify_drained,
+            calls: FuturesUnordered::new(),
+            actions: Vec::new(),
+        }
+    }
+
+    /// Declares a provider.
+    pub fn provider(&mut self, name: ProviderName, provider: Arc<dyn Provider>) {
+        let id = self.engine.declare_provider(self.clock.boot());
+        self.by_name.insert(name.clone(), id);
+        self.providers.push((name, provider));
+    }
+
+    /// Declares a credential and returns the hold that readers take on it.
+    ///
+    /// # Errors
+    ///
+    /// When its provider has not been declared before.
+    pub fn credential(&mut self, spec: CredentialSpec<P>) -> Result<Handle<P>, UnknownProvider> {
+        let CredentialSpec {
+            name,
+            provider,
+            source,
+            kind,
+            prepare,
+        } = spec;
+        let Some(provider) = self.by_name.get(&provider).copied() else {
+            return Err(UnknownProvider {
+                credential: name,
+                provider,
+            });
+        };
+        self.metrics.ready(&name, false);
+        let handle = Handle::new(name);
+        // Slots are numbered as they are declared, so a slot's number is its place in the list.
+        self.engine.declare(provider, kind, self.clock.boot());
+        self.credentials.push(Credential {
+            handle: handle.clone(),
+            provider,
+            source,
+            prepare,
+        });
+        Ok(handle)
+    }
+
+    /// Keeps leases alive until `shutdown`, then gives everything back, taking `budget` at most.
+    /// Returns the leases that could not be given back.
+    ///
+    /// Requests should have ended by then: a lease is revoked once no request uses it any more.
+    pub async fn run(mut self, shutdown: CancellationToken, budget: Duration) -> Vec<Leftover> {
+        self.step(Event::Tick, None);
+        while !shutdown.is_cancelled() {
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                () = self.proceed() => {}
+            }
+        }
+        self.step(Event::Shutdown, None);
+        let everything_given_back = async {
+            while !self.engine.is_finished() {
+                self.proceed().await;
+            }
+        };
+        if tokio::time::timeout(budget, everything_given_back)
+            .await
+            .is_err()
+        {
+            tracing::error!(
+                budget_seconds = budget.as_secs_f64(),
+                "gave up giving leases back"
+            );
+        }
+        self.leftovers()
+    }
+
+    /// Waits for the next thing to happen and deals with it. Nothing is lost where the wait is
+    /// abandoned.
+    async fn proceed(&mut self) {
+        let now = self.clock.boot();
+        // Tokio's clock stands still while the machine sleeps: look at ours often enough.
+        let nap = self.engine.wake().since(now).min(LONGEST_NAP);
+        tokio::select! {
+            Some(outcome) = self.calls.next(), if !self.calls.is_empty() => self.conclude(outcome),
+            Some((slot, number)) = self.drained.recv() => {
+                self.step(Event::Drained { slot, number }, None);
+            }
+            () = tokio::time::sleep(nap) => self.step(Event::Tick, None),
+        }
+    }
+
+    fn step(&mut self, event: Event, mut candidate: Option<Candidate<P>>) {
+        let now = self.clock.boot();
+        let mut actions = std::mem::take(&mut self.actions);
+        self.engine.step(now, event, &mut self.rng, &mut actions);
+        for action in actions.drain(..) {
+            self.act(now, action, &mut candidate);
+        }
+        self.actions = actions;
+    }
+
+    fn act(&mut self, now: BootTime, action: Action, candidate: &mut Option<Candidate<P>>) {
+        match action {
+            Action::Activate {
+                slot,
+                number,
+                deadline,
+            } => {
+                if let Some(candidate) = candidate.take() {
+                    self.activate(now, slot, number, deadline, candidate);
+                }
+            }
+            Action::Discard { .. } => *candidate = None,
+            Action::Extend {
+                slot,
+                number,
+                deadline,
+            } => {
+                if let Some(credential) = self.credentials.get(slot.index()) {
+                    credential.handle.extend(number, deadline);
+                }
+            }
+            Action::Withdraw { slot } => {
+                if let Some(credential) = self.credentials.get(slot.index()) {
+                    credential.handle.withdraw();
+                    self.metrics.ready(credential.handle.credential(), false);
+                }
+            }
+            Action::Notify(notice) => {
+                if let Some(credential) = self.credentials.get(slot_of(&notice).index()) {
+                    report::notice(&self.metrics, credential.handle.credential(), &notice);
+                }
+            }
+            Action::Login { provider, epoch } => {
+                self.call_session(provider, |it, to| it.login(to, provider, epoch));
+            }
+            Action::RenewSession { provider, epoch } => {
+                self.call_session(provider, |it, to| it.renew_session(to, provider, epoch));
+            }
+            Action::RevokeSession { provider, epoch } => {
+                self.call_session(provider, |_, to| {
+                    Caller::revoke_session(to, provider, epoch)
+                });
+            }
+            Action::Fetch {
+                slot,
+                number,
+                epoch,
+            } => {
+                let target = Target {
+                    slot,
+                    number,
+                    epoch,
+                };
+                self.call(slot, |it, to, of| it.fetch(to, target, of.source.clone()));
+            }
+            Action::Renew {
+                slot,
+                number,
+                epoch,
+                lease_id,
+            } => {
+                let target = Target {
+                    slot,
+                    number,
+                    epoch,
+                };
+                self.call(slot, |it, to, _| it.renew(to, target, lease_id));
+            }
+            Action::Revoke {
+                slot,
+                number,
+                epoch,
+                lease_id,
+            } => {
+                let target = Target {
+                    slot,
+                    number,
+                    epoch,
+                };
+                self.call(slot, |it, to, _| it.revoke(to, target, lease_id));
+            }
+        }
+    }
+
+    fn activate(
+        &self,
+        now: BootTime,
+        slot: SlotId,
+        number: GenerationNumber,
+        deadline: BootTime,
+        candidate: Candidate<P>,
+    ) {
+        let Some(credential) = self.credentials.get(slot.index()) else {
+            return;
+        };
+        let Candidate {
+            prepared,
+            provenance,
+        } = candidate;
+        let name = credential.handle.credential();
+        report::activated(&self.metrics, name, number, &provenance, now, deadline);
+        let drained = Drained {
+            slot,
+            number,
+            notify: self.notify_drained.clone(),
+        };
+        let generation = Generation::new(number, provenance, deadline, prepared, drained);
+        credential.handle.activate(Arc::new(generation));
+    }
+
+    // === outcomes ===
+
+    fn conclude(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Login {
+                provider,
+                epoch,
+                result: Timed { t_send, result },
+            } => {
+                let event = match self.judge_session(provider, Operation::Login, result) {
+                    Ok(grant) => Event::LoggedIn {
+                        provider,
+                        epoch,
+                        t_send,
+                        terms: terms(grant),
+                    },
+                    Err(failure) => Event::LoginFailed {
+                        provider,
+                        epoch,
+                        failure,
+                    },
+                };
+                self.note_login(provider, &event);
+                self.step(event, None);
+            }
+            Outcome::RenewSession {
+                provider,
+                epoch,
+                result: Timed { t_send, result },
+            } => {
+                let event = match self.judge_session(provider, Operation::RenewSession, result) {
+                    Ok(grant) => Event::SessionRenewed {
+                        provider,
+                        epoch,
+                        t_send,
+                        terms: terms(grant),
+                    },
+                    Err(failure) => Event::SessionRenewFailed {
+                        provider,
+                        epoch,
+                        failure,
+                    },
+                };
+                self.step(event, None);
+            }
+            Outcome::RevokeSession {
+                provider,
+                epoch,
+                result,
+            } => {
+                // A session that can't be ended is reported and left to expire: nothing hangs on it.
+                self.judge_session(provider, Operation::RevokeSession, result)
+                    .ok();
+                self.step(Event::SessionEnded { provider, epoch }, None);
+            }
+            Outcome::Fetch(target, timed) => self.fetched(target, timed),
+            Outcome::Renew(
+                Target {
+                    slot,
+                    number,
+                    epoch,
+                },
+                Timed { t_send, result },
+            ) => {
+                let event = match self.judge(slot, Operation::Renew, result) {
+                    Ok(grant) => Event::Renewed {
+                        slot,
+                        number,
+                        t_send,
+                        ttl: grant.ttl,
+                        capped: grant.capped,
+                    },
+                    Err(failure) => Event::RenewFailed {
+                        slot,
+                        number,
+                        epoch,
+                        failure,
+                    },
+                };
+                self.step(event, None);
+            }
+            Outcome::Revoke(
+                Target {
+                    slot,
+                    number,
+                    epoch,
+                },
+                result,
+            ) => {
+                let event = match self.judge(slot, Operation::Revoke, result) {
+                    Ok(()) => Event::Revoked { slot, number },
+                    Err(failure) => Event::RevokeFailed {
+                        slot,
+                        number,
+                        epoch,
+                        failure,
+                    },
+                };
+                self.step(event, None);
+            }
+        }
+    }
+
+    fn fetched(&mut self, target: Target, timed: Timed<Fetched>) {
+        let Target {
+            slot,
+            number,
+            epoch,
+        } = target;
+        let t_send = timed.t_send;
+        let result = self.judge(slot, Operation::Fetch, timed.result);
+        let Some(credential) = self.credentials.get(slot.index()) else {
+            return;
+        };
+        let fetched = match result {
+            Ok(fetched) => fetched,
+            Err(failure) => {
+                credential.handle.note_failure(Some(failure));
+                return self.step(
+                    Event::FetchFailed {
+                        slot,
+                        number,
+                        epoch,
+                        failure,
+                    },
+                    None,
+                );
+            }
+        };
+        let Some((provider, _)) = self.providers.get(credential.provider.index()) else {
+            return;
+        };
+        report::warned(provider, credential.handle.credential(), &fetched.warnings);
+        let terms = holding_terms(&fetched.holding);
+        match (credential.prepare)(&fetched.material) {
+            Ok(prepared) => {
+                credential.handle.note_failure(None);
+                let provenance = provenance(provider.clone(), &fetched, &self.fingerprints);
+                let candidate = Candidate {
+                    prepared,
+                    provenance,
+                };
+                self.step(
+                    Event::Fetched {
+                        slot,
+                        number,
+                        t_send,
+                        terms,
+                    },
+                    Some(candidate),
+                );
+            }
+            Err(error) => {
+                credential.handle.note_failure(Some(Failure::Misconfigured));
+                report::unusable(provider, credential.handle.credential(), error.as_ref());
+                self.step(
+                    Event::Unusable {
+                        slot,
+                        number,
+                        t_send,
+                        terms,
+                    },
+                    None,
+                );
+            }
+        }
+    }
+
+    /// Reports how a call about a credential ended.
+    fn judge<T>(
+        &self,
+        slot: SlotId,
+        operation: Operation,
+        result: Result<T, ProviderError>,
+    ) -> Result<T, Failure> {
+        let credential = self.credentials.get(slot.index());
+        let provider = credential.and_then(|it| self.providers.get(it.provider.index()));
+        if let (Some(credential), Some((provider, _))) = (credential, provider) {
+            let name = credential.handle.credential();
+            match &result {
+                Ok(_) => report::succeeded(&self.metrics, provider, operation),
+                Err(error) => report::failed(&self.metrics, provider, Some(name), operation, error),
+            }
+        }
+        result.map_err(|error| error.failure)
+    }
+
+    /// Reports how a call about a session ended.
+    fn judge_session<T>(
+        &self,
+        provider: ProviderId,
+        operation: Operation,
+        result: Result<T, ProviderError>,
+    ) -> Result<T, Failure> {
+        if let Some((provider, _)) = self.providers.get(provider.index()) {
+            match &result {
+                Ok(_) => report::succeeded(&self.metrics, provider, operation),
+                Err(error) => report::failed(&self.metrics, provider, None, operation, error),
+            }
+        }
+        result.map_err(|error| error.failure)
+    }
+
+    /// A credential that waits for a login stands as the login does.
+    fn note_login(&self, provider: ProviderId, event: &Event) {
+        let failure = match event {
+            Event::LoginFailed { failure, .. } => Some(*failure),
+            _ => None,
+        };
+        for credential in self.credentials.iter().filter(|it| it.provider == provider) {
+            credential.handle.note_failure(failure);
+        }
+    }
+
+    // === calls ===
+
+    fn call(
+        &self,
+        slot: SlotId,
+        make: impl FnOnce(&Caller, Arc<dyn Provider>, &Credential<P>) -> Call,
+    ) {
+        let Some(credential) = self.credentials.get(slot.index()) else {
+            return;
+        };
+        if let Some((_, provider)) = self.providers.get(credential.provider.index()) {
+            self.calls
+                .push(make(&self.caller, Arc::clone(provider), credential));
+        }
+    }
+
+    fn call_session(
+        &self,
+        provider: ProviderId,
+        make: impl FnOnce(&Caller, Arc<dyn Provider>) -> Call,
+    ) {
+        if let Some((_, provider)) = self.providers.get(provider.index()) {
+            self.calls.push(make(&self.caller, Arc::clone(provider)));
+        }
+    }
+
+    fn leftovers(&self) -> Vec<Leftover> {
+        let named = |left: leasehold_lease::Leftover| {
+            let credential = self.credentials.get(left.slot.index())?;
+            Some(Leftover {
+                credential: credential.handle.credential().clone(),
+                generation: left.number,
+                lease_id: left.lease_id,
+            })
+        };
+        self.engine
+            .leftovers()
+            .into_iter()
+            .filter_map(named)
+            .collect()
+    }
+}
+
+impl<P> fmt::Debug for Broker<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Broker")
+            .field("engine", &self.engine)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<P> fmt::Debug for CredentialSpec<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CredentialSpec")
+            .field("name", &self.name)
+            .field("provider", &self.provider)
+            .field("source", &self.source)
+            .field("kind", &self.kind)
+            .finish_non_exhaustive()
+    }
+}
+
+const fn terms(grant: SessionGrant) -> SessionTerms {
+    SessionTerms {
+        ttl: grant.ttl,
+        renewable: grant.renewable,
+        capped: grant.capped,
+    }
+}
+
+fn holding_terms(holding: &Holding) -> Terms {
+    match holding {
+        Holding::Leased {
+            lease_id,
+            ttl,
+            renewable,
+        } => Terms::Leased {
+            lease_id: lease_id.clone(),
+            ttl: *ttl,
+            renewable: *renewable,
+        },
+        Holding::Versioned { version } => Terms::Versioned { version: *version },
+    }
+}
+
+fn provenance(provider: ProviderName, fetched: &Fetched, key: &FingerprintKey) -> Provenance {
+    let (lease_id, version) = match &fetched.holding {
+        Holding::Leased { lease_id, .. } => (Some(lease_id.clone()), None),
+        Holding::Versioned { version } => (None, Some(*version)),
+    };
+    let request_id = fetched.request_id.clone();
+    let fingerprint = fetched.material.fingerprint(key);
+    Provenance {
+        provider,
+        request_id,
+        lease_id,
+        version,
+        fingerprint,
+    }
+}
+
+const fn slot_of(notice: &Notice) -> SlotId {
+    match notice {
+        Notice::Rotating { slot, .. }
+        | Notice::Expired { slot, .. }
+        | Notice::Revoked { slot, .. }
+        | Notice::ExpiryClaimed { slot, .. }
+        | Notice::Irrevocable { slot, .. } => *slot,
+    }
+}
+
+const LONGEST_NAP: Duration = Duration::from_secs(5);
