@@ -169,7 +169,7 @@ impl<P> Generation<P> {
             provenance,
             deadline,
             prepared,
-            drained,
+            _drained: drained,
         }
     }
 }
