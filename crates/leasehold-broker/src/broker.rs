@@ -14,7 +14,8 @@ use leasehold_model::{
     BootTime, Clock, CredentialName, Failure, GenerationNumber, LeaseId, Provenance, ProviderName,
 };
 use leasehold_provider::{
-    Fetched, FingerprintKey, Holding, Material, Provider, ProviderError, SessionGrant, Source,
+    Fetched, FingerprintKey, Holding, LeaseGrant, Material, Provider, ProviderError, SessionGrant,
+    Source,
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -388,13 +389,18 @@ impl<P: Send + Sync + 'static> Broker<P> {
                 Timed { t_send, result },
             ) => {
                 let event = match self.judge(slot, Operation::Renew, result) {
-                    Ok(grant) => Event::Renewed {
-                        slot,
-                        number,
-                        t_send,
-                        ttl: grant.ttl,
-                        capped: grant.capped,
-                    },
+                    Ok(LeaseGrant { ttl, capped }) => {
+                        if let Some(credential) = self.credentials.get(slot.index()) {
+                            report::renewed(credential.handle.credential(), number, ttl, capped);
+                        }
+                        Event::Renewed {
+                            slot,
+                            number,
+                            t_send,
+                            ttl,
+                            capped,
+                        }
+                    }
                     Err(failure) => Event::RenewFailed {
                         slot,
                         number,

@@ -1,11 +1,13 @@
 //! What people are told: one place for log and metric of each event.
 
+use std::time::Duration;
+
 use leasehold_lease::Notice;
 use leasehold_model::{
     BootTime, Chain, CredentialName, GenerationNumber, Provenance, ProviderName,
 };
 use leasehold_provider::ProviderError;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::metrics::{BrokerMetrics, Operation};
 
@@ -70,6 +72,16 @@ pub(crate) fn activated(
         usable_for_seconds = usable_for,
         "generation activated"
     );
+}
+
+pub(crate) fn renewed(
+    credential: &CredentialName,
+    number: GenerationNumber,
+    ttl: Duration,
+    capped: bool,
+) {
+    let (generation, ttl_seconds) = (number.get(), ttl.as_secs());
+    debug!(%credential, generation, ttl_seconds, capped, "lease renewed");
 }
 
 pub(crate) fn notice(metrics: &BrokerMetrics, credential: &CredentialName, notice: &Notice) {

@@ -1,1 +1,15 @@
 //! Places a credential in the head of an outgoing request.
+//!
+//! Material is turned into ready header values once, when its generation is prepared; a request
+//! then only points at them. Every place is stripped of what the consumer sent there, under any
+//! name that an upstream may take for it, before the credential is put in.
+
+mod error;
+mod prepare;
+mod prepared;
+mod strip;
+
+pub use error::{Fault, PrepareError, UnknownInjection};
+pub use prepare::{Injection, prepare};
+pub use prepared::{InjectionIndex, Prepared};
+pub use strip::strip;

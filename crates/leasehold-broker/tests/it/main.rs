@@ -1,6 +1,10 @@
 //! The broker against a provider in this process, in virtual time: Tokio's clock is paused and moves
 //! on when everything waits.
-#![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 mod fake;
 

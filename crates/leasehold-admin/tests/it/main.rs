@@ -1,0 +1,4 @@
+//! The admin listener over real sockets.
+
+#[cfg(test)]
+mod listener;

@@ -1,0 +1,186 @@
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use leasehold_model::{Fingerprint, LeaseId, Provenance, ProviderName, ReasonCode, RequestId};
+use serde::{Serialize, Serializer};
+use time::OffsetDateTime;
+
+use crate::{AccessRecord, TraceId};
+
+/// Adds the record to the buffer as one JSON object on a line of its own.
+///
+/// Every line has every key, so that a reader can tell an absent value from an unknown key.
+///
+/// # Errors
+///
+/// When the record can't be written as JSON; the buffer is then as it was.
+pub(crate) fn append(record: &AccessRecord, buffer: &mut Vec<u8>) -> serde_json::Result<()> {
+    let start = buffer.len();
+    let result = serde_json::to_writer(&mut *buffer, &Line::of(record));
+    match result {
+        Ok(()) => buffer.push(b'\n'),
+        Err(_) => buffer.truncate(start),
+    }
+    result
+}
+
+/// The keys and their order, which readers outside depend on.
+#[derive(Serialize)]
+struct Line<'a> {
+    time: Timestamp,
+    listener: &'a str,
+    method: &'a str,
+    path: &'a str,
+    consumer: Option<&'a str>,
+    route: Option<&'a str>,
+    upstream: Option<&'a str>,
+    endpoint: Option<&'a str>,
+    status: Option<u16>,
+    reason: Option<ReasonCode>,
+    credential: Option<&'a str>,
+    generation: Option<u64>,
+    provider: Option<&'a ProviderName>,
+    provider_request_id: Option<&'a RequestId>,
+    lease_id: Option<&'a LeaseId>,
+    version: Option<u64>,
+    fingerprint: Option<Fingerprint>,
+    gateway_us: u64,
+    upstream_us: Option<u64>,
+    request_bytes: u64,
+    response_bytes: u64,
+    trace_id: TraceId,
+}
+
+impl<'a> Line<'a> {
+    fn of(record: &'a AccessRecord) -> Self {
+        let provenance: Option<&Provenance> = record.provenance.as_ref();
+        Self {
+            time: Timestamp(record.time),
+            listener: record.listener.as_str(),
+            method: &record.method,
+            path: &record.path,
+            consumer: record.consumer.as_ref().map(|name| name.as_str()),
+            route: record.route.as_ref().map(|name| name.as_str()),
+            upstream: record.upstream.as_ref().map(|name| name.as_str()),
+            endpoint: record.endpoint.as_deref(),
+            status: record.status,
+            reason: record.reason,
+            credential: record.credential.as_ref().map(|name| name.as_str()),
+            generation: record.generation.map(|number| number.get()),
+            provider: provenance.map(|it| &it.provider),
+            provider_request_id: provenance.and_then(|it| it.request_id.as_ref()),
+            lease_id: provenance.and_then(|it| it.lease_id.as_ref()),
+            version: provenance.and_then(|it| it.version),
+            fingerprint: provenance.map(|it| it.fingerprint),
+            gateway_us: micros(record.gateway_time),
+            upstream_us: record.upstream_time.map(micros),
+            request_bytes: record.request_bytes,
+            response_bytes: record.response_bytes,
+            trace_id: record.trace_id,
+        }
+    }
+}
+
+/// A time in RFC 3339, in UTC, with six digits of a second.
+struct Timestamp(SystemTime);
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let since_epoch = self.0.duration_since(SystemTime::UNIX_EPOCH);
+        // A clock before 1970 or past the year 9999 is broken: no better date can be told.
+        let time = i128::try_from(since_epoch.unwrap_or_default().as_nanos())
+            .ok()
+            .and_then(|nanos| OffsetDateTime::from_unix_timestamp_nanos(nanos).ok())
+            .unwrap_or(OffsetDateTime::UNIX_EPOCH);
+        let (year, month, day) = time.to_calendar_date();
+        let (hour, minute, second, micro) = time.to_hms_micro();
+        write!(
+            f,
+            "{year:04}-{:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micro:06}Z",
+            u8::from(month)
+        )
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+fn micros(span: Duration) -> u64 {
+    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use leasehold_model::GenerationNumber;
+
+    use super::*;
+
+    #[test]
+    fn a_line_holds_what_joins_it_with_the_providers_log() {
+        let mut record = empty();
+        record.consumer = Some("checkout".into());
+        record.status = Some(200);
+        record.credential = Some("orders-db".into());
+        record.generation = Some(GenerationNumber::FIRST.next());
+        record.provenance = Some(Provenance {
+            provider: "vault".into(),
+            request_id: Some("r-1".into()),
+            lease_id: Some("database/creds/orders/l-1".into()),
+            version: None,
+            fingerprint: Fingerprint::new([0xab; 16]),
+        });
+        record.gateway_time = Duration::from_nanos(21_999);
+        record.upstream_time = Some(Duration::from_millis(3));
+        assert_eq!(
+            text(&record),
+            concat!(
+                r#"{"time":"2025-01-02T03:04:05.000678Z","listener":"public","method":"GET","path":"/a","#,
+                r#""consumer":"checkout","route":null,"upstream":null,"endpoint":null,"status":200,"#,
+                r#""reason":null,"credential":"orders-db","generation":2,"provider":"vault","#,
+                r#""provider_request_id":"r-1","lease_id":"database/creds/orders/l-1","version":null,"#,
+                r#""fingerprint":"abababababababababababababababab","gateway_us":21,"upstream_us":3000,"#,
+                r#""request_bytes":0,"response_bytes":0,"#,
+                r#""trace_id":"00000000000000000000000000000001"}"#,
+                "\n"
+            )
+        );
+    }
+
+    #[test]
+    fn what_a_consumer_sends_can_not_break_the_line() {
+        let mut record = empty();
+        record.path = "/a\n{\"forged\":1}\u{2028}\"".to_owned();
+        let text = text(&record);
+        assert_eq!(text.matches('\n').count(), 1, "{text}");
+        let json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(json["path"], record.path);
+    }
+
+    #[test]
+    fn a_time_that_can_not_be_told_is_the_epoch() {
+        let mut record = empty();
+        for time in [
+            SystemTime::UNIX_EPOCH - Duration::from_secs(1),
+            SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 40),
+        ] {
+            record.time = time;
+            assert!(text(&record).contains("1970-01-01T00:00:00.000000Z"));
+        }
+    }
+
+    fn empty() -> AccessRecord {
+        // 2025-01-02T03:04:05 UTC, and 678 µs.
+        let time = SystemTime::UNIX_EPOCH + Duration::from_micros(1_735_787_045_000_678);
+        let trace_id = TraceId::new(1).expect("not zero");
+        AccessRecord::begin(time, "public".into(), "GET", "/a", trace_id)
+    }
+
+    fn text(record: &AccessRecord) -> String {
+        let mut buffer = Vec::new();
+        append(record, &mut buffer).expect("a line");
+        String::from_utf8(buffer).expect("UTF-8")
+    }
+}

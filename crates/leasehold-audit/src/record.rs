@@ -1,0 +1,125 @@
+use std::time::{Duration, SystemTime};
+
+use leasehold_model::{
+    ConsumerName, CredentialName, GenerationNumber, ListenerName, Provenance, ReasonCode,
+    RouteName, UpstreamName,
+};
+
+use crate::TraceId;
+
+/// What is kept of one request.
+///
+/// Holds names, ids and numbers: no header, no query and no body, where secrets travel.
+#[derive(Clone, Debug)]
+pub struct AccessRecord {
+    /// When the request's head had been read.
+    pub time: SystemTime,
+    /// The listener that it came in on.
+    pub listener: ListenerName,
+    /// The method, as sent.
+    pub method: String,
+    /// The path, as sent and without its query.
+    pub path: String,
+    /// Who sent it.
+    pub consumer: Option<ConsumerName>,
+    /// The route that it matched.
+    pub route: Option<RouteName>,
+    /// The upstream that the route leads to.
+    pub upstream: Option<UpstreamName>,
+    /// The endpoint that it was sent to.
+    pub endpoint: Option<String>,
+    /// The status of the answer, where one was sent.
+    pub status: Option<u16>,
+    /// Why it ended as it did, where that was not simply the upstream's answer.
+    pub reason: Option<ReasonCode>,
+    /// The credential that the upstream was shown.
+    pub credential: Option<CredentialName>,
+    /// The generation of that credential.
+    pub generation: Option<GenerationNumber>,
+    /// Where that generation came from.
+    pub provenance: Option<Provenance>,
+    /// The time that the gateway itself took.
+    pub gateway_time: Duration,
+    /// The time that the upstream took, where it was asked.
+    pub upstream_time: Option<Duration>,
+    /// The size of the request's body, in bytes, as far as it was read.
+    pub request_bytes: u64,
+    /// The size of the answer's body, in bytes, as far as it was sent.
+    pub response_bytes: u64,
+    /// The trace that the request belongs to.
+    pub trace_id: TraceId,
+}
+
+impl AccessRecord {
+    /// Makes the record of a request of which no more than its head is known.
+    ///
+    /// A query is cut off the path. A method or path of more than 2,048 bytes is shortened to that,
+    /// so that a full queue has a bounded size.
+    #[must_use]
+    pub fn begin(
+        time: SystemTime,
+        listener: ListenerName,
+        method: &str,
+        path: &str,
+        trace_id: TraceId,
+    ) -> Self {
+        let path = path.split_once('?').map_or(path, |(path, _query)| path);
+        Self {
+            time,
+            listener,
+            method: shortened(method),
+            path: shortened(path),
+            consumer: None,
+            route: None,
+            upstream: None,
+            endpoint: None,
+            status: None,
+            reason: None,
+            credential: None,
+            generation: None,
+            provenance: None,
+            gateway_time: Duration::ZERO,
+            upstream_time: None,
+            request_bytes: 0,
+            response_bytes: 0,
+            trace_id,
+        }
+    }
+}
+
+fn shortened(text: &str) -> String {
+    let end = text.floor_char_boundary(LONGEST);
+    text.get(..end).unwrap_or_default().to_owned()
+}
+
+const LONGEST: usize = 2048;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_query_is_not_kept() {
+        assert_eq!(begin("/a/b?key=canary").path, "/a/b");
+        assert_eq!(begin("/a/b").path, "/a/b");
+    }
+
+    #[test]
+    fn a_long_path_is_shortened_between_characters() {
+        let path = format!("/{}", "\u{e9}".repeat(LONGEST));
+        let kept = begin(&path).path;
+        assert_eq!(kept.len(), LONGEST - 1);
+        assert!(path.starts_with(&kept));
+    }
+
+    fn begin(path: &str) -> AccessRecord {
+        let trace_id = TraceId::new(1).expect("not zero");
+        AccessRecord::begin(
+            SystemTime::UNIX_EPOCH,
+            "public".into(),
+            "GET",
+            path,
+            trace_id,
+        )
+    }
+}

@@ -1,0 +1,4 @@
+//! The recorder as the data plane uses it.
+
+#[cfg(test)]
+mod recorder;

@@ -1,0 +1,75 @@
+use base64::EncodeSliceError;
+use http::HeaderName;
+
+use crate::InjectionIndex;
+
+/// Why a generation's material can't be put where it was declared to go.
+///
+/// Names fields and headers, never a value.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PrepareError {
+    /// The material lacks a field that an injection names.
+    #[error(
+        "the credential has no field `{field}`, its fields are: {}",
+        list(present)
+    )]
+    MissingField {
+        /// The field that was wanted.
+        field: String,
+        /// The fields that there are, in order.
+        present: Vec<String>,
+    },
+    /// The field is there and empty: an empty header is no credential.
+    #[error("field `{field}` of the credential is empty")]
+    EmptyField {
+        /// The field.
+        field: String,
+    },
+    /// The field holds what HTTP does not carry unchanged.
+    #[error("field `{field}` of the credential can't stand in a header: it {fault}")]
+    Unfit {
+        /// The field.
+        field: String,
+        /// What is wrong with it.
+        fault: Fault,
+    },
+    /// The prefix declared for a header holds what HTTP does not carry.
+    #[error("the prefix declared for header `{header}` can't stand in a header")]
+    UnfitPrefix {
+        /// The header.
+        header: HeaderName,
+    },
+    /// Basic credentials could not be encoded.
+    #[error("encode basic credentials")]
+    Encode(#[from] EncodeSliceError),
+}
+
+/// What is wrong with a value that can't stand in a header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// It would end the header or be refused by the upstream; most often it is a line end that an
+    /// editor added.
+    #[error("holds a control character, such as a line end")]
+    ControlCharacter,
+    /// The upstream would cut it off and see another value.
+    #[error("begins or ends with a space")]
+    OuterSpace,
+    /// The upstream would take what follows for the start of the password.
+    #[error("is a user name with a colon")]
+    Colon,
+    /// Basic credentials are sent as UTF-8.
+    #[error("is not UTF-8")]
+    NotUtf8,
+}
+
+/// The generation was not prepared for this injection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the generation was prepared without injection {}", .0.0)]
+pub struct UnknownInjection(pub InjectionIndex);
+
+fn list(names: &[String]) -> String {
+    if names.is_empty() {
+        return "none".to_owned();
+    }
+    names.join(", ")
+}
