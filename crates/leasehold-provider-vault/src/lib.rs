@@ -1,1 +1,24 @@
 //! HashiCorp Vault and OpenBao as a provider.
+//!
+//! A thin client of our own stands between [`VaultProvider`] and the server, because what typed
+//! clients drop is what the lease engine lives on: `request_id`, `lease_id`, `lease_duration` and
+//! `warnings`. Nothing here retries, waits or spawns; one call may go on to the next configured
+//! address, and only where the first certainly did not carry it out.
+
+mod addresses;
+mod answer;
+mod approle;
+mod body;
+mod call;
+mod classify;
+mod client;
+mod config;
+mod envelope;
+mod path;
+mod provider;
+mod refusal;
+mod said;
+mod session;
+
+pub use config::{AppRole, SetupError, VaultConfig};
+pub use provider::VaultProvider;

@@ -1,0 +1,93 @@
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::path::VaultPath;
+
+/// One request to the server, whichever node it goes to.
+pub(crate) struct Call {
+    pub(crate) operation: Operation,
+    pub(crate) path: VaultPath,
+    /// What to send; without it the request is a read.
+    pub(crate) body: Option<Bytes>,
+    /// What the operation is done to, where the path does not tell.
+    pub(crate) subject: Option<String>,
+}
+
+impl Call {
+    pub(crate) const fn read(operation: Operation, path: VaultPath) -> Self {
+        Self {
+            operation,
+            path,
+            body: None,
+            subject: None,
+        }
+    }
+
+    pub(crate) const fn write(operation: Operation, path: VaultPath, body: Bytes) -> Self {
+        Self {
+            operation,
+            path,
+            body: Some(body),
+            subject: None,
+        }
+    }
+
+    pub(crate) fn on(mut self, subject: impl Into<String>) -> Self {
+        self.subject = Some(subject.into());
+        self
+    }
+}
+
+/// Writes what errors name the call by, such as `issue database/creds/app`.
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verb = self.operation.verb();
+        match &self.subject {
+            Some(subject) => write!(f, "{verb} {subject}"),
+            None => write!(f, "{verb} {}", self.path),
+        }
+    }
+}
+
+/// What a call is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Operation {
+    LogIn,
+    LookUpSession,
+    RenewSession,
+    RevokeSession,
+    /// Reads a path whose answer comes with a lease: each call makes a credential.
+    Issue,
+    /// Reads a stored value.
+    Read,
+    RenewLease,
+    RevokeLease,
+}
+
+impl Operation {
+    /// Returns how long the call may take, from the connection to the end of the answer.
+    pub(crate) const fn timeout(self) -> Duration {
+        Duration::from_secs(match self {
+            Self::LookUpSession | Self::RenewSession | Self::Read | Self::RenewLease => 5,
+            Self::LogIn => 10,
+            Self::Issue => 15,
+            // Longest, because the server answers only when the credential is dead.
+            Self::RevokeSession | Self::RevokeLease => 30,
+        })
+    }
+
+    pub(crate) const fn verb(self) -> &'static str {
+        match self {
+            Self::LogIn => "log in at",
+            Self::LookUpSession => "look up the session at",
+            Self::RenewSession => "renew the session at",
+            Self::RevokeSession => "revoke the session at",
+            Self::Issue => "issue",
+            Self::Read => "read",
+            Self::RenewLease => "renew lease",
+            Self::RevokeLease => "revoke lease",
+        }
+    }
+}

@@ -1,0 +1,258 @@
+use std::fmt;
+
+use bytes::Bytes;
+use leasehold_model::{Failure, LeaseId, ProviderName, SessionEpoch};
+use leasehold_provider::{
+    BoxFuture, Fetched, LeaseGrant, Provider, ProviderError, SessionGrant, Source,
+};
+use reqwest::StatusCode;
+use reqwest::header::HeaderValue;
+use serde_json::json;
+
+use crate::answer;
+use crate::approle::{self, Login};
+use crate::call::{Call, Operation};
+use crate::client::{Answer, Client};
+use crate::config::{SetupError, VaultConfig};
+use crate::path::{PathError, VaultPath};
+use crate::refusal::{lost, misconfigured, refused, unanswered};
+use crate::session::{self, Sessions};
+
+/// HashiCorp Vault or OpenBao as a provider.
+///
+/// Keeps the token of each session to itself. A call fails with [`Failure::SessionDead`] only where
+/// looking the session up has confirmed it, and with [`Failure::MaybeIssued`] where the server may
+/// have made a credential that we do not know of.
+///
+/// Keeps connections open between calls, which are tasks of the runtime that first called: calls
+/// belong on one runtime that lives as long as the provider.
+pub struct VaultProvider {
+    name: ProviderName,
+    client: Client,
+    login: Login,
+    sessions: Sessions,
+}
+
+impl VaultProvider {
+    /// Sets the provider up. Nothing is called yet.
+    ///
+    /// # Errors
+    ///
+    /// When the configuration names no address, or something that is none, or when the file of
+    /// authorities can't be used.
+    pub fn new(config: &VaultConfig) -> Result<Self, SetupError> {
+        Ok(Self {
+            name: config.name.clone(),
+            client: Client::new(config)?,
+            login: Login::new(&config.approle)?,
+            sessions: Sessions::default(),
+        })
+    }
+
+    async fn log_in(&self, epoch: SessionEpoch) -> Result<SessionGrant, ProviderError> {
+        let call = self.login.call()?;
+        let answer = self.exchange(&call, None).await?;
+        let (auth, grant) = answer::session(&call, &answer)?;
+        let Some(token) = session::header(&auth.client_token) else {
+            let detail = "the login gave no token: does the role ask for a second factor?";
+            return Err(misconfigured(&call, detail));
+        };
+        if let Err(reason) = approle::admit(&auth) {
+            return Err(self.give_back(&call, &token, reason).await);
+        }
+        self.sessions.open(epoch, auth.client_token);
+        Ok(grant)
+    }
+
+    /// Revokes a token that was refused, so that it does not live on unknown to anybody.
+    async fn give_back(&self, login: &Call, token: &HeaderValue, reason: &str) -> ProviderError {
+        let call = Call::write(Operation::RevokeSession, REVOKE_SELF, empty());
+        match self.exchange(&call, Some(token)).await {
+            Ok(_) => misconfigured(login, reason),
+            Err(error) => {
+                let detail = format!("{reason}; it could not be given back");
+                misconfigured(login, detail).caused_by(error)
+            }
+        }
+    }
+
+    async fn prolong(&self, epoch: SessionEpoch) -> Result<SessionGrant, ProviderError> {
+        let call = Call::write(Operation::RenewSession, RENEW_SELF, empty());
+        let answer = self.in_session(epoch, &call).await?;
+        let (_, grant) = answer::session(&call, &answer)?;
+        Ok(grant)
+    }
+
+    async fn log_out(&self, epoch: SessionEpoch) -> Result<(), ProviderError> {
+        let call = Call::write(Operation::RevokeSession, REVOKE_SELF, empty());
+        let outcome = self.in_session(epoch, &call).await;
+        let ended = match &outcome {
+            Ok(_) => true,
+            Err(error) => error.failure == Failure::SessionDead,
+        };
+        // That it was dead already is no failure, so long as there was a session at all.
+        if ended && self.sessions.close(epoch) {
+            return Ok(());
+        }
+        outcome.map(drop)
+    }
+
+    async fn issue(&self, epoch: SessionEpoch, path: &str) -> Result<Fetched, ProviderError> {
+        let path = checked(Operation::Issue, path)?;
+        let call = Call::read(Operation::Issue, path);
+        let answer = self.in_session(epoch, &call).await?;
+        answer::leased(&call, &answer)
+    }
+
+    async fn read(
+        &self,
+        epoch: SessionEpoch,
+        mount: &str,
+        path: &str,
+    ) -> Result<Fetched, ProviderError> {
+        let mount = checked(Operation::Read, mount)?;
+        let path = checked(Operation::Read, path)?;
+        let path = mount.join(&VaultPath::fixed("data")).join(&path);
+        let call = Call::read(Operation::Read, path);
+        let answer = self.in_session(epoch, &call).await?;
+        answer::versioned(&call, &answer)
+    }
+
+    async fn renew(
+        &self,
+        epoch: SessionEpoch,
+        lease: &LeaseId,
+    ) -> Result<LeaseGrant, ProviderError> {
+        let body = json!({ "lease_id": lease.as_str() }).to_string();
+        let call = Call::write(Operation::RenewLease, RENEW_LEASE, body.into()).on(lease.as_str());
+        let answer = self.in_session(epoch, &call).await?;
+        answer::lease(&call, &answer)
+    }
+
+    async fn revoke(&self, epoch: SessionEpoch, lease: &LeaseId) -> Result<(), ProviderError> {
+        let body = json!({ "lease_id": lease.as_str(), "sync": true }).to_string();
+        let call =
+            Call::write(Operation::RevokeLease, REVOKE_LEASE, body.into()).on(lease.as_str());
+        let answer = self.in_session(epoch, &call).await?;
+        if answer.status == StatusCode::ACCEPTED {
+            return Err(lost(
+                &call,
+                "the server has taken the order and not carried it out yet",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Makes a call in a session. A token that turns out to be dead is dropped.
+    async fn in_session(&self, epoch: SessionEpoch, call: &Call) -> Result<Answer, ProviderError> {
+        let Some(token) = self.sessions.header(epoch) else {
+            let detail = "there is no such session";
+            return Err(ProviderError::new(
+                call.to_string(),
+                Failure::SessionDead,
+                detail,
+            ));
+        };
+        let mut error = match self.exchange(call, Some(&token)).await {
+            Err(error) if error.failure == Failure::SessionDead => error,
+            decided => return decided,
+        };
+        error.failure = self.look_up(&token).await;
+        if error.failure == Failure::SessionDead {
+            self.sessions.bury(epoch);
+        }
+        Err(error)
+    }
+
+    /// Tells what a refusal means that could mean a dead token.
+    async fn look_up(&self, token: &HeaderValue) -> Failure {
+        let call = Call::read(Operation::LookUpSession, LOOK_UP_SELF);
+        match self.exchange(&call, Some(token)).await {
+            // A token that lives was refused for something else than being dead.
+            Ok(_) => Failure::Denied,
+            Err(error) => error.failure,
+        }
+    }
+
+    async fn exchange(
+        &self,
+        call: &Call,
+        token: Option<&HeaderValue>,
+    ) -> Result<Answer, ProviderError> {
+        match self.client.send(call, token).await {
+            Ok(answer) if answer.status.is_success() => Ok(answer),
+            Ok(answer) => Err(refused(call, &answer)),
+            Err(reason) => Err(unanswered(call, reason)),
+        }
+    }
+}
+
+impl Provider for VaultProvider {
+    fn login(&self, epoch: SessionEpoch) -> BoxFuture<'_, Result<SessionGrant, ProviderError>> {
+        Box::pin(self.log_in(epoch))
+    }
+
+    fn renew_session(
+        &self,
+        epoch: SessionEpoch,
+    ) -> BoxFuture<'_, Result<SessionGrant, ProviderError>> {
+        Box::pin(self.prolong(epoch))
+    }
+
+    fn revoke_session(&self, epoch: SessionEpoch) -> BoxFuture<'_, Result<(), ProviderError>> {
+        Box::pin(self.log_out(epoch))
+    }
+
+    fn fetch<'a>(
+        &'a self,
+        epoch: SessionEpoch,
+        source: &'a Source,
+    ) -> BoxFuture<'a, Result<Fetched, ProviderError>> {
+        match source {
+            Source::Leased { path } => Box::pin(self.issue(epoch, path)),
+            Source::Versioned { mount, path } => Box::pin(self.read(epoch, mount, path)),
+        }
+    }
+
+    fn renew_lease<'a>(
+        &'a self,
+        epoch: SessionEpoch,
+        lease: &'a LeaseId,
+    ) -> BoxFuture<'a, Result<LeaseGrant, ProviderError>> {
+        Box::pin(self.renew(epoch, lease))
+    }
+
+    fn revoke_lease<'a>(
+        &'a self,
+        epoch: SessionEpoch,
+        lease: &'a LeaseId,
+    ) -> BoxFuture<'a, Result<(), ProviderError>> {
+        Box::pin(self.revoke(epoch, lease))
+    }
+}
+
+impl fmt::Debug for VaultProvider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VaultProvider")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+fn checked(operation: Operation, path: &str) -> Result<VaultPath, ProviderError> {
+    VaultPath::parse(path).map_err(|error: PathError| {
+        let operation = format!("{} {path:?}", operation.verb());
+        let detail = format!("the path {}", error.as_str());
+        ProviderError::new(operation, Failure::Misconfigured, detail)
+    })
+}
+
+const fn empty() -> Bytes {
+    Bytes::from_static(b"{}")
+}
+
+const LOOK_UP_SELF: VaultPath = VaultPath::fixed("auth/token/lookup-self");
+const RENEW_SELF: VaultPath = VaultPath::fixed("auth/token/renew-self");
+const REVOKE_SELF: VaultPath = VaultPath::fixed("auth/token/revoke-self");
+const RENEW_LEASE: VaultPath = VaultPath::fixed("sys/leases/renew");
+const REVOKE_LEASE: VaultPath = VaultPath::fixed("sys/leases/revoke");
