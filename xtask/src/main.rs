@@ -1,3 +1,69 @@
-//! Development commands.
+//! Development commands: `cargo xtask <command>`.
+#![expect(
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "a command for the terminal says what it does there"
+)]
 
-fn main() {}
+mod ci;
+mod generate;
+mod layers;
+mod run;
+mod setup;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+use run::{Steps, Workspace};
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let mut steps = Steps::default();
+    let outcome = dispatch(&mut steps, &arguments);
+    steps.print();
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(steps: &mut Steps, arguments: &[String]) -> Result<()> {
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let Some((command, rest)) = words.split_first() else {
+        println!("{HELP}");
+        return Ok(());
+    };
+    let workspace = Workspace::find()?;
+    match (*command, rest) {
+        ("setup", []) => steps.run("setup", || setup::servers(&workspace)),
+        ("test", arguments) => ci::test(&workspace, steps, arguments),
+        ("check-layers", []) => steps.run("check-layers", || layers::check(&workspace)),
+        ("check-layers", ["--self-test"]) => ci::check_layers(&workspace, steps),
+        ("gen", []) => steps.run("gen", || generate::write(&workspace)),
+        ("gen", ["--check"]) => steps.run("gen", || generate::check(&workspace)),
+        ("ci-checks", []) => ci::checks(&workspace, steps),
+        ("ci", []) => {
+            ci::checks(&workspace, steps)?;
+            ci::test(&workspace, steps, &[])
+        }
+        ("help" | "--help" | "-h", _) => {
+            println!("{HELP}");
+            Ok(())
+        }
+        _ => bail!("no such command: {}\n{HELP}", words.join(" ")),
+    }
+}
+
+const HELP: &str = "\
+cargo xtask <command>
+
+  setup                       install the servers that tests start into target/tools
+  test [ARGUMENTS]            set up, build, and run all tests; arguments go to `cargo test`
+  check-layers [--self-test]  check the walls between the rooms; prove that they fail when breached
+  gen [--check]               write what is generated and committed; or fail where it differs
+  ci-checks                   everything that CI checks before it tests
+  ci                          everything that CI does";

@@ -41,13 +41,14 @@ impl Grant {
     }
 
     /// Returns when to stop hoping for a renewal: with a third of the expected time left, and not
-    /// before the last moment at which a renewal may have been planned.
+    /// before the last moment at which a renewal may have been planned has passed and it has had
+    /// time to be answered.
     pub(crate) fn urgent_at(self, expected: Duration) -> BootTime {
         let deadline = self.deadline();
-        let last_renewal = self.t_send.after(self.ttl.mul_f64(RENEW_TO));
+        let renewed_by = self.t_send.after(self.ttl.mul_f64(RENEWED_BY));
         deadline
             .before(expected.mul_f64(0.33))
-            .max(last_renewal)
+            .max(renewed_by)
             .min(deadline)
     }
 
@@ -115,6 +116,7 @@ fn doubled(base: Duration, times: u32, ceiling: Duration) -> Duration {
 
 const RENEW_FROM: f64 = 0.33;
 const RENEW_TO: f64 = 0.60;
+const RENEWED_BY: f64 = 0.65;
 const LONGEST_DRAIN: Duration = Duration::from_secs(60);
 
 #[cfg(test)]

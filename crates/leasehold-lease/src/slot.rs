@@ -14,6 +14,7 @@ pub(crate) struct Slot {
     id: SlotId,
     pub(crate) provider: ProviderId,
     kind: Kind,
+    /// Moves on when a candidate proves to be a generation, not when a poll finds nothing new.
     next_number: GenerationNumber,
     active: Option<Active>,
     fetch: Fetch,
@@ -557,6 +558,7 @@ impl Slot {
         let Active {
             number, deadline, ..
         } = active;
+        self.next_number = number.next();
         ctx.actions.push(Action::Activate {
             slot: self.id,
             number,
@@ -610,6 +612,7 @@ impl Slot {
 
     /// Gives back a lease that was never served.
     fn give_back(&mut self, now: BootTime, number: GenerationNumber, lease: Lease) {
+        self.next_number = number.next();
         self.retired.push(Retired {
             number,
             lease_id: lease.lease_id,
@@ -739,7 +742,6 @@ impl Slot {
             return;
         }
         let number = self.next_number;
-        self.next_number = number.next();
         self.fetch = Fetch::InFlight { number, epoch };
         if let (Kind::Leased, Some(active)) = (self.kind, &self.active) {
             ctx.notify(Notice::Rotating {

@@ -12,5 +12,5 @@ mod provider;
 
 pub use error::ProviderError;
 pub use grant::{Fetched, Holding, LeaseGrant, SessionGrant};
-pub use material::{FingerprintKey, Material};
+pub use material::{FingerprintKey, Material, RandomError};
 pub use provider::{BoxFuture, Provider, Source};

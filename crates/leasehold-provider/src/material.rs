@@ -67,10 +67,17 @@ impl FingerprintKey {
     /// # Errors
     ///
     /// When the system's random source fails.
-    pub fn generate() -> Result<Self, Unspecified> {
-        hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new()).map(Self)
+    pub fn generate() -> Result<Self, RandomError> {
+        hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
+            .map(Self)
+            .map_err(|Unspecified| RandomError)
     }
 }
+
+/// The system's random source gave nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the system's random source failed")]
+pub struct RandomError;
 
 impl fmt::Debug for FingerprintKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,1 +1,35 @@
 //! Starts real servers for tests and for the demonstration.
+//!
+//! Everything here listens on 127.0.0.1 only, lives in a directory of its own and is gone when its
+//! owner is dropped: servers are killed, a directory is kept only where a test panicked, and its path
+//! is printed. A process that dies without dropping anything leaves no server behind either. The room
+//! imports no other, so that every room may use it in its tests.
+//!
+//! | type | what it is |
+//! | --- | --- |
+//! | [`Lab`] | OpenBao and PostgreSQL, configured: what most tests want |
+//! | [`OpenBao`], [`Postgres`] | either server alone |
+//! | [`Origin`] | an HTTP server that stands where an upstream does |
+//! | [`GatewayProcess`] | the real binary, started with a configuration |
+//! | [`scan()`] | looks for secrets in whatever a test collected |
+
+mod gateway;
+mod lab;
+mod openbao;
+pub mod origin;
+mod postgres;
+mod process;
+mod random;
+mod scan;
+mod scratch;
+mod tools;
+pub mod wait;
+
+pub use gateway::GatewayProcess;
+pub use lab::{AppRole, Lab};
+pub use openbao::{Answer, OpenBao};
+pub use origin::Origin;
+pub use postgres::{Login, Postgres};
+pub use random::{free_port, secret};
+pub use scan::{Form, Hit, scan};
+pub use scratch::Scratch;

