@@ -1,3 +1,44 @@
 //! The gateway: composition root and command line.
 
-fn main() {}
+mod check;
+mod cli;
+mod compose;
+#[cfg(feature = "demo")]
+mod demo;
+mod logging;
+mod native;
+mod output;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use leasehold_secret::WipingAllocator;
+
+use crate::cli::{Cli, Command};
+
+/// Wipes every block as it is freed: secrets pass through buffers that no type of ours owns.
+#[global_allocator]
+static ALLOCATOR: WipingAllocator = WipingAllocator;
+
+fn main() -> ExitCode {
+    if rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .is_err()
+    {
+        return output::fail("a TLS crypto provider is already installed");
+    }
+    let cli = Cli::parse();
+    // Before anything secret is read.
+    if let Err(error) = leasehold_secret::harden() {
+        return output::fail_with(&error);
+    }
+    match cli.command {
+        Command::Serve(args) => serve::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Schema => check::schema(),
+        Command::Native(command) => native::run(command),
+        #[cfg(feature = "demo")]
+        Command::Demo(args) => demo::run(&args),
+    }
+}

@@ -1,0 +1,260 @@
+//! From the validated configuration to the rooms: the one place that names every room.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use http::HeaderName;
+use leasehold_broker::{Broker, BrokerMetrics, CredentialSpec, Handle, UnknownProvider};
+use leasehold_config::{Admission, Credential, Provider, ProviderKind, Snapshot, Source, Upstream};
+use leasehold_consumer::{Consumers, KeyDigest};
+use leasehold_inject::{Injection, InjectionIndex, Prepared};
+use leasehold_lease::Kind;
+use leasehold_model::{Clock, CredentialName, ProviderName};
+use leasehold_provider::FingerprintKey;
+use leasehold_provider_native::NativeProvider;
+use leasehold_provider_vault::{AppRole, VaultConfig, VaultProvider};
+use leasehold_proxy::{
+    CredentialUse, Gateway, GatewayError, GatewaySpec, RouteSpec, TrustedRoots, UpstreamSpec,
+};
+use prometheus_client::registry::Registry;
+use tracing::warn;
+
+/// Why a valid configuration could not be put to work on this machine.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ComposeError {
+    #[error("draw the fingerprint key from the system's random source")]
+    Random(#[source] leasehold_provider::RandomError),
+    #[error("set up provider {provider}")]
+    Vault {
+        provider: ProviderName,
+        #[source]
+        source: leasehold_provider_vault::SetupError,
+    },
+    #[error("declare a credential")]
+    Credential(#[from] UnknownProvider),
+    #[error("read the certificate authorities of upstream {upstream} from {}", path.display())]
+    Ca {
+        upstream: String,
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("{name:?} is not a header name")]
+    HeaderName {
+        name: String,
+        #[source]
+        source: http::header::InvalidHeaderName,
+    },
+    #[error("set up the data plane")]
+    Gateway(#[from] GatewayError),
+}
+
+/// What serves a configuration.
+pub(crate) struct Composed {
+    pub(crate) broker: Broker<Prepared>,
+    pub(crate) gateway: Gateway,
+}
+
+/// Puts the rooms together. Nothing is sent and nothing is listened on yet.
+pub(crate) fn compose(
+    snapshot: &Snapshot,
+    clock: &Arc<dyn Clock>,
+    registry: &mut Registry,
+) -> Result<Composed, ComposeError> {
+    let fingerprints = FingerprintKey::generate().map_err(ComposeError::Random)?;
+    let metrics = BrokerMetrics::register(registry);
+    let mut broker = Broker::new(Arc::clone(clock), fingerprints, metrics);
+    for provider in &snapshot.providers {
+        broker.provider(provider.name.clone(), make_provider(provider)?);
+    }
+    let mut uses = Uses::of(&snapshot.upstreams)?;
+    let mut handles = BTreeMap::new();
+    for credential in &snapshot.credentials {
+        let Some(injections) = uses.injections.remove(&credential.name) else {
+            warn!(credential = %credential.name, "no upstream uses this credential: not fetched");
+            continue;
+        };
+        let handle = broker.credential(credential_spec(credential, injections))?;
+        handles.insert(credential.name.clone(), handle);
+    }
+    let gateway = Gateway::new(gateway_spec(snapshot, &handles, &uses.places)?)?;
+    Ok(Composed { broker, gateway })
+}
+
+/// How upstreams use credentials: for each credential what is made of it, and for each upstream
+/// which of those is its own.
+#[derive(Default)]
+struct Uses {
+    injections: BTreeMap<CredentialName, Vec<Injection>>,
+    places: BTreeMap<leasehold_model::UpstreamName, InjectionIndex>,
+}
+
+impl Uses {
+    fn of(upstreams: &[Upstream]) -> Result<Self, ComposeError> {
+        let mut uses = Self::default();
+        for upstream in upstreams {
+            let Some(used) = &upstream.credential else {
+                continue;
+            };
+            let injections = uses.injections.entry(used.credential.clone()).or_default();
+            uses.places
+                .insert(upstream.name.clone(), InjectionIndex(injections.len()));
+            injections.push(injection(&used.injection)?);
+        }
+        Ok(uses)
+    }
+}
+
+fn injection(declared: &leasehold_config::Injection) -> Result<Injection, ComposeError> {
+    Ok(match declared {
+        leasehold_config::Injection::Header {
+            name,
+            prefix,
+            field,
+        } => Injection::Header {
+            name: header_name(name)?,
+            prefix: prefix.clone(),
+            field: field.clone(),
+        },
+        leasehold_config::Injection::Basic { username, password } => Injection::Basic {
+            username: username.clone(),
+            password: password.clone(),
+        },
+    })
+}
+
+fn credential_spec(
+    credential: &Credential,
+    injections: Vec<Injection>,
+) -> CredentialSpec<Prepared> {
+    let (source, kind) = match &credential.source {
+        Source::Leased { path } => (
+            leasehold_provider::Source::Leased { path: path.clone() },
+            Kind::Leased,
+        ),
+        Source::Versioned {
+            mount,
+            path,
+            poll,
+            max_stale,
+        } => (
+            leasehold_provider::Source::Versioned {
+                mount: mount.clone(),
+                path: path.clone(),
+            },
+            Kind::Versioned {
+                poll: *poll,
+                max_stale: *max_stale,
+            },
+        ),
+    };
+    CredentialSpec {
+        name: credential.name.clone(),
+        provider: credential.provider.clone(),
+        source,
+        kind,
+        prepare: Box::new(move |material| {
+            leasehold_inject::prepare(&injections, material).map_err(Into::into)
+        }),
+    }
+}
+
+fn make_provider(
+    provider: &Provider,
+) -> Result<Arc<dyn leasehold_provider::Provider>, ComposeError> {
+    let name = provider.name.clone();
+    Ok(match &provider.kind {
+        ProviderKind::Vault(vault) => {
+            let approle = AppRole {
+                mount: vault.approle.mount.clone(),
+                role_id: vault.approle.role_id.clone(),
+                secret_id_file: vault.approle.secret_id_file.clone(),
+            };
+            let config = VaultConfig {
+                name: name.clone(),
+                addresses: vault.addresses.clone(),
+                namespace: vault.namespace.clone(),
+                ca: vault.ca.clone(),
+                approle,
+            };
+            let vault = VaultProvider::new(&config).map_err(|source| ComposeError::Vault {
+                provider: name,
+                source,
+            })?;
+            Arc::new(vault)
+        }
+        ProviderKind::Native(native) => {
+            Arc::new(NativeProvider::new(name, &native.file, &native.key_file))
+        }
+    })
+}
+
+fn gateway_spec(
+    snapshot: &Snapshot,
+    handles: &BTreeMap<CredentialName, Handle<Prepared>>,
+    places: &BTreeMap<leasehold_model::UpstreamName, InjectionIndex>,
+) -> Result<GatewaySpec, ComposeError> {
+    let keys = snapshot.consumers.iter().flat_map(|consumer| {
+        consumer
+            .keys
+            .iter()
+            .map(|digest| (consumer.name.clone(), KeyDigest(*digest)))
+    });
+    let consumers = Consumers::new(header_name(&snapshot.consumer_key_header)?, keys);
+    let routes = snapshot.routes.iter().map(|route| RouteSpec {
+        name: route.name.clone(),
+        host: route.host.clone(),
+        path_prefix: route.path.clone(),
+        upstream: route.upstream.clone(),
+        admission: match &route.consumers {
+            Admission::Anyone => leasehold_proxy::Admission::Anyone,
+            Admission::These(names) => {
+                leasehold_proxy::Admission::These(names.iter().cloned().collect())
+            }
+        },
+    });
+    let mut upstreams = Vec::new();
+    for upstream in &snapshot.upstreams {
+        let credential = upstream.credential.as_ref().and_then(|used| {
+            let handle = handles.get(&used.credential)?.clone();
+            Some(CredentialUse {
+                handle,
+                injection: *places.get(&upstream.name)?,
+            })
+        });
+        upstreams.push(UpstreamSpec {
+            name: upstream.name.clone(),
+            endpoints: upstream.endpoints.clone(),
+            roots: roots(upstream)?,
+            credential,
+            connect_timeout: upstream.timeouts.connect,
+            response_timeout: upstream.timeouts.response,
+        });
+    }
+    Ok(GatewaySpec {
+        routes: routes.collect(),
+        upstreams,
+        consumers,
+    })
+}
+
+fn roots(upstream: &Upstream) -> Result<TrustedRoots, ComposeError> {
+    let Some(path) = &upstream.ca else {
+        return Ok(TrustedRoots::System);
+    };
+    std::fs::read(path)
+        .map(TrustedRoots::Pem)
+        .map_err(|source| ComposeError::Ca {
+            upstream: upstream.name.to_string(),
+            path: path.clone(),
+            source,
+        })
+}
+
+fn header_name(name: &str) -> Result<HeaderName, ComposeError> {
+    HeaderName::from_bytes(name.as_bytes()).map_err(|source| ComposeError::HeaderName {
+        name: name.to_owned(),
+        source,
+    })
+}

@@ -1,0 +1,56 @@
+use tracing::Level;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+use crate::cli::LogLevel;
+
+/// Sends the log to standard error, one JSON object a line.
+///
+/// Only our own rooms are heard below `warn`: a library's debug line may hold a request head.
+pub(crate) fn start(level: LogLevel) {
+    let level = match level {
+        LogLevel::Error => Level::ERROR,
+        LogLevel::Warn => Level::WARN,
+        LogLevel::Info => Level::INFO,
+        LogLevel::Debug => Level::DEBUG,
+    };
+    let ours = Targets::new()
+        .with_default(Level::WARN.min(level))
+        .with_target("leasehold", level);
+    let lines = tracing_subscriber::fmt::layer()
+        .json()
+        .flatten_event(true)
+        .with_current_span(false)
+        .with_span_list(false)
+        .with_writer(std::io::stderr);
+    tracing_subscriber::registry().with(ours).with(lines).init();
+    log_panics();
+}
+
+/// Sends what happens to leases to standard output, in words, for somebody who watches.
+#[cfg(feature = "demo")]
+pub(crate) fn start_for_people() {
+    let leases = Targets::new()
+        .with_default(Level::WARN)
+        .with_target("leasehold_broker", Level::DEBUG);
+    let lines = tracing_subscriber::fmt::layer()
+        .without_time()
+        .with_level(false)
+        .with_target(false)
+        .with_ansi(false)
+        .with_writer(std::io::stdout);
+    tracing_subscriber::registry()
+        .with(leases)
+        .with(lines)
+        .init();
+    log_panics();
+}
+
+/// Logs a panic by its place and never by its message, which may hold anything.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string);
+        tracing::error!(place, "a task of the gateway panicked");
+    }));
+}

@@ -1,0 +1,10 @@
+//! The whole gateway, as a process, against real servers.
+
+mod check;
+mod demo;
+mod dynamic;
+mod fail_closed;
+mod native;
+mod requests;
+mod static_key;
+mod support;

@@ -1,0 +1,228 @@
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use leasehold_testkit::{GatewayProcess, Lab, scan, wait};
+use reqwest::{Client, StatusCode};
+use serde::Deserialize;
+use tokio::sync::{Mutex, MutexGuard};
+
+/// A gateway under test and a consumer of it.
+pub(crate) struct Gateway {
+    process: GatewayProcess,
+    url: String,
+    admin: String,
+    client: Client,
+    /// Everything that a consumer or an operator was answered, to be searched for secrets.
+    answers: Vec<String>,
+}
+
+/// What a consumer was answered.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) content_type: String,
+    pub(crate) text: String,
+}
+
+/// An access record as it stands in its line.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Record {
+    pub(crate) status: Option<u16>,
+    pub(crate) reason: Option<String>,
+    pub(crate) consumer: Option<String>,
+    pub(crate) route: Option<String>,
+    pub(crate) upstream: Option<String>,
+    pub(crate) endpoint: Option<String>,
+    pub(crate) credential: Option<String>,
+    pub(crate) generation: Option<u64>,
+    pub(crate) lease_id: Option<String>,
+    pub(crate) provider_request_id: Option<String>,
+    pub(crate) fingerprint: Option<String>,
+    pub(crate) trace_id: String,
+}
+
+/// Statuses and how often each was answered.
+pub(crate) type Statuses = BTreeMap<u16, usize>;
+
+impl Gateway {
+    /// Starts a gateway with the given parts of a configuration added to what all have in common:
+    /// a listener, the admin listener and the consumer `tester`.
+    pub(crate) async fn start(parts: &str) -> Result<Self> {
+        let config = format!("{COMMON}{parts}");
+        let binary = Path::new(env!("CARGO_BIN_EXE_leasehold"));
+        let mut process = GatewayProcess::start(binary, &config).await?;
+        let url = format!("http://{}", process.address("public").await?);
+        let admin = format!("http://{}", process.admin_address().await?);
+        let client = Client::builder().no_proxy().timeout(PATIENCE).build()?;
+        Ok(Self {
+            process,
+            url,
+            admin,
+            client,
+            answers: Vec::new(),
+        })
+    }
+
+    pub(crate) const fn process(&self) -> &GatewayProcess {
+        &self.process
+    }
+
+    pub(crate) fn request(&self, path: &str) -> reqwest::RequestBuilder {
+        self.client
+            .get(format!("{}{path}", self.url))
+            .header("x-api-key", CONSUMER_KEY)
+    }
+
+    pub(crate) async fn get(&mut self, path: &str) -> Result<Answer> {
+        let answer = read(self.request(path)).await?;
+        self.answers.push(answer.text.clone());
+        Ok(answer)
+    }
+
+    /// Sends these headers and no consumer key of its own.
+    pub(crate) async fn get_with(
+        &mut self,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<Answer> {
+        let request = self.client.get(format!("{}{path}", self.url));
+        let request = headers
+            .iter()
+            .fold(request, |it, (name, value)| it.header(*name, *value));
+        let answer = read(request).await?;
+        self.answers.push(answer.text.clone());
+        Ok(answer)
+    }
+
+    pub(crate) async fn admin(&mut self, path: &str) -> Result<Answer> {
+        let answer = read(self.client.get(format!("{}{path}", self.admin))).await?;
+        self.answers.push(answer.text.clone());
+        Ok(answer)
+    }
+
+    /// Waits until a route has what it needs.
+    pub(crate) async fn ready(&mut self, route: &str) -> Result<()> {
+        let url = format!("{}/readyz/{route}", self.admin);
+        let client = self.client.clone();
+        wait::until_true(
+            &format!("route {route} to be ready"),
+            PATIENCE,
+            async || Ok(client.get(&url).send().await?.status().is_success()),
+        )
+        .await
+    }
+
+    /// Sends a request each `interval` until `done`, whatever becomes of those before, and counts
+    /// the statuses. A request that gets no answer counts as status 0.
+    pub(crate) async fn load(
+        &self,
+        path: &str,
+        interval: Duration,
+        done: impl Future<Output = Result<()>>,
+    ) -> Result<Statuses> {
+        let mut under_way = tokio::task::JoinSet::new();
+        let mut ticks = tokio::time::interval(interval);
+        let sending = async {
+            loop {
+                ticks.tick().await;
+                let request = self.request(path);
+                under_way.spawn(async { read(request).await.map_or(0, |it| it.status.as_u16()) });
+            }
+        };
+        tokio::select! {
+            result = done => result?,
+            () = sending => {}
+        }
+        let mut statuses = Statuses::new();
+        while let Some(status) = under_way.join_next().await {
+            *statuses.entry(status?).or_default() += 1;
+        }
+        Ok(statuses)
+    }
+
+    pub(crate) fn records(&self) -> Result<Vec<Record>> {
+        let text = self.process.stdout()?;
+        let parse = |line| serde_json::from_str(line).with_context(|| format!("record {line}"));
+        text.lines().map(parse).collect()
+    }
+
+    /// Ends the gateway in order.
+    pub(crate) async fn stop(&mut self) -> Result<()> {
+        let status = self.process.terminate(PATIENCE).await?;
+        ensure!(
+            status.success(),
+            "the gateway ended with {status}:\n{}",
+            self.process.stderr()?
+        );
+        Ok(())
+    }
+
+    /// Fails where a secret shows in anything that the gateway wrote or answered.
+    pub(crate) fn assert_no_leak(&self, secrets: &[String]) -> Result<()> {
+        let log = self.process.stderr()?;
+        let records = self.process.stdout()?;
+        ensure!(!log.is_empty(), "there is a log to search");
+        for (name, text) in [("log", &log), ("access record", &records)] {
+            let hits = scan(text.as_bytes(), secrets)?;
+            ensure!(hits.is_empty(), "secrets in the {name}: {hits:?}");
+        }
+        let hits = scan(self.answers.join("\n").as_bytes(), secrets)?;
+        ensure!(hits.is_empty(), "secrets in answers: {hits:?}");
+        Ok(())
+    }
+}
+
+async fn read(request: reqwest::RequestBuilder) -> Result<Answer> {
+    let response = request.send().await?;
+    let status = response.status();
+    let content_type = response.headers().get("content-type");
+    let content_type = content_type
+        .map_or("", |it| it.to_str().unwrap_or(""))
+        .to_owned();
+    Ok(Answer {
+        status,
+        content_type,
+        text: response.text().await?,
+    })
+}
+
+/// Starts a lab, and lets no other test start one until the guard is dropped: two cores can't give a
+/// lease of three seconds its due with other servers starting beside it.
+pub(crate) async fn lab() -> Result<(MutexGuard<'static, ()>, Lab)> {
+    let turn = lab_turn().await;
+    Ok((turn, Lab::start().await?))
+}
+
+/// Waits for the turn to start a lab.
+pub(crate) async fn lab_turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::const_new(());
+    TURN.lock().await
+}
+
+/// The part of a configuration that declares the lab's OpenBao as provider `vault`.
+pub(crate) async fn vault_provider(lab: &Lab) -> Result<String> {
+    let approle = lab.approle("gateway").await?;
+    Ok(format!(
+        "providers:\n  \
+           vault:\n    \
+             kind: vault\n    \
+             address: {:?}\n    \
+             auth: {{ approle: {{ role_id: {:?}, secret_id: {{ file: {:?} }} }} }}\n",
+        lab.openbao.address(),
+        approle.role_id,
+        approle.secret_id_file
+    ))
+}
+
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The key of the consumer `tester`; its digest stands in [`COMMON`].
+const CONSUMER_KEY: &str = "the-testers-key";
+const COMMON: &str = "\
+instance: under-test
+listeners: { public: { address: \"127.0.0.1:0\" } }
+admin: { address: \"127.0.0.1:0\" }
+consumers: { tester: { keys: [{ sha256: 42407b7d4887bdb864a4712eb2e3d1905830bd87f72ef9a5e8fc8af57c5d32ce }] } }
+";
