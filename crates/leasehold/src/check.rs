@@ -13,7 +13,7 @@ pub(crate) fn run(args: &CheckArgs) -> ExitCode {
             snapshot.upstreams.len(),
             snapshot.credentials.len(),
         ))),
-        Err(error) => refuse(&error),
+        Err(error) => refuse(error),
     }
 }
 
@@ -25,9 +25,12 @@ pub(crate) fn schema() -> ExitCode {
     }
 }
 
-/// Prints why a configuration was refused.
-pub(crate) fn refuse(error: &leasehold_config::LoadError) -> ExitCode {
-    output::fail(&error.to_string())
+/// Prints why a configuration was refused: each fault with its place, the line and a remedy.
+pub(crate) fn refuse(error: leasehold_config::LoadError) -> ExitCode {
+    output::fail(&format!(
+        "the configuration is refused\n{:?}",
+        miette::Report::new(error)
+    ))
 }
 
 fn said(result: std::io::Result<()>) -> ExitCode {

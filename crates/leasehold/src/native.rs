@@ -73,15 +73,13 @@ fn open(files: &Files) -> Result<NativeFile, NativeError> {
 }
 
 fn open_or_create(files: &Files) -> Result<NativeFile, NativeError> {
-    match open(files) {
-        Err(NativeError::Missing { .. }) => {
-            match NativeFile::create(&files.file, &files.key_file) {
-                // Somebody else was faster, and what they made is as good.
-                Err(NativeError::Exists { .. }) => open(files),
-                created => created,
-            }
-        }
-        opened => opened,
+    if files.file.exists() {
+        return open(files);
+    }
+    match NativeFile::create(&files.file, &files.key_file) {
+        // Somebody else was faster, and what they made is as good.
+        Err(NativeError::Exists { .. }) => open(files),
+        created => created,
     }
 }
 

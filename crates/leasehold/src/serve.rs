@@ -60,7 +60,7 @@ pub(crate) struct Addresses {
 pub(crate) fn run(args: &ServeArgs) -> ExitCode {
     let snapshot = match leasehold_config::read(&args.config) {
         Ok(snapshot) => snapshot,
-        Err(error) => return check::refuse(&error),
+        Err(error) => return check::refuse(error),
     };
     logging::start(args.log);
     match run_to_end(snapshot) {
