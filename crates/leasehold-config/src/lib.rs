@@ -1,1 +1,34 @@
 //! The configuration document: as written, then validated, with diagnostics.
+//!
+//! [`read`] and [`load()`] go from text to a [`Snapshot`] in one step that either succeeds or reports
+//! every fault at once. On the way the text becomes a tree in which each node knows its place
+//! (`yaml`), the tree is held against the schema (`decode`), which is made from the types that the
+//! document is then read into (`document`), and these become the snapshot (`validate`).
+//!
+//! A report shows lines of the document. Whatever in them is or may be a secret is masked, and no
+//! message repeats a value (`secret_scan`, `mask`).
+
+mod code;
+mod decode;
+mod document;
+mod fault;
+mod load;
+mod mask;
+mod node;
+mod report;
+mod schema;
+mod secret_scan;
+mod snapshot;
+mod validate;
+mod words;
+mod yaml;
+
+pub use code::Code;
+pub use fault::{Fault, Faults};
+pub use load::{LoadError, load, read};
+pub use schema::schema;
+pub use snapshot::{
+    AccessRecord, Admin, Admission, AppRole, Consumer, Credential, CredentialUse, Injection,
+    Listener, Native, Provider, ProviderKind, RecordTarget, Route, Shutdown, Snapshot, Source,
+    Timeouts, Upstream, Vault, Workers,
+};

@@ -5,29 +5,18 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use leasehold_testkit::{Lab, Origin};
+use leasehold_testkit::origin::Database;
+use leasehold_testkit::{Lab, Origin, wait};
 use serde_json::Value;
 
-use crate::support::{Gateway, Record, lab, vault_provider};
+use crate::support::{Gateway, PATIENCE, Record, lab, vault_provider};
 
 #[tokio::test]
 async fn users_of_three_seconds_serve_a_minute_without_a_failure_and_are_all_given_back()
 -> Result<()> {
     let (_turn, lab) = lab().await?;
     let origin = Origin::database(&lab.postgres).await?;
-    let mut gateway = Gateway::start(&format!(
-        "{}\
-         credentials: {{ user: {{ from: {{ provider: vault, lease: database/creds/tiny }} }} }}\n\
-         upstreams:\n  \
-           database:\n    \
-             endpoints: [{:?}]\n    \
-             credential: user\n    \
-             inject: {{ basic: {{ username: username, password: password }} }}\n\
-         routes: [{{ name: database, upstream: database, consumers: [tester] }}]\n",
-        vault_provider(&lab).await?,
-        origin.url()
-    ))
-    .await?;
+    let mut gateway = Gateway::start(&configuration(&lab, &origin).await?).await?;
     gateway.ready("database").await?;
 
     let minute = async {
@@ -85,6 +74,44 @@ async fn users_of_three_seconds_serve_a_minute_without_a_failure_and_are_all_giv
         .map(|(_, password)| password)
         .chain(the_labs_own(&lab)?);
     gateway.assert_no_leak(&secrets.collect::<Vec<_>>())
+}
+
+#[tokio::test]
+async fn a_login_revoked_at_openbao_is_replaced_without_a_restart() -> Result<()> {
+    let (_turn, lab) = lab().await?;
+    let origin = Origin::database(&lab.postgres).await?;
+    let mut gateway = Gateway::start(&configuration(&lab, &origin).await?).await?;
+    gateway.ready("database").await?;
+    ensure!(gateway.get("/").await?.status == 200);
+
+    // The operator's emergency brake: every login by AppRole ends, and its leases with it.
+    lab.openbao
+        .api("PUT", "sys/leases/revoke-prefix/auth/approle/login", None)
+        .await?;
+    let before = origin.pairs().len();
+    wait::until_true("a user issued in a new login", PATIENCE, async || {
+        let status = gateway.request("/").send().await?.status();
+        Ok(status == 200 && origin.pairs().len() > before)
+    })
+    .await?;
+    gateway.stop().await?;
+    given_back(&lab, "tiny").await
+}
+
+/// A route to `origin` with database users that live for 3 seconds and are renewed up to 8.
+async fn configuration(lab: &Lab, origin: &Origin<Database>) -> Result<String> {
+    Ok(format!(
+        "{}\
+         credentials: {{ user: {{ from: {{ provider: vault, lease: database/creds/tiny }} }} }}\n\
+         upstreams:\n  \
+           database:\n    \
+             endpoints: [{:?}]\n    \
+             credential: user\n    \
+             inject: {{ basic: {{ username: username, password: password }} }}\n\
+         routes: [{{ name: database, upstream: database, consumers: [tester] }}]\n",
+        vault_provider(lab).await?,
+        origin.url()
+    ))
 }
 
 /// Nothing of ours is left: no database user, and no lease at OpenBao.

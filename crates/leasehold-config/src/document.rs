@@ -1,0 +1,195 @@
+//! The document as written: its shape is stated here once, and its JSON Schema is made from it.
+//!
+//! The doc comments here are the descriptions that editors show, so they speak to the
+//! operator. What is optional here gets its default in `validate`.
+
+mod provider;
+mod upstream;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+pub(crate) use provider::{
+    AppRoleDocument, AuthDocument, CredentialDocument, OneOrMany, ProviderDocument, SourceDocument,
+};
+pub(crate) use upstream::{BasicDocument, InjectionDocument, TimeoutsDocument, UpstreamDocument};
+
+/// The configuration of one Leasehold gateway.
+///
+/// It holds addresses, names and references. A secret value in it is a fault.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+// These fields are required. They have stand-ins for the sake of documents that lack one: the
+// rest of such a document is still looked at.
+#[schemars(
+    title = "Leasehold configuration",
+    extend("required" = ["instance", "listeners", "upstreams", "routes"])
+)]
+pub(crate) struct Document {
+    /// Names this gateway process in records and at the providers.
+    pub(crate) instance: Option<String>,
+    /// How many cores serve requests, one runtime each. Default: one for each core of the machine.
+    #[schemars(range(min = 1, max = 1024))]
+    pub(crate) workers: Option<usize>,
+    /// Where requests are accepted, by listener name.
+    #[serde(default)]
+    #[schemars(extend("minProperties" = 1))]
+    pub(crate) listeners: BTreeMap<String, ListenerDocument>,
+    /// Where `/livez`, `/readyz` and `/metrics` are served.
+    pub(crate) admin: Option<AdminDocument>,
+    /// Where access records are written.
+    pub(crate) access_record: Option<AccessRecordDocument>,
+    /// How long the parts of a shutdown may take.
+    pub(crate) shutdown: Option<ShutdownDocument>,
+    /// The request header that carries the consumer key.
+    #[schemars(extend("default" = "x-api-key"))]
+    pub(crate) consumer_key_header: Option<String>,
+    /// The systems that keep or issue credentials, by provider name.
+    #[serde(default)]
+    pub(crate) providers: BTreeMap<String, ProviderDocument>,
+    /// What upstreams are shown, by credential name.
+    #[serde(default)]
+    pub(crate) credentials: BTreeMap<String, CredentialDocument>,
+    /// The services that requests are forwarded to, by upstream name.
+    #[serde(default)]
+    #[schemars(extend("minProperties" = 1))]
+    pub(crate) upstreams: BTreeMap<String, UpstreamDocument>,
+    /// Who may call, by consumer name.
+    #[serde(default)]
+    pub(crate) consumers: BTreeMap<String, ConsumerDocument>,
+    /// Which requests go to which upstream. The longest path that matches wins, and a route with
+    /// a host wins over one without.
+    #[serde(default)]
+    #[schemars(length(min = 1))]
+    pub(crate) routes: Vec<RouteDocument>,
+}
+
+/// An address that requests are accepted on.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Listener")]
+pub(crate) struct ListenerDocument {
+    /// IP address and port, like `0.0.0.0:8080` or `[::]:8080`.
+    pub(crate) address: String,
+}
+
+/// The admin listener.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Admin")]
+pub(crate) struct AdminDocument {
+    /// IP address and port.
+    #[schemars(extend("default" = "127.0.0.1:9901"))]
+    pub(crate) address: Option<String>,
+}
+
+/// Where access records go: one JSON line a request.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "AccessRecord")]
+pub(crate) struct AccessRecordDocument {
+    /// The word `stdout`, or `{ file: PATH }`.
+    #[schemars(extend("default" = "stdout"))]
+    pub(crate) to: Option<AccessRecordTarget>,
+}
+
+/// The word `stdout`, or a file.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum AccessRecordTarget {
+    /// Standard output.
+    Stdout,
+    /// A file that lines are appended to.
+    File(PathBuf),
+}
+
+/// How long the parts of a shutdown may take.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Shutdown")]
+pub(crate) struct ShutdownDocument {
+    /// How long requests in flight may go on.
+    #[schemars(extend("default" = "30s"))]
+    pub(crate) drain: Option<DurationText>,
+    /// How long giving leases back may take.
+    #[schemars(extend("default" = "10s"))]
+    pub(crate) revoke: Option<DurationText>,
+}
+
+/// Somebody who may call.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Consumer")]
+pub(crate) struct ConsumerDocument {
+    /// Digests of the keys that the consumer may show.
+    #[schemars(length(min = 1))]
+    pub(crate) keys: Vec<ConsumerKeyDocument>,
+}
+
+/// A consumer key, known by its digest only.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "ConsumerKey")]
+pub(crate) struct ConsumerKeyDocument {
+    /// The SHA-256 of the key in hexadecimal: `printf %s "$KEY" | sha256sum`.
+    #[schemars(regex(pattern = r"^[0-9a-fA-F]{64}$"))]
+    pub(crate) sha256: String,
+}
+
+/// Which requests go to which upstream.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Route")]
+pub(crate) struct RouteDocument {
+    /// The route's name in records and metrics. Default: its host and path.
+    pub(crate) name: Option<String>,
+    /// Which requests the route takes. Default: all.
+    #[serde(rename = "match")]
+    pub(crate) matches: Option<MatchDocument>,
+    /// The upstream's name.
+    pub(crate) upstream: String,
+    /// The names of the consumers that the route is open to, or the word `anyone`.
+    pub(crate) consumers: AdmissionDocument,
+}
+
+/// Which requests a route takes.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Match")]
+pub(crate) struct MatchDocument {
+    /// The exact host name, without a port. Default: every host.
+    pub(crate) host: Option<String>,
+    /// The beginning of the path.
+    #[schemars(extend("default" = "/"), regex(pattern = "^/"))]
+    pub(crate) path: Option<String>,
+}
+
+/// Whom a route is open to.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(rename = "Admission")]
+pub(crate) enum AdmissionDocument {
+    /// Everybody who reaches the listener.
+    Word(AdmissionWord),
+    /// The consumers of these names.
+    These(#[schemars(length(min = 1))] Vec<String>),
+}
+
+/// The word that opens a route to everybody.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum AdmissionWord {
+    /// Everybody who reaches the listener.
+    Anyone,
+}
+
+/// A span of time: a whole number and its unit, `ms`, `s`, `m` or `h`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(transparent)]
+#[schemars(rename = "Duration")]
+pub(crate) struct DurationText(
+    #[schemars(regex(pattern = r"^[0-9]{1,9}(ms|s|m|h)$"))] pub(crate) String,
+);

@@ -1,0 +1,67 @@
+//! Where requests go and what is shown there, as written.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::DurationText;
+
+/// A service that requests are forwarded to.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Upstream")]
+pub(crate) struct UpstreamDocument {
+    /// Where it listens, like `https://payments.internal` or `http://10.0.0.7:8080`.
+    #[schemars(length(min = 1))]
+    pub(crate) endpoints: Vec<String>,
+    /// A file with the certificate authorities that vouch for the endpoints, in PEM.
+    /// Default: those that the system trusts.
+    pub(crate) ca: Option<PathBuf>,
+    /// The name of the credential that the upstream is shown. Goes with `inject`.
+    pub(crate) credential: Option<String>,
+    /// Where the credential is placed. Goes with `credential`.
+    pub(crate) inject: Option<InjectionDocument>,
+    /// How long to wait.
+    pub(crate) timeouts: Option<TimeoutsDocument>,
+}
+
+/// Where a credential is placed in the request: `header`, or `basic`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Injection")]
+pub(crate) struct InjectionDocument {
+    /// The header's name. What the consumer sent in it is removed.
+    pub(crate) header: Option<String>,
+    /// What stands before the value in the header, like `"Bearer "`.
+    #[schemars(extend("default" = ""))]
+    pub(crate) prefix: Option<String>,
+    /// The field of the credential that the header shows. Default: the credential's own `field`.
+    pub(crate) field: Option<String>,
+    /// HTTP Basic authentication from two fields of one generation.
+    pub(crate) basic: Option<BasicDocument>,
+}
+
+/// The names of the credential's fields that make up HTTP Basic authentication.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Basic")]
+pub(crate) struct BasicDocument {
+    /// The name of the field with the user name; not the user name.
+    pub(crate) username: String,
+    /// The name of the field with the password; not the password.
+    pub(crate) password: String,
+}
+
+/// How long to wait for an upstream.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Timeouts")]
+pub(crate) struct TimeoutsDocument {
+    /// How long a new connection may take, TLS included.
+    #[schemars(extend("default" = "5s"))]
+    pub(crate) connect: Option<DurationText>,
+    /// How long the head of the answer may take.
+    #[schemars(extend("default" = "60s"))]
+    pub(crate) response: Option<DurationText>,
+}

@@ -1,0 +1,260 @@
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use leasehold_model::{
+    ConsumerName, CredentialName, InstanceName, ListenerName, ProviderName, RouteName, UpstreamName,
+};
+use url::Url;
+
+/// A configuration without faults: every reference leads somewhere and every default is filled in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The name of this gateway process.
+    pub instance: InstanceName,
+    /// How many runtimes serve requests.
+    pub workers: Workers,
+    /// Where requests are accepted; at least one.
+    pub listeners: Vec<Listener>,
+    /// The admin listener.
+    pub admin: Admin,
+    /// Where access records go.
+    pub access_record: AccessRecord,
+    /// How long the parts of a shutdown may take.
+    pub shutdown: Shutdown,
+    /// The header that carries the consumer key, in small letters.
+    pub consumer_key_header: String,
+    /// The systems that keep or issue credentials.
+    pub providers: Vec<Provider>,
+    /// What upstreams are shown.
+    pub credentials: Vec<Credential>,
+    /// Where requests go.
+    pub upstreams: Vec<Upstream>,
+    /// Who may call.
+    pub consumers: Vec<Consumer>,
+    /// Which requests go where; at least one. No two have the same host and path.
+    pub routes: Vec<Route>,
+}
+
+/// How many runtimes serve requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Workers {
+    /// One for each core of the machine.
+    PerCore,
+    /// This many.
+    Count(NonZeroUsize),
+}
+
+/// An address that requests are accepted on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// Its name.
+    pub name: ListenerName,
+    /// Its address; with port 0, the system chooses one.
+    pub address: SocketAddr,
+}
+
+/// The admin listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admin {
+    /// Its address; with port 0, the system chooses one.
+    pub address: SocketAddr,
+}
+
+/// Where access records go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessRecord {
+    /// The stream that lines are appended to.
+    pub to: RecordTarget,
+}
+
+/// The stream that access records are appended to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RecordTarget {
+    /// Standard output.
+    Stdout,
+    /// A file.
+    File(PathBuf),
+}
+
+/// How long the parts of a shutdown may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shutdown {
+    /// For requests in flight.
+    pub drain: Duration,
+    /// For giving leases back.
+    pub revoke: Duration,
+}
+
+/// A system that keeps or issues credentials.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Provider {
+    /// Its name.
+    pub name: ProviderName,
+    /// What it is and how it is reached.
+    pub kind: ProviderKind,
+}
+
+/// What a provider is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProviderKind {
+    /// HashiCorp Vault or OpenBao.
+    Vault(Vault),
+    /// The encrypted file of this machine.
+    Native(Native),
+}
+
+/// How a Vault or OpenBao cluster is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vault {
+    /// The addresses of its nodes, at least one, in the order of the document.
+    pub addresses: Vec<Url>,
+    /// The namespace that every call is made in.
+    pub namespace: Option<String>,
+    /// A PEM file of the authorities to trust instead of the system's.
+    pub ca: Option<PathBuf>,
+    /// How to log in.
+    pub approle: AppRole,
+}
+
+/// A login with AppRole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AppRole {
+    /// Where the auth method is mounted.
+    pub mount: String,
+    /// The role id.
+    pub role_id: String,
+    /// The file that holds the secret id.
+    pub secret_id_file: PathBuf,
+}
+
+/// Where the native provider keeps its credentials.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Native {
+    /// The encrypted file.
+    pub file: PathBuf,
+    /// The file with its key.
+    pub key_file: PathBuf,
+}
+
+/// What an upstream is shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credential {
+    /// Its name.
+    pub name: CredentialName,
+    /// The provider that it comes from.
+    pub provider: ProviderName,
+    /// What to ask the provider for.
+    pub source: Source,
+    /// The field that a header shows where its injection names none.
+    pub field: Option<String>,
+}
+
+/// What to ask a provider for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A path whose answer comes with a lease.
+    Leased {
+        /// The path, mount included.
+        path: String,
+    },
+    /// A stored value whose versions the provider counts.
+    Versioned {
+        /// The mount; empty at the native provider, which has none.
+        mount: String,
+        /// The path below the mount.
+        path: String,
+        /// How often to look for a new version.
+        poll: Duration,
+        /// How long a value may be used after the provider last confirmed it.
+        max_stale: Duration,
+    },
+}
+
+/// A service that requests are forwarded to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upstream {
+    /// Its name.
+    pub name: UpstreamName,
+    /// Where it listens, at least one: scheme, host and port, and no more than that.
+    pub endpoints: Vec<Url>,
+    /// A PEM file of the authorities to trust instead of the system's.
+    pub ca: Option<PathBuf>,
+    /// What it is shown, where it wants anything.
+    pub credential: Option<CredentialUse>,
+    /// How long to wait for it.
+    pub timeouts: Timeouts,
+}
+
+/// A credential and its place in the request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CredentialUse {
+    /// The credential.
+    pub credential: CredentialName,
+    /// Its place.
+    pub injection: Injection,
+}
+
+/// The place of a credential in the request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Injection {
+    /// One field in a header.
+    Header {
+        /// The header's name in small letters.
+        name: String,
+        /// What stands before the value.
+        prefix: String,
+        /// The name of the field.
+        field: String,
+    },
+    /// HTTP Basic authentication.
+    Basic {
+        /// The name of the field with the user name.
+        username: String,
+        /// The name of the field with the password.
+        password: String,
+    },
+}
+
+/// How long to wait for an upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For a new connection, TLS included.
+    pub connect: Duration,
+    /// For the head of the answer.
+    pub response: Duration,
+}
+
+/// Somebody who may call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Consumer {
+    /// The name in access records.
+    pub name: ConsumerName,
+    /// The SHA-256 of each key; none belongs to two consumers.
+    pub keys: Vec<[u8; 32]>,
+}
+
+/// Which requests go to which upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// Its name; no two routes have the same.
+    pub name: RouteName,
+    /// The exact host in small letters, without a port; every host where there is none.
+    pub host: Option<String>,
+    /// The beginning of the path, with its leading `/`.
+    pub path: String,
+    /// Where its requests go.
+    pub upstream: UpstreamName,
+    /// Whom it is open to.
+    pub consumers: Admission,
+}
+
+/// Whom a route is open to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// Everybody who reaches the listener.
+    Anyone,
+    /// These consumers; at least one.
+    These(Vec<ConsumerName>),
+}

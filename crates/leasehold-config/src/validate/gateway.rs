@@ -1,0 +1,116 @@
+//! The parts of the document about the gateway itself.
+
+use std::collections::{BTreeMap, HashSet};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use leasehold_model::{InstanceName, ListenerName};
+
+use super::{Check, in_order};
+use crate::code::Code;
+use crate::document::{
+    AccessRecordDocument, AccessRecordTarget, AdminDocument, ListenerDocument, ShutdownDocument,
+};
+use crate::node::Place;
+use crate::snapshot::{AccessRecord, Admin, Listener, RecordTarget, Shutdown, Workers};
+use crate::words::{self, NAME_HELP};
+
+impl Check<'_> {
+    pub(super) fn instance(&mut self, name: Option<String>, root: Place<'_>) -> InstanceName {
+        let place = root.field("instance");
+        let name = name.unwrap_or_default();
+        // One that is absent was reported with the shape of the document.
+        if place.node().text().is_some() && !words::is_name(&name) {
+            self.report.hide_unless_name(place.node());
+            self.fault(Code::BadName, place, "this is not a name", NAME_HELP);
+        }
+        InstanceName::from(name.as_str())
+    }
+
+    pub(super) fn listeners(
+        &mut self,
+        listeners: BTreeMap<String, ListenerDocument>,
+        admin: SocketAddr,
+        root: Place<'_>,
+    ) -> Vec<Listener> {
+        let mut taken = HashSet::from([admin]);
+        let mut read = Vec::new();
+        for (name, listener) in in_order(listeners, root.field("listeners")) {
+            let place = root.field("listeners").field(&name).field("address");
+            let Some(address) = self.address(&listener.address, place) else {
+                continue;
+            };
+            // Port 0 is another port each time.
+            if address.port() != 0 && !taken.insert(address) {
+                let message = "another listener has this address already";
+                self.fault(
+                    Code::DuplicateAddress,
+                    place,
+                    message,
+                    "choose another port",
+                );
+            }
+            read.push(Listener {
+                name: ListenerName::from(name.as_str()),
+                address,
+            });
+        }
+        read
+    }
+
+    pub(super) fn admin(&mut self, admin: Option<AdminDocument>, root: Place<'_>) -> Admin {
+        let place = root.field("admin").field("address");
+        let written = admin.and_then(|admin| admin.address);
+        let address = written.and_then(|text| self.address(&text, place));
+        Admin {
+            address: address.unwrap_or(DEFAULT_ADMIN),
+        }
+    }
+
+    pub(super) fn access_record(&self, record: Option<AccessRecordDocument>) -> AccessRecord {
+        let to = match record.and_then(|record| record.to) {
+            None | Some(AccessRecordTarget::Stdout) => RecordTarget::Stdout,
+            Some(AccessRecordTarget::File(path)) => RecordTarget::File(self.path(path)),
+        };
+        AccessRecord { to }
+    }
+
+    pub(super) fn shutdown(
+        &mut self,
+        written: Option<ShutdownDocument>,
+        root: Place<'_>,
+    ) -> Shutdown {
+        let ShutdownDocument { drain, revoke } = written.unwrap_or_default();
+        let place = root.field("shutdown");
+        let mut span = |written: Option<_>, default, name| {
+            self.duration(written.as_ref(), default, Duration::ZERO, place.field(name))
+        };
+        Shutdown {
+            drain: span(drain, DEFAULT_DRAIN, "drain"),
+            revoke: span(revoke, DEFAULT_REVOKE, "revoke"),
+        }
+    }
+
+    pub(super) fn consumer_key_header(
+        &mut self,
+        written: Option<String>,
+        root: Place<'_>,
+    ) -> String {
+        match written {
+            Some(text) => self.header_name(&text, root.field("consumer_key_header")),
+            None => DEFAULT_CONSUMER_KEY_HEADER.to_owned(),
+        }
+    }
+}
+
+pub(super) fn workers(written: Option<usize>) -> Workers {
+    written
+        .and_then(NonZeroUsize::new)
+        .map_or(Workers::PerCore, Workers::Count)
+}
+
+const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9901);
+const DEFAULT_DRAIN: Duration = Duration::from_secs(30);
+const DEFAULT_REVOKE: Duration = Duration::from_secs(10);
+const DEFAULT_CONSUMER_KEY_HEADER: &str = "x-api-key";

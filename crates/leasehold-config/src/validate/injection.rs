@@ -1,0 +1,111 @@
+use std::collections::BTreeMap;
+
+use super::Check;
+use crate::code::Code;
+use crate::document::{BasicDocument, CredentialDocument, InjectionDocument};
+use crate::node::Place;
+use crate::snapshot::Injection;
+
+/// The field that each credential without a fault names for its headers, if it names one.
+pub(super) type Fields = BTreeMap<String, Option<String>>;
+
+impl Check<'_> {
+    pub(super) fn header_fields(
+        &self,
+        credentials: &BTreeMap<String, CredentialDocument>,
+        root: Place<'_>,
+    ) -> Fields {
+        let section = root.field("credentials");
+        credentials
+            .iter()
+            .filter(|(name, _)| {
+                let place = section.field(name).field("from");
+                self.is_whole(&["credentials", name, "from"], place)
+            })
+            .map(|(name, credential)| (name.clone(), credential.from.field.clone()))
+            .collect()
+    }
+
+    /// Reads where a credential is placed; `at_credential` is the field that it names itself, and
+    /// nothing where the credential has a fault. An injection that is not `whole` has one.
+    pub(super) fn injection(
+        &mut self,
+        written: InjectionDocument,
+        at_credential: Option<Option<String>>,
+        whole: bool,
+        place: Place<'_>,
+    ) -> Option<Injection> {
+        match (&written.header, written.basic) {
+            (Some(header), None) => {
+                let name = self.header_name(header, place.field("header"));
+                let prefix = self.prefix(written.prefix, place.field("prefix"));
+                let field = self.header_field(written.field, at_credential, whole, place)?;
+                Some(Injection::Header {
+                    name,
+                    prefix,
+                    field,
+                })
+            }
+            (None, Some(basic)) if written.prefix.is_none() && written.field.is_none() => {
+                Some(self.basic(basic, place.field("basic")))
+            }
+            _ if !whole => None,
+            _ => {
+                let message = "a credential is placed by `header` or by `basic`, one of the two";
+                let help = "`{ header: X-Api-Key, prefix: \"Bearer \", field: key }`, or \
+                            `{ basic: { username: username, password: password } }`";
+                self.fault(Code::BadCombination, place, message, help);
+                None
+            }
+        }
+    }
+
+    fn basic(&mut self, basic: BasicDocument, place: Place<'_>) -> Injection {
+        let BasicDocument { username, password } = basic;
+        self.field_name(&username, place.field("username"));
+        self.field_name(&password, place.field("password"));
+        Injection::Basic { username, password }
+    }
+
+    /// Returns the name of the field that a header shows.
+    fn header_field(
+        &mut self,
+        here: Option<String>,
+        at_credential: Option<Option<String>>,
+        whole: bool,
+        place: Place<'_>,
+    ) -> Option<String> {
+        if let Some(field) = &here {
+            self.field_name(field, place.field("field"));
+        }
+        let known = at_credential.is_some() && whole;
+        let field = here.or(at_credential.flatten());
+        if field.is_none() && known {
+            let message = "say which field of the credential the header shows";
+            let help = "add `field` here or to the credential's `from`";
+            self.fault(Code::MissingField, place, message, help);
+        }
+        field
+    }
+
+    /// Reads what stands before the value. It is short and plain, or it is part of a secret.
+    fn prefix(&mut self, written: Option<String>, place: Place<'_>) -> String {
+        let prefix = written.unwrap_or_default();
+        if !is_prefix(&prefix) {
+            self.report.hide(place.node());
+            let message = "this is not what stands before a credential in a header";
+            let help = "a prefix is a word or two, like `\"Bearer \"` or `\"Token token=\"`";
+            self.fault(Code::BadHeader, place, message, help);
+        }
+        prefix
+    }
+}
+
+fn is_prefix(text: &str) -> bool {
+    let digits = text.bytes().filter(u8::is_ascii_digit).count();
+    let plain = |each: u8| each.is_ascii_alphanumeric() || b" =:-_".contains(&each);
+    text.len() <= MAX_PREFIX && digits <= MAX_PREFIX_DIGITS && text.bytes().all(plain)
+}
+
+const MAX_PREFIX: usize = 32;
+const MAX_PREFIX_DIGITS: usize = 2;

@@ -1,0 +1,94 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use leasehold_model::{CredentialName, UpstreamName};
+
+use super::injection::Fields;
+use super::{CREDENTIAL, Check, in_order};
+use crate::code::Code;
+use crate::document::{InjectionDocument, TimeoutsDocument, UpstreamDocument};
+use crate::node::Place;
+use crate::snapshot::{CredentialUse, Timeouts, Upstream};
+
+impl Check<'_> {
+    pub(super) fn upstreams(
+        &mut self,
+        upstreams: BTreeMap<String, UpstreamDocument>,
+        fields: &Fields,
+        root: Place<'_>,
+    ) -> Vec<Upstream> {
+        let section = root.field("upstreams");
+        let mut read = Vec::new();
+        for (name, upstream) in in_order(upstreams, section) {
+            let place = section.field(&name);
+            read.push(Upstream {
+                name: UpstreamName::from(name.as_str()),
+                endpoints: self.origins(&upstream.endpoints, place.field("endpoints")),
+                ca: upstream.ca.map(|path| self.path(path)),
+                credential: self.credential_use(
+                    (upstream.credential, upstream.inject),
+                    fields,
+                    &name,
+                    place,
+                ),
+                timeouts: self.timeouts(upstream.timeouts.unwrap_or_default(), place),
+            });
+        }
+        read
+    }
+
+    /// Reads what the upstream is shown: a credential and its place, or nothing.
+    fn credential_use(
+        &mut self,
+        written: (Option<String>, Option<InjectionDocument>),
+        fields: &Fields,
+        upstream: &str,
+        place: Place<'_>,
+    ) -> Option<CredentialUse> {
+        let (credential, injection) = written;
+        if let Some(credential) = &credential {
+            self.reference(credential, CREDENTIAL, place.field("credential"));
+        }
+        let path = ["upstreams", upstream, "inject"];
+        let whole_upstream = self.is_whole(&["upstreams", upstream], place);
+        let at_inject = place.field("inject");
+        match (credential, injection) {
+            (Some(credential), Some(injection)) => {
+                let field = fields.get(&credential).cloned();
+                let whole = self.is_whole(&path, at_inject);
+                Some(CredentialUse {
+                    injection: self.injection(injection, field, whole, at_inject)?,
+                    credential: CredentialName::from(credential.as_str()),
+                })
+            }
+            (None, None) => None,
+            _ if !whole_upstream => None,
+            (Some(_), None) => self.alone("credential", "inject", place.field("credential")),
+            (None, Some(_)) => self.alone("inject", "credential", at_inject),
+        }
+    }
+
+    fn alone<T>(&mut self, present: &str, absent: &str, place: Place<'_>) -> Option<T> {
+        let message = format!("`{present}` says nothing without `{absent}`");
+        let help = "name the credential and say where it is placed: `credential: payments-key` \
+                    and `inject: { header: X-Api-Key }`";
+        self.fault(Code::BadCombination, place, message, help);
+        None
+    }
+
+    fn timeouts(&mut self, written: TimeoutsDocument, place: Place<'_>) -> Timeouts {
+        let place = place.field("timeouts");
+        let TimeoutsDocument { connect, response } = written;
+        let mut span = |written: Option<_>, default, name| {
+            self.duration(written.as_ref(), default, LEAST_TIMEOUT, place.field(name))
+        };
+        Timeouts {
+            connect: span(connect, DEFAULT_CONNECT, "connect"),
+            response: span(response, DEFAULT_RESPONSE, "response"),
+        }
+    }
+}
+
+const DEFAULT_CONNECT: Duration = Duration::from_secs(5);
+const DEFAULT_RESPONSE: Duration = Duration::from_secs(60);
+const LEAST_TIMEOUT: Duration = Duration::from_millis(1);

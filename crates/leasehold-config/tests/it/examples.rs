@@ -1,0 +1,67 @@
+use std::fs;
+use std::path::PathBuf;
+
+use leasehold_config::{Injection, Source, read, schema};
+
+use crate::documents::workspace;
+
+fn examples() -> Vec<PathBuf> {
+    let entries = fs::read_dir(workspace().join("examples")).expect("the examples");
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    paths
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "yaml")
+        })
+        .collect()
+}
+
+#[test]
+fn every_example_loads() {
+    let examples = examples();
+    assert!(examples.len() >= 4, "{examples:?}");
+    for path in examples {
+        if let Err(error) = read(&path) {
+            panic!("{}: {:?}", path.display(), miette::Report::new(error));
+        }
+    }
+}
+
+#[test]
+fn every_example_has_the_shape_that_the_schema_describes() {
+    let validator = jsonschema::validator_for(&schema()).expect("a schema");
+    for path in examples() {
+        let text = fs::read_to_string(&path).expect("an example");
+        let value: serde_json::Value = serde_saphyr::from_str(&text).expect("YAML");
+        let errors: Vec<_> = validator
+            .iter_errors(&value)
+            .map(|error| error.to_string())
+            .collect();
+        assert_eq!(errors, [""; 0], "{}", path.display());
+    }
+}
+
+#[test]
+fn the_examples_show_every_source_and_every_injection() {
+    let (mut leased, mut versioned, mut header, mut basic) = (0, 0, 0, 0);
+    for path in examples() {
+        let snapshot = read(&path).expect("an example that loads");
+        for credential in &snapshot.credentials {
+            match credential.source {
+                Source::Leased { .. } => leased += 1,
+                Source::Versioned { .. } => versioned += 1,
+            }
+        }
+        for used in snapshot
+            .upstreams
+            .iter()
+            .filter_map(|upstream| upstream.credential.as_ref())
+        {
+            match used.injection {
+                Injection::Header { .. } => header += 1,
+                Injection::Basic { .. } => basic += 1,
+            }
+        }
+    }
+    assert!(leased > 0 && versioned > 0 && header > 0 && basic > 0);
+}

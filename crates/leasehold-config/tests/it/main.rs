@@ -1,0 +1,14 @@
+//! Tests of the room from outside: what a document's author sees.
+
+#![expect(
+    clippy::expect_used,
+    reason = "helpers of tests, which may fail by panicking"
+)]
+
+mod documents;
+mod examples;
+mod faults;
+mod generated;
+mod mutations;
+mod secrets;
+mod snapshots;
