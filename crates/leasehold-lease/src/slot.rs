@@ -1,10 +1,14 @@
 //! One declared credential: its generations and what is due for them.
 
+mod due;
+mod retired;
+
 use std::time::Duration;
 
 use fastrand::Rng;
 use leasehold_model::{BootTime, Failure, GenerationNumber, LeaseId, SessionEpoch};
 
+use self::retired::{Lease, Retired, Stage};
 use crate::schedule::{self, Grant};
 use crate::session::{Renewal, Sessions};
 use crate::{Action, Kind, Notice, ProviderId, SlotId, Terms};
@@ -36,9 +40,8 @@ struct Active {
 #[derive(Debug)]
 enum Hold {
     Leased {
-        lease_id: LeaseId,
-        epoch: SessionEpoch,
-        grant: Grant,
+        lease: Lease,
+        /// The first grant: what a renewal is measured by.
         expected: Duration,
         renewal: Renewal,
         failures: u32,
@@ -59,26 +62,6 @@ enum Fetch {
         number: GenerationNumber,
         epoch: SessionEpoch,
     },
-}
-
-/// A replaced generation whose lease is still to be given back.
-#[derive(Debug)]
-struct Retired {
-    number: GenerationNumber,
-    lease_id: LeaseId,
-    epoch: SessionEpoch,
-    /// When the lease runs out by itself.
-    ends: BootTime,
-    stage: Stage,
-    failures: u32,
-    irrevocable: bool,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Stage {
-    Draining { until: BootTime },
-    RevokeAt(BootTime),
-    Revoking,
 }
 
 /// What every transition needs beside the slot.
@@ -174,16 +157,15 @@ impl Slot {
         capped: bool,
     ) {
         let Some(Hold::Leased {
-            grant,
+            lease,
             expected,
             renewal,
             failures,
-            ..
         }) = self.hold(number)
         else {
             return;
         };
-        *grant = granted;
+        lease.grant = granted;
         *failures = 0;
         if !capped && !granted.is_short_of(*expected) {
             *renewal = Renewal::At(granted.renew_at(ctx.rng));
@@ -201,7 +183,7 @@ impl Slot {
         failure: Failure,
     ) {
         let Some(Hold::Leased {
-            grant,
+            lease,
             renewal,
             failures,
             ..
@@ -209,6 +191,7 @@ impl Slot {
         else {
             return;
         };
+        let grant = lease.grant;
         let attempt = *failures;
         *failures = failures.saturating_add(1);
         match failure {
@@ -285,17 +268,16 @@ impl Slot {
 
     /// The session is dead, and the leases issued in it with it.
     pub(crate) fn session_lost(&mut self, ctx: &mut Context<'_>, epoch: SessionEpoch) {
-        let hangs = matches!(
-            &self.active,
-            Some(Active { hold: Hold::Leased { epoch: issued_in, .. }, .. }) if *issued_in == epoch
-        );
-        if hangs {
+        if self
+            .active_lease()
+            .is_some_and(|lease| lease.epoch == epoch)
+        {
             self.expire(ctx);
         }
         let slot = self.id;
         for dead in self
             .retired
-            .extract_if(.., |retired| retired.epoch == epoch)
+            .extract_if(.., |retired| retired.lease.epoch == epoch)
         {
             ctx.notify(Notice::ExpiryClaimed {
                 slot,
@@ -306,13 +288,9 @@ impl Slot {
 
     /// The session has a successor: leases issued in it move over while it still lives.
     pub(crate) fn session_succeeded(&mut self, ctx: &mut Context<'_>) {
-        if let Some(Active {
-            hold: Hold::Leased { epoch, .. },
-            ..
-        }) = &self.active
-            && ctx.sessions.is_former(*epoch)
-        {
-            let left = ctx.sessions.deadline(*epoch).since(ctx.now);
+        let issued_in = self.active_lease().map(|lease| lease.epoch);
+        if let Some(epoch) = issued_in.filter(|epoch| ctx.sessions.is_former(*epoch)) {
+            let left = ctx.sessions.deadline(epoch).since(ctx.now);
             let at = ctx
                 .now
                 .after(left.mul_f64(schedule::between(ctx.rng, 0.0, 0.5)));
@@ -331,81 +309,10 @@ impl Slot {
         }
     }
 
-    // === what is due ===
-
-    pub(crate) fn fire(&mut self, ctx: &mut Context<'_>) {
-        self.tell_deadline(ctx);
-        if self
-            .active
-            .as_ref()
-            .is_some_and(|active| active.deadline <= ctx.now)
-        {
-            self.expire(ctx);
-        }
-        self.fire_urgency(ctx);
-        if let Some(epoch) = ctx.sessions.usable() {
-            self.fire_renewal(ctx, epoch);
-            self.fire_fetch(ctx, epoch);
-        }
-        self.fire_retired(ctx);
-    }
-
-    /// Returns when [`Slot::fire`] has something to do, if no event comes first.
-    pub(crate) fn wake(&self, sessions: &Sessions) -> BootTime {
-        let usable = sessions.usable().is_some();
-        let mut wake = BootTime::NEVER;
-        let mut consider = |at: BootTime| wake = wake.min(at);
-        if let Some(active) = &self.active {
-            consider(active.deadline);
-            if let Hold::Leased {
-                grant,
-                expected,
-                renewal,
-                ..
-            } = &active.hold
-            {
-                if self.fetch == Fetch::Idle && !self.stopping {
-                    consider(grant.urgent_at(*expected));
-                }
-                if usable {
-                    consider(renewal.wake());
-                }
-            }
-        }
-        if let Some(at) = self.urgent_at() {
-            consider(at);
-        }
-        if let Fetch::At(at) = self.fetch
-            && usable
-            && self.may_fetch()
-        {
-            consider(at);
-        }
-        for retired in &self.retired {
-            match retired.stage {
-                Stage::Draining { until } => consider(until),
-                Stage::RevokeAt(at) if usable => consider(at.min(retired.claimed_at())),
-                Stage::RevokeAt(_) => consider(retired.claimed_at()),
-                Stage::Revoking => {}
-            }
-        }
-        wake
-    }
-
     // === for the engine ===
 
     pub(crate) fn uses(&self, epoch: SessionEpoch) -> bool {
-        let active = match &self.active {
-            Some(Active {
-                hold: Hold::Leased { epoch, .. },
-                ..
-            }) => Some(*epoch),
-            Some(Active {
-                hold: Hold::Versioned { .. },
-                ..
-            })
-            | None => None,
-        };
+        let active = self.active_lease().map(|lease| lease.epoch);
         let candidate = match self.fetch {
             Fetch::InFlight { epoch, .. } => Some(epoch),
             Fetch::Idle | Fetch::At(_) => None,
@@ -416,7 +323,7 @@ impl Slot {
             .retired
             .iter()
             .filter(|it| !it.irrevocable)
-            .map(|it| it.epoch);
+            .map(|it| it.lease.epoch);
         retired
             .chain(active)
             .chain(candidate)
@@ -426,7 +333,7 @@ impl Slot {
     pub(crate) fn leftovers(&self) -> impl Iterator<Item = (GenerationNumber, &LeaseId)> {
         self.retired
             .iter()
-            .map(|retired| (retired.number, &retired.lease_id))
+            .map(|retired| (retired.number, &retired.lease.lease_id))
     }
 
     pub(crate) fn is_clear(&self) -> bool {
@@ -477,11 +384,7 @@ impl Slot {
             }
             return;
         }
-        let Lease {
-            lease_id,
-            epoch,
-            grant,
-        } = lease;
+        let grant = lease.grant;
         let renewal = if renewable {
             Renewal::At(grant.renew_at(ctx.rng))
         } else {
@@ -490,9 +393,7 @@ impl Slot {
             Renewal::Never
         };
         let hold = Hold::Leased {
-            lease_id,
-            epoch,
-            grant,
+            lease,
             expected: grant.ttl,
             renewal,
             failures: 0,
@@ -588,40 +489,18 @@ impl Slot {
 
     fn retire(&mut self, ctx: &Context<'_>, active: Active) {
         // A stored value is not given back: dropping it is all there is to do.
-        if let Hold::Leased {
-            lease_id,
-            epoch,
-            grant,
-            ..
-        } = active.hold
-        {
+        if let Hold::Leased { lease, .. } = active.hold {
             let until = schedule::drain_until(ctx.now, active.deadline);
-            let ends = grant.t_send.after(grant.ttl);
             let stage = Stage::Draining { until };
-            self.retired.push(Retired {
-                number: active.number,
-                lease_id,
-                epoch,
-                ends,
-                stage,
-                failures: 0,
-                irrevocable: false,
-            });
+            self.retired.push(Retired::new(active.number, lease, stage));
         }
     }
 
     /// Gives back a lease that was never served.
     fn give_back(&mut self, now: BootTime, number: GenerationNumber, lease: Lease) {
         self.next_number = number.next();
-        self.retired.push(Retired {
-            number,
-            lease_id: lease.lease_id,
-            epoch: lease.epoch,
-            ends: lease.grant.t_send.after(lease.grant.ttl),
-            stage: Stage::RevokeAt(now),
-            failures: 0,
-            irrevocable: false,
-        });
+        self.retired
+            .push(Retired::new(number, lease, Stage::RevokeAt(now)));
     }
 
     fn plan_fetch(&mut self, at: BootTime) {
@@ -653,155 +532,18 @@ impl Slot {
         }
     }
 
+    fn active_lease(&self) -> Option<&Lease> {
+        match &self.active.as_ref()?.hold {
+            Hold::Leased { lease, .. } => Some(lease),
+            Hold::Versioned { .. } => None,
+        }
+    }
+
     fn hold(&mut self, number: GenerationNumber) -> Option<&mut Hold> {
         self.active
             .as_mut()
             .filter(|active| active.number == number)
             .map(|it| &mut it.hold)
-    }
-
-    // === what is due, in parts ===
-
-    /// Tells readers the deadline where it has moved: by a renewal, by that of the session beneath,
-    /// or by a poll that confirmed the value.
-    fn tell_deadline(&mut self, ctx: &mut Context<'_>) {
-        let slot = self.id;
-        let Some(active) = &mut self.active else {
-            return;
-        };
-        let deadline = match &active.hold {
-            Hold::Leased { grant, epoch, .. } => {
-                grant.deadline().min(ctx.sessions.deadline(*epoch))
-            }
-            Hold::Versioned {
-                confirmed,
-                max_stale,
-                ..
-            } => confirmed.after(*max_stale),
-        };
-        if deadline != active.deadline {
-            active.deadline = deadline;
-            ctx.actions.push(Action::Extend {
-                slot,
-                number: active.number,
-                deadline,
-            });
-        }
-    }
-
-    fn fire_urgency(&mut self, ctx: &Context<'_>) {
-        if let Some(at) = self.urgent_at().filter(|at| *at <= ctx.now) {
-            self.plan_fetch(at);
-        }
-    }
-
-    /// Returns when a successor must be asked for whatever was hoped for or planned, where that is
-    /// before the planned time. Fetches that fail keep to their backoff.
-    fn urgent_at(&self) -> Option<BootTime> {
-        let Some(Active {
-            hold: Hold::Leased {
-                grant, expected, ..
-            },
-            ..
-        }) = &self.active
-        else {
-            return None;
-        };
-        let at = grant.urgent_at(*expected);
-        match self.fetch {
-            Fetch::Idle => Some(at),
-            Fetch::At(planned) if self.fruitless == 0 && at < planned => Some(at),
-            Fetch::At(_) | Fetch::InFlight { .. } => None,
-        }
-    }
-
-    fn fire_renewal(&mut self, ctx: &mut Context<'_>, epoch: SessionEpoch) {
-        let slot = self.id;
-        if let Some(Active {
-            number,
-            hold: Hold::Leased {
-                lease_id, renewal, ..
-            },
-            ..
-        }) = &mut self.active
-            && matches!(renewal, Renewal::At(at) if *at <= ctx.now)
-        {
-            *renewal = Renewal::InFlight;
-            let lease_id = lease_id.clone();
-            ctx.actions.push(Action::Renew {
-                slot,
-                number: *number,
-                epoch,
-                lease_id,
-            });
-        }
-    }
-
-    fn fire_fetch(&mut self, ctx: &mut Context<'_>, epoch: SessionEpoch) {
-        if !matches!(self.fetch, Fetch::At(at) if at <= ctx.now) || !self.may_fetch() {
-            return;
-        }
-        let number = self.next_number;
-        self.fetch = Fetch::InFlight { number, epoch };
-        if let (Kind::Leased, Some(active)) = (self.kind, &self.active) {
-            ctx.notify(Notice::Rotating {
-                slot: self.id,
-                number: active.number,
-            });
-        }
-        ctx.actions.push(Action::Fetch {
-            slot: self.id,
-            number,
-            epoch,
-        });
-    }
-
-    fn fire_retired(&mut self, ctx: &mut Context<'_>) {
-        let slot = self.id;
-        let now = ctx.now;
-        for gone in self
-            .retired
-            .extract_if(.., |retired| retired.has_run_out(now))
-        {
-            ctx.notify(Notice::ExpiryClaimed {
-                slot,
-                number: gone.number,
-            });
-        }
-        for retired in &mut self.retired {
-            if matches!(retired.stage, Stage::Draining { until } if until <= now) {
-                retired.stage = Stage::RevokeAt(now);
-            }
-            if matches!(retired.stage, Stage::RevokeAt(at) if at <= now)
-                && let Some(epoch) = ctx.sessions.usable()
-            {
-                retired.stage = Stage::Revoking;
-                let (number, lease_id) = (retired.number, retired.lease_id.clone());
-                ctx.actions.push(Action::Revoke {
-                    slot,
-                    number,
-                    epoch,
-                    lease_id,
-                });
-            }
-        }
-    }
-
-    /// Two predecessors at most may be draining: a slot that rotates faster than its requests end
-    /// would otherwise pile up live credentials. With nothing to serve, that is no reason to wait.
-    fn may_fetch(&self) -> bool {
-        !self.stopping && (self.active.is_none() || self.retired.len() < MOST_RETIRED)
-    }
-}
-
-impl Retired {
-    /// Returns when to stop trying: the lease has run out, and the provider has had time to see it.
-    fn claimed_at(&self) -> BootTime {
-        self.ends.after(CLAIM_AFTER)
-    }
-
-    fn has_run_out(&self, now: BootTime) -> bool {
-        self.stage != Stage::Revoking && self.claimed_at() <= now
     }
 }
 
@@ -810,12 +552,3 @@ impl Context<'_> {
         self.actions.push(Action::Notify(notice));
     }
 }
-
-struct Lease {
-    lease_id: LeaseId,
-    epoch: SessionEpoch,
-    grant: Grant,
-}
-
-const MOST_RETIRED: usize = 2;
-const CLAIM_AFTER: Duration = Duration::from_secs(10);
