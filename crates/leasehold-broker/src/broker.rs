@@ -1,3 +1,5 @@
+mod outcomes;
+
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt;
@@ -7,22 +9,17 @@ use std::time::Duration;
 use fastrand::Rng;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use leasehold_lease::{
-    Action, Engine, Event, Kind, Notice, ProviderId, SessionTerms, SlotId, Terms,
-};
+use leasehold_lease::{Action, Engine, Event, Kind, Notice, ProviderId, SlotId};
 use leasehold_model::{
-    BootTime, Clock, CredentialName, Failure, GenerationNumber, LeaseId, Provenance, ProviderName,
+    BootTime, Clock, CredentialName, GenerationNumber, LeaseId, Provenance, ProviderName,
 };
-use leasehold_provider::{
-    Fetched, FingerprintKey, Holding, LeaseGrant, Material, Provider, ProviderError, SessionGrant,
-    Source,
-};
+use leasehold_provider::{FingerprintKey, Material, Provider, Source};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::call::{Call, Caller, Outcome, Target, Timed};
+use crate::call::{Call, Caller, Target};
 use crate::handle::{Drained, Generation, Handle};
-use crate::metrics::{BrokerMetrics, Operation};
+use crate::metrics::BrokerMetrics;
 use crate::report;
 
 /// Turns the material of a generation into the form that it is injected in.
@@ -324,227 +321,6 @@ impl<P: Send + Sync + 'static> Broker<P> {
         credential.handle.activate(Arc::new(generation));
     }
 
-    // === outcomes ===
-
-    fn conclude(&mut self, outcome: Outcome) {
-        match outcome {
-            Outcome::Login {
-                provider,
-                epoch,
-                result: Timed { t_send, result },
-            } => {
-                let event = match self.judge_session(provider, Operation::Login, result) {
-                    Ok(grant) => Event::LoggedIn {
-                        provider,
-                        epoch,
-                        t_send,
-                        terms: terms(grant),
-                    },
-                    Err(failure) => Event::LoginFailed {
-                        provider,
-                        epoch,
-                        failure,
-                    },
-                };
-                self.note_login(provider, &event);
-                self.step(event, None);
-            }
-            Outcome::RenewSession {
-                provider,
-                epoch,
-                result: Timed { t_send, result },
-            } => {
-                let event = match self.judge_session(provider, Operation::RenewSession, result) {
-                    Ok(grant) => Event::SessionRenewed {
-                        provider,
-                        epoch,
-                        t_send,
-                        terms: terms(grant),
-                    },
-                    Err(failure) => Event::SessionRenewFailed {
-                        provider,
-                        epoch,
-                        failure,
-                    },
-                };
-                self.step(event, None);
-            }
-            Outcome::RevokeSession {
-                provider,
-                epoch,
-                result,
-            } => {
-                // A session that can't be ended is reported and left to expire: nothing hangs on it.
-                self.judge_session(provider, Operation::RevokeSession, result)
-                    .ok();
-                self.step(Event::SessionEnded { provider, epoch }, None);
-            }
-            Outcome::Fetch(target, timed) => self.fetched(target, timed),
-            Outcome::Renew(
-                Target {
-                    slot,
-                    number,
-                    epoch,
-                },
-                Timed { t_send, result },
-            ) => {
-                let event = match self.judge(slot, Operation::Renew, result) {
-                    Ok(LeaseGrant { ttl, capped }) => {
-                        if let Some(credential) = self.credentials.get(slot.index()) {
-                            report::renewed(credential.handle.credential(), number, ttl, capped);
-                        }
-                        Event::Renewed {
-                            slot,
-                            number,
-                            t_send,
-                            ttl,
-                            capped,
-                        }
-                    }
-                    Err(failure) => Event::RenewFailed {
-                        slot,
-                        number,
-                        epoch,
-                        failure,
-                    },
-                };
-                self.step(event, None);
-            }
-            Outcome::Revoke(
-                Target {
-                    slot,
-                    number,
-                    epoch,
-                },
-                result,
-            ) => {
-                let event = match self.judge(slot, Operation::Revoke, result) {
-                    Ok(()) => Event::Revoked { slot, number },
-                    Err(failure) => Event::RevokeFailed {
-                        slot,
-                        number,
-                        epoch,
-                        failure,
-                    },
-                };
-                self.step(event, None);
-            }
-        }
-    }
-
-    fn fetched(&mut self, target: Target, timed: Timed<Fetched>) {
-        let Target {
-            slot,
-            number,
-            epoch,
-        } = target;
-        let t_send = timed.t_send;
-        let result = self.judge(slot, Operation::Fetch, timed.result);
-        let Some(credential) = self.credentials.get(slot.index()) else {
-            return;
-        };
-        let fetched = match result {
-            Ok(fetched) => fetched,
-            Err(failure) => {
-                credential.handle.note_failure(Some(failure));
-                return self.step(
-                    Event::FetchFailed {
-                        slot,
-                        number,
-                        epoch,
-                        failure,
-                    },
-                    None,
-                );
-            }
-        };
-        let Some((provider, _)) = self.providers.get(credential.provider.index()) else {
-            return;
-        };
-        report::warned(provider, credential.handle.credential(), &fetched.warnings);
-        let terms = holding_terms(&fetched.holding);
-        match (credential.prepare)(&fetched.material) {
-            Ok(prepared) => {
-                credential.handle.note_failure(None);
-                let provenance = provenance(provider.clone(), &fetched, &self.fingerprints);
-                let candidate = Candidate {
-                    prepared,
-                    provenance,
-                };
-                self.step(
-                    Event::Fetched {
-                        slot,
-                        number,
-                        t_send,
-                        terms,
-                    },
-                    Some(candidate),
-                );
-            }
-            Err(error) => {
-                credential.handle.note_failure(Some(Failure::Misconfigured));
-                report::unusable(provider, credential.handle.credential(), error.as_ref());
-                self.step(
-                    Event::Unusable {
-                        slot,
-                        number,
-                        t_send,
-                        terms,
-                    },
-                    None,
-                );
-            }
-        }
-    }
-
-    /// Reports how a call about a credential ended.
-    fn judge<T>(
-        &self,
-        slot: SlotId,
-        operation: Operation,
-        result: Result<T, ProviderError>,
-    ) -> Result<T, Failure> {
-        let credential = self.credentials.get(slot.index());
-        let provider = credential.and_then(|it| self.providers.get(it.provider.index()));
-        if let (Some(credential), Some((provider, _))) = (credential, provider) {
-            let name = credential.handle.credential();
-            match &result {
-                Ok(_) => report::succeeded(&self.metrics, provider, operation),
-                Err(error) => report::failed(&self.metrics, provider, Some(name), operation, error),
-            }
-        }
-        result.map_err(|error| error.failure)
-    }
-
-    /// Reports how a call about a session ended.
-    fn judge_session<T>(
-        &self,
-        provider: ProviderId,
-        operation: Operation,
-        result: Result<T, ProviderError>,
-    ) -> Result<T, Failure> {
-        if let Some((provider, _)) = self.providers.get(provider.index()) {
-            match &result {
-                Ok(_) => report::succeeded(&self.metrics, provider, operation),
-                Err(error) => report::failed(&self.metrics, provider, None, operation, error),
-            }
-        }
-        result.map_err(|error| error.failure)
-    }
-
-    /// A credential that waits for a login stands as the login does.
-    fn note_login(&self, provider: ProviderId, event: &Event) {
-        let failure = match event {
-            Event::LoginFailed { failure, .. } => Some(*failure),
-            _ => None,
-        };
-        for credential in self.credentials.iter().filter(|it| it.provider == provider) {
-            credential.handle.note_failure(failure);
-        }
-    }
-
-    // === calls ===
-
     fn call(
         &self,
         slot: SlotId,
@@ -602,45 +378,6 @@ impl<P> fmt::Debug for CredentialSpec<P> {
             .field("source", &self.source)
             .field("kind", &self.kind)
             .finish_non_exhaustive()
-    }
-}
-
-const fn terms(grant: SessionGrant) -> SessionTerms {
-    SessionTerms {
-        ttl: grant.ttl,
-        renewable: grant.renewable,
-        capped: grant.capped,
-    }
-}
-
-fn holding_terms(holding: &Holding) -> Terms {
-    match holding {
-        Holding::Leased {
-            lease_id,
-            ttl,
-            renewable,
-        } => Terms::Leased {
-            lease_id: lease_id.clone(),
-            ttl: *ttl,
-            renewable: *renewable,
-        },
-        Holding::Versioned { version } => Terms::Versioned { version: *version },
-    }
-}
-
-fn provenance(provider: ProviderName, fetched: &Fetched, key: &FingerprintKey) -> Provenance {
-    let (lease_id, version) = match &fetched.holding {
-        Holding::Leased { lease_id, .. } => (Some(lease_id.clone()), None),
-        Holding::Versioned { version } => (None, Some(*version)),
-    };
-    let request_id = fetched.request_id.clone();
-    let fingerprint = fetched.material.fingerprint(key);
-    Provenance {
-        provider,
-        request_id,
-        lease_id,
-        version,
-        fingerprint,
     }
 }
 
