@@ -1,1 +1,25 @@
 //! The data plane: listeners, routing, forwarding.
+//!
+//! A request passes one module of `steps` after the other: admit, route, identify, inject, forward
+//! and close, or refuse. [`Gateway`] is what they consult: an immutable snapshot of the routes, the
+//! upstreams and the consumers. [`Server`] runs one thread with one runtime for each core, each with
+//! its own listening sockets and its own connections to upstreams.
+
+mod body;
+mod gateway;
+mod hop;
+mod metrics;
+mod pool;
+mod server;
+mod service;
+mod steps;
+mod trace;
+mod trailers;
+
+pub use gateway::{
+    Admission, CredentialUse, Gateway, GatewayError, GatewaySpec, RouteSpec, RouteStanding,
+    UpstreamSpec,
+};
+pub use metrics::ProxyMetrics;
+pub use pool::{RootsError, TrustedRoots};
+pub use server::{RunningServer, Server};

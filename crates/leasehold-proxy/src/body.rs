@@ -1,0 +1,5 @@
+mod request;
+mod response;
+
+pub(crate) use request::{RequestBody, Stall, Upload};
+pub(crate) use response::ResponseBody;

@@ -1,0 +1,200 @@
+use std::error::Error as _;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use leasehold_model::{BootTime, Clock, ReasonCode};
+
+/// A request's body on its way to the upstream, which takes note of how it fares.
+#[derive(Debug)]
+pub(crate) struct RequestBody {
+    incoming: Incoming,
+    upload: Option<Arc<Upload>>,
+}
+
+impl RequestBody {
+    /// Wraps a body, and returns what tells how it fares; `None` where there is no body.
+    pub(crate) fn new(incoming: Incoming, clock: &Arc<dyn Clock>) -> (Self, Option<Arc<Upload>>) {
+        let upload = (!incoming.is_end_stream()).then(|| Arc::new(Upload::new(Arc::clone(clock))));
+        let body = Self {
+            incoming,
+            upload: upload.clone(),
+        };
+        (body, upload)
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let polled = Pin::new(&mut self.incoming).poll_frame(cx);
+        let Some(upload) = &self.upload else {
+            return polled;
+        };
+        if polled.is_pending() {
+            upload.wait();
+        }
+        let frame = ready!(polled);
+        match &frame {
+            Some(Ok(frame)) => upload.advance(frame, self.incoming.is_end_stream()),
+            Some(Err(error)) => upload.fail(error),
+            None => upload.enter(Stage::Ended),
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}
+
+/// How a request's body fares, to be told by those who wait for the answer.
+#[derive(Debug)]
+pub(crate) struct Upload {
+    clock: Arc<dyn Clock>,
+    bytes: AtomicU64,
+    stage: AtomicU8,
+    /// When the stage began, or the last frame went on.
+    since: AtomicU64,
+    /// How long the consumer was waited for, in nanoseconds.
+    waited: AtomicU64,
+}
+
+impl Upload {
+    /// Returns how many bytes were read.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Returns how long the consumer was waited for.
+    pub(crate) fn waited(&self) -> Duration {
+        Duration::from_nanos(self.waited.load(Ordering::Relaxed))
+    }
+
+    /// Tells whether the whole body was read.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.stage() == Stage::Ended
+    }
+
+    /// Returns why the body broke off, where it did.
+    pub(crate) fn broken(&self) -> Option<ReasonCode> {
+        match self.stage() {
+            Stage::Left => Some(ReasonCode::ClientAborted),
+            Stage::Malformed => Some(ReasonCode::BadRequest),
+            Stage::Flowing | Stage::Waiting | Stage::Ended => None,
+        }
+    }
+
+    /// Tells who is to blame that the answer is not there at `now`, and how much longer to wait for
+    /// it: zero where it is enough.
+    ///
+    /// The upstream has `limit` from the last time that it took or could have taken a part of the
+    /// body, and the consumer at least a minute for each part that it owes.
+    pub(crate) fn stall(&self, now: BootTime, limit: Duration) -> (Stall, Duration) {
+        let idle = now.since(BootTime::from_nanos(self.since.load(Ordering::Relaxed)));
+        match self.stage() {
+            Stage::Waiting => (
+                Stall::Consumer,
+                limit.max(BODY_PATIENCE).saturating_sub(idle),
+            ),
+            _ => (Stall::Upstream, limit.saturating_sub(idle)),
+        }
+    }
+
+    fn new(clock: Arc<dyn Clock>) -> Self {
+        let now = clock.boot();
+        Self {
+            clock,
+            bytes: AtomicU64::new(0),
+            stage: AtomicU8::new(Stage::Flowing as u8),
+            since: AtomicU64::new(now.as_nanos()),
+            waited: AtomicU64::new(0),
+        }
+    }
+
+    fn wait(&self) {
+        if self.stage() != Stage::Waiting {
+            self.enter(Stage::Waiting);
+        }
+    }
+
+    fn advance(&self, frame: &Frame<Bytes>, last: bool) {
+        let length = frame.data_ref().map_or(0, Bytes::len);
+        self.bytes.fetch_add(length as u64, Ordering::Relaxed);
+        self.enter(if last { Stage::Ended } else { Stage::Flowing });
+    }
+
+    fn fail(&self, error: &hyper::Error) {
+        let cause = error.source().and_then(|it| it.downcast_ref::<io::Error>());
+        // What ends too early was left by its sender; what can't be read was malformed.
+        let malformed = cause.is_some_and(|it| it.kind() != io::ErrorKind::UnexpectedEof);
+        self.enter(if malformed {
+            Stage::Malformed
+        } else {
+            Stage::Left
+        });
+    }
+
+    fn enter(&self, stage: Stage) {
+        let now = self.clock.boot();
+        let since = self.since.swap(now.as_nanos(), Ordering::Relaxed);
+        if self.stage() == Stage::Waiting {
+            let waited = now.as_nanos().saturating_sub(since);
+            self.waited.fetch_add(waited, Ordering::Relaxed);
+        }
+        self.stage.store(stage as u8, Ordering::Relaxed);
+    }
+
+    fn stage(&self) -> Stage {
+        let stage = self.stage.load(Ordering::Relaxed);
+        let known = STAGES.into_iter().find(|it| *it as u8 == stage);
+        known.unwrap_or(Stage::Flowing)
+    }
+}
+
+/// Who keeps the answer waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stall {
+    /// The upstream, which has what it needs or does not take it.
+    Upstream,
+    /// The consumer, who owes a part of the body.
+    Consumer,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// The upstream has taken what there was.
+    Flowing,
+    /// The upstream could take more than the consumer has sent.
+    Waiting,
+    /// All of it was read.
+    Ended,
+    /// The consumer went away in the middle of it.
+    Left,
+    /// The consumer sent what is no body.
+    Malformed,
+}
+
+const STAGES: [Stage; 5] = [
+    Stage::Flowing,
+    Stage::Waiting,
+    Stage::Ended,
+    Stage::Left,
+    Stage::Malformed,
+];
+const BODY_PATIENCE: Duration = Duration::from_secs(60);

@@ -1,0 +1,143 @@
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use leasehold_model::ReasonCode;
+
+use crate::pool::Connection;
+use crate::steps::close::Exchange;
+
+/// An answer's body on its way to the consumer. It closes the exchange when it has ended, however it
+/// ends: read to its end, broken off by the upstream, or dropped with the consumer's connection.
+#[derive(Debug)]
+pub(crate) struct ResponseBody {
+    content: Content,
+    /// Taken when the exchange is closed.
+    exchange: Option<Exchange>,
+}
+
+impl ResponseBody {
+    /// Wraps what an upstream answers; the connection goes back to its pool at the end of it.
+    pub(crate) fn upstream(incoming: Incoming, from: Connection, exchange: Exchange) -> Self {
+        Self {
+            content: Content::Upstream {
+                incoming,
+                from: Some(from),
+            },
+            exchange: Some(exchange),
+        }
+    }
+
+    /// Wraps what the gateway itself answers.
+    pub(crate) fn own(text: Bytes, exchange: Exchange) -> Self {
+        Self {
+            content: Content::Own(Some(text).filter(|it| !it.is_empty())),
+            exchange: Some(exchange),
+        }
+    }
+
+    fn note(&mut self, frame: Option<&Result<Frame<Bytes>, hyper::Error>>) {
+        match frame {
+            Some(Ok(frame)) => {
+                let length = frame.data_ref().map_or(0, Bytes::len) as u64;
+                if let Some(exchange) = &mut self.exchange {
+                    exchange.note(|record| record.response_bytes += length);
+                }
+                if self.content.is_end_stream() {
+                    self.complete();
+                }
+            }
+            Some(Err(error)) => self.fail(error),
+            None => self.complete(),
+        }
+    }
+
+    fn complete(&mut self) {
+        if let Some(exchange) = self.exchange.take() {
+            exchange.close();
+        }
+        if let Content::Upstream { from, .. } = &mut self.content
+            && let Some(connection) = from.take()
+        {
+            connection.give_back();
+        }
+    }
+
+    fn fail(&mut self, error: &hyper::Error) {
+        if let Some(mut exchange) = self.exchange.take() {
+            tracing::warn!(
+                error = error as &dyn std::error::Error,
+                "upstream broke off its answer"
+            );
+            exchange.fail(ReasonCode::UpstreamFailed);
+            exchange.close();
+        }
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let this = &mut *self;
+        let polled = this.content.poll(cx);
+        if let (Some(exchange), Content::Upstream { .. }) = (&mut this.exchange, &this.content) {
+            exchange.await_upstream(polled.is_pending());
+        }
+        let frame = ready!(polled);
+        this.note(frame.as_ref());
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.content.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.content {
+            Content::Upstream { incoming, .. } => incoming.size_hint(),
+            Content::Own(text) => SizeHint::with_exact(text.as_ref().map_or(0, Bytes::len) as u64),
+        }
+    }
+}
+
+impl Drop for ResponseBody {
+    fn drop(&mut self) {
+        // An answer without a body is never polled. Anything else that is dropped before its end was
+        // broken off, which the exchange notes when it is dropped with this.
+        if self.content.is_end_stream() {
+            self.complete();
+        }
+    }
+}
+
+#[derive(Debug)]
+enum Content {
+    Upstream {
+        incoming: Incoming,
+        from: Option<Connection>,
+    },
+    Own(Option<Bytes>),
+}
+
+impl Content {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match self {
+            Self::Upstream { incoming, .. } => Pin::new(incoming).poll_frame(cx),
+            Self::Own(text) => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Upstream { incoming, .. } => incoming.is_end_stream(),
+            Self::Own(text) => text.is_none(),
+        }
+    }
+}

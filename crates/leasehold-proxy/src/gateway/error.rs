@@ -1,0 +1,65 @@
+use leasehold_model::{RouteName, UpstreamName};
+
+use crate::pool::RootsError;
+
+/// Why a specification makes no gateway.
+#[derive(Debug, thiserror::Error)]
+pub enum GatewayError {
+    /// Two upstreams have one name.
+    #[error("upstream `{0}` is declared twice")]
+    DuplicateUpstream(UpstreamName),
+    /// A route leads to an upstream that there is not.
+    #[error("route `{route}` leads to upstream `{upstream}`, which is not declared")]
+    UnknownUpstream {
+        /// The route.
+        route: RouteName,
+        /// Where it leads.
+        upstream: UpstreamName,
+    },
+    /// A route's path prefix can match no request.
+    #[error("the path prefix of route `{route}` can't match: {fault}")]
+    PathPrefix {
+        /// The route.
+        route: RouteName,
+        /// What is wrong with the prefix.
+        fault: &'static str,
+    },
+    /// A route's host can match no request.
+    #[error("route `{route}` is for `{host}`, which is not a host name or address alone")]
+    Host {
+        /// The route.
+        route: RouteName,
+        /// The host.
+        host: String,
+    },
+    /// Two routes match the same requests.
+    #[error("route `{second}` matches the same requests as route `{first}`")]
+    SameMatch {
+        /// The one that was declared first.
+        first: RouteName,
+        /// The other.
+        second: RouteName,
+    },
+    /// An upstream has no endpoint.
+    #[error("upstream `{0}` has no endpoint")]
+    NoEndpoint(UpstreamName),
+    /// An endpoint is no address to connect to.
+    #[error("endpoint {position} of upstream `{upstream}` can't be used: {fault}")]
+    Endpoint {
+        /// The upstream.
+        upstream: UpstreamName,
+        /// Which of its endpoints, from 1. The address itself may hold a password.
+        position: usize,
+        /// What is wrong with it.
+        fault: &'static str,
+    },
+    /// An upstream's trusted roots can't be used.
+    #[error("upstream `{upstream}` can't be verified")]
+    Roots {
+        /// The upstream.
+        upstream: UpstreamName,
+        /// What is wrong with the roots.
+        #[source]
+        source: RootsError,
+    },
+}

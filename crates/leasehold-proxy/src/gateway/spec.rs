@@ -1,0 +1,73 @@
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use leasehold_broker::Handle;
+use leasehold_consumer::Consumers;
+use leasehold_inject::{InjectionIndex, Prepared};
+use leasehold_model::{ConsumerName, RouteName, UpstreamName};
+use url::Url;
+
+use crate::pool::TrustedRoots;
+
+/// What a [`crate::Gateway`] is made from.
+#[derive(Debug)]
+pub struct GatewaySpec {
+    /// The routes, in any order.
+    pub routes: Vec<RouteSpec>,
+    /// The upstreams that routes lead to.
+    pub upstreams: Vec<UpstreamSpec>,
+    /// Who may call.
+    pub consumers: Consumers,
+}
+
+/// A rule that sends requests to an upstream.
+#[derive(Clone, Debug)]
+pub struct RouteSpec {
+    /// Its name.
+    pub name: RouteName,
+    /// The one host that it is for, without a port; any host where there is none.
+    pub host: Option<String>,
+    /// What the path begins with. A prefix that does not end in a slash matches up to one: `/pay`
+    /// is for `/pay` and `/pay/x`, and not for `/payments`.
+    pub path_prefix: String,
+    /// Where the requests go.
+    pub upstream: UpstreamName,
+    /// Who may send them.
+    pub admission: Admission,
+}
+
+/// Whom a route is open to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// Whoever sends a request, known or not.
+    Anyone,
+    /// These consumers and nobody else.
+    These(BTreeSet<ConsumerName>),
+}
+
+/// A service that requests are forwarded to.
+#[derive(Clone, Debug)]
+pub struct UpstreamSpec {
+    /// Its name.
+    pub name: UpstreamName,
+    /// Where it listens: at least one address, `http` or `https`, without a path.
+    pub endpoints: Vec<Url>,
+    /// Who may vouch for its certificate, where the endpoint is `https`.
+    pub roots: TrustedRoots,
+    /// What it is shown.
+    pub credential: Option<CredentialUse>,
+    /// How long a connection may take to make, from the name's resolution to the end of the
+    /// handshake.
+    pub connect_timeout: Duration,
+    /// How long the head of an answer may take once the request was sent.
+    pub response_timeout: Duration,
+}
+
+/// Which credential an upstream is shown, and where in the head.
+#[derive(Clone, Debug)]
+pub struct CredentialUse {
+    /// The credential.
+    pub handle: Handle<Prepared>,
+    /// The place.
+    pub injection: InjectionIndex,
+}

@@ -1,0 +1,193 @@
+mod histogram;
+
+use std::sync::OnceLock;
+
+use leasehold_audit::AccessRecord;
+use leasehold_model::ReasonCode;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use self::histogram::AtomicHistogram;
+use crate::gateway::Gateway;
+use crate::steps::refuse;
+
+/// What the data plane counts. Cloning shares the counts.
+#[derive(Clone, Debug, Default)]
+pub struct ProxyMetrics {
+    requests: Family<RequestLabels, Counter>,
+    connect_errors: Family<UpstreamLabels, Counter>,
+    gateway_time: AtomicHistogram,
+    upstream_time: AtomicHistogram,
+    pub(crate) in_flight: Gauge,
+    pub(crate) connections: Gauge,
+    pub(crate) connections_refused: Counter,
+}
+
+impl ProxyMetrics {
+    /// Registers the metrics, whose names begin with `leasehold_`.
+    pub fn register(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
+        let all = metrics.clone();
+        // The encoder adds `_total` to a counter's name.
+        registry.register(
+            "leasehold_requests",
+            "Requests that have ended, by route, class of status and reason code",
+            all.requests,
+        );
+        registry.register(
+            "leasehold_requests_in_flight",
+            "Requests whose answer has not ended",
+            all.in_flight,
+        );
+        registry.register(
+            "leasehold_gateway_seconds",
+            "Time that the gateway itself took for a request",
+            all.gateway_time,
+        );
+        registry.register(
+            "leasehold_upstream_seconds",
+            "Time that the gateway waited for the upstream in a request",
+            all.upstream_time,
+        );
+        registry.register(
+            "leasehold_upstream_connect_errors",
+            "Connections to endpoints that could not be made, by upstream",
+            all.connect_errors,
+        );
+        registry.register(
+            "leasehold_connections",
+            "Connections from consumers",
+            all.connections,
+        );
+        registry.register(
+            "leasehold_connections_refused",
+            "Connections from consumers refused because there were too many",
+            all.connections_refused,
+        );
+        metrics
+    }
+
+    fn request_counter(&self, route: &str, class: usize, reason: Option<ReasonCode>) -> Counter {
+        self.requests.get_or_create_owned(&RequestLabels {
+            route: route.to_owned(),
+            status: CLASSES.get(class).copied().unwrap_or_default(),
+            reason: reason.map_or("none", ReasonCode::as_str),
+        })
+    }
+}
+
+/// The counters of one gateway snapshot, found once: counting a request takes no lock.
+#[derive(Debug)]
+pub(crate) struct Meters {
+    metrics: ProxyMetrics,
+    routes: Vec<RouteMeter>,
+    /// For requests that match no route.
+    astray: RouteMeter,
+    connect_errors: Vec<Counter>,
+}
+
+impl Meters {
+    pub(crate) fn new(metrics: ProxyMetrics, gateway: &Gateway) -> Self {
+        let meter = |name: &str| RouteMeter::new(name, &metrics);
+        let connect_errors = gateway.upstreams().map(|upstream| {
+            metrics.connect_errors.get_or_create_owned(&UpstreamLabels {
+                upstream: upstream.name.as_str().to_owned(),
+            })
+        });
+        Self {
+            routes: gateway
+                .route_names()
+                .map(|name| meter(name.as_str()))
+                .collect(),
+            astray: meter(""),
+            connect_errors: connect_errors.collect(),
+            metrics,
+        }
+    }
+
+    pub(crate) const fn metrics(&self) -> &ProxyMetrics {
+        &self.metrics
+    }
+
+    /// Counts a request that has ended.
+    pub(crate) fn count(&self, route: Option<usize>, record: &AccessRecord) {
+        let meter = route.and_then(|number| self.routes.get(number));
+        meter.unwrap_or(&self.astray).count(&self.metrics, record);
+        self.metrics.in_flight.dec();
+        self.metrics.gateway_time.observe(record.gateway_time);
+        if let Some(time) = record.upstream_time {
+            self.metrics.upstream_time.observe(time);
+        }
+    }
+
+    /// Counts a connection to an upstream that could not be made.
+    pub(crate) fn connect_failed(&self, upstream: usize) {
+        if let Some(counter) = self.connect_errors.get(upstream) {
+            counter.inc();
+        }
+    }
+}
+
+#[derive(Debug)]
+struct RouteMeter {
+    route: String,
+    /// A cell for each class of status and, in it, for each reason; the first is for none.
+    counters: Vec<OnceLock<Counter>>,
+}
+
+impl RouteMeter {
+    fn new(route: &str, metrics: &ProxyMetrics) -> Self {
+        let cells = CLASSES.len() * (ReasonCode::ALL.len() + 1);
+        let meter = Self {
+            route: route.to_owned(),
+            counters: std::iter::repeat_with(OnceLock::new).take(cells).collect(),
+        };
+        // What an alarm is set on must be there before it happens for the first time.
+        for reason in ReasonCode::ALL {
+            let status = refuse::answer(reason).0.as_u16();
+            meter.counter(metrics, Some(status), Some(reason));
+        }
+        meter.counter(metrics, Some(200), None);
+        meter
+    }
+
+    fn count(&self, metrics: &ProxyMetrics, record: &AccessRecord) {
+        if let Some(counter) = self.counter(metrics, record.status, record.reason) {
+            counter.inc();
+        }
+    }
+
+    fn counter(
+        &self,
+        metrics: &ProxyMetrics,
+        status: Option<u16>,
+        reason: Option<ReasonCode>,
+    ) -> Option<&Counter> {
+        let class = status.map_or(0, |status| usize::from(status / 100));
+        let place = reason.and_then(|reason| ReasonCode::ALL.iter().position(|it| *it == reason));
+        let place = place.map_or(0, |place| place + 1);
+        let cell = self
+            .counters
+            .get(class * (ReasonCode::ALL.len() + 1) + place)?;
+        Some(cell.get_or_init(|| metrics.request_counter(&self.route, class, reason)))
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    route: String,
+    status: &'static str,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct UpstreamLabels {
+    upstream: String,
+}
+
+/// The classes of status, by their first digit; a request that ended before its answer began has
+/// none.
+const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];

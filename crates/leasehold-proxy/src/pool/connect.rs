@@ -1,0 +1,74 @@
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+use super::idle::{Connection, Pool};
+use super::io::UpstreamIo;
+use crate::gateway::Endpoint;
+
+/// Why no connection to an endpoint could be made.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConnectError {
+    /// It took longer than it may.
+    #[error("no connection within {} ms", .0.as_millis())]
+    Timeout(Duration),
+    /// The name is not known, or nobody listens at the address.
+    #[error("connect")]
+    Connect(#[source] io::Error),
+    /// The endpoint could not prove who it is, or the two sides do not agree on a protocol.
+    #[error("TLS handshake")]
+    Tls(#[source] io::Error),
+    /// The connection was closed at once.
+    #[error("start of HTTP")]
+    Http(#[source] hyper::Error),
+}
+
+/// Makes a connection to an endpoint.
+///
+/// # Errors
+///
+/// When there is none within `limit`, from the resolution of the name to the end of the handshake.
+pub(crate) async fn connect(
+    pool: &Arc<Pool>,
+    endpoint: &Endpoint,
+    limit: Duration,
+) -> Result<Connection, ConnectError> {
+    let io = timeout(limit, dial(endpoint))
+        .await
+        .map_err(|_elapsed| ConnectError::Timeout(limit))??;
+    let (sender, driver) = http1::Builder::new()
+        .handshake(TokioIo::new(io))
+        .await
+        .map_err(ConnectError::Http)?;
+    let name = endpoint.name.clone();
+    pool.drivers.spawn(async move {
+        // Where a request was under way it gets the error too, and knows what it means.
+        if let Err(error) = driver.await {
+            let error = &error as &dyn std::error::Error;
+            tracing::debug!(endpoint = name, error, "upstream connection failed");
+        }
+    });
+    Ok(Connection::new(endpoint.key, sender, Arc::clone(pool)))
+}
+
+async fn dial(endpoint: &Endpoint) -> Result<UpstreamIo, ConnectError> {
+    let address = (endpoint.host.as_str(), endpoint.port);
+    let stream = TcpStream::connect(address)
+        .await
+        .map_err(ConnectError::Connect)?;
+    stream.set_nodelay(true).map_err(ConnectError::Connect)?;
+    let Some(tls) = &endpoint.tls else {
+        return Ok(UpstreamIo::Plain(stream));
+    };
+    let stream = TlsConnector::from(Arc::clone(&tls.config))
+        .connect(tls.name.clone(), stream)
+        .await
+        .map_err(ConnectError::Tls)?;
+    Ok(UpstreamIo::Tls(Box::new(stream)))
+}

@@ -1,0 +1,144 @@
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use leasehold_model::ListenerName;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+use tokio_util::task::TaskTracker;
+
+use super::connection;
+use super::worker::Phase;
+use crate::service::Worker;
+
+/// Accepts the connections of one listener on one worker.
+pub(super) struct Acceptor {
+    pub(super) worker: Arc<Worker>,
+    pub(super) name: ListenerName,
+    pub(super) connections: TaskTracker,
+    /// Connections that are being told that there are too many.
+    pub(super) refusals: TaskTracker,
+    pub(super) connection_limit: usize,
+    pub(super) phase: watch::Receiver<Phase>,
+}
+
+impl Acceptor {
+    /// Accepts until the worker drains; then takes what has arrived and closes the socket.
+    pub(super) async fn run(mut self, listener: TcpListener) {
+        loop {
+            tokio::select! {
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, _peer)) => self.take(stream),
+                    Err(error) => self.pause(&error).await,
+                },
+                _ = self.phase.changed() => break,
+            }
+        }
+        if let Err(error) = self.empty(listener) {
+            tracing::warn!(
+                listener = %self.name,
+                error = &error as &dyn std::error::Error,
+                "connections that had just arrived were lost"
+            );
+        }
+    }
+
+    /// Takes the connections whose handshake the kernel has finished: closing the socket would reset
+    /// them, and their requests may have been sent already.
+    fn empty(&self, listener: TcpListener) -> io::Result<()> {
+        let listener = listener.into_std()?;
+        loop {
+            match listener.accept() {
+                Ok((stream, _peer)) => {
+                    stream.set_nonblocking(true)?;
+                    self.take(TcpStream::from_std(stream)?);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn take(&self, stream: TcpStream) {
+        if self.connections.len() >= self.connection_limit {
+            self.refuse(stream);
+            return;
+        }
+        self.connections.spawn(connection::serve(
+            Arc::clone(&self.worker),
+            self.name.clone(),
+            stream,
+            self.phase.clone(),
+        ));
+    }
+
+    fn refuse(&self, stream: TcpStream) {
+        self.worker.meters.metrics().connections_refused.inc();
+        if self.refusals.len() < MAX_REFUSALS {
+            self.refusals
+                .spawn(timeout(REFUSAL_LIMIT, tell_full(stream)));
+        }
+    }
+
+    async fn pause(&self, error: &io::Error) {
+        if is_of_one_connection(error) {
+            return;
+        }
+        tracing::warn!(
+            listener = %self.name,
+            error = error as &dyn std::error::Error,
+            "can't accept connections"
+        );
+        // Most often there are no file descriptors left; asking again at once would not help.
+        sleep(PAUSE).await;
+    }
+}
+
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+    )
+}
+
+/// Answers whatever is asked, and reads on until the other side has seen it: to close with bytes
+/// unread would reset the connection, and the answer with it.
+async fn tell_full(mut stream: TcpStream) -> io::Result<()> {
+    stream.write_all(FULL.as_bytes()).await?;
+    stream.shutdown().await?;
+    let mut rest = [0; 1024];
+    while stream.read(&mut rest).await? > 0 {}
+    Ok(())
+}
+
+const FULL: &str = "HTTP/1.1 503 Service Unavailable\r\n\
+    content-type: application/problem+json\r\n\
+    content-length: 113\r\n\
+    retry-after: 1\r\n\
+    connection: close\r\n\r\n\
+    {\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\
+    \"status\":503,\"detail\":\"the gateway has too many connections\"}";
+const MAX_REFUSALS: usize = 128;
+const REFUSAL_LIMIT: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_length_of_the_ready_answer_is_right() {
+        let (head, body) = FULL.split_once("\r\n\r\n").expect("a head");
+        assert!(
+            head.contains(&format!("content-length: {}\r\n", body.len())),
+            "{}",
+            body.len()
+        );
+        assert!(serde_json::from_str::<serde_json::Value>(body).is_ok());
+    }
+}

@@ -1,0 +1,122 @@
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use http::{Request, StatusCode};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use leasehold_audit::AccessRecord;
+use leasehold_model::{ListenerName, ReasonCode};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+
+use super::linger::Lingering;
+use super::worker::Phase;
+use crate::service::{Worker, answer};
+use crate::trace::Trace;
+
+/// Serves the requests on one connection, until it is closed or cut.
+pub(super) async fn serve(
+    worker: Arc<Worker>,
+    listener: ListenerName,
+    stream: TcpStream,
+    mut phase: watch::Receiver<Phase>,
+) {
+    let _counted = Counted::new(&worker);
+    if let Err(error) = stream.set_nodelay(true) {
+        let error = &error as &dyn std::error::Error;
+        tracing::debug!(error, "connection was gone before it was served");
+        return;
+    }
+    let unread = Arc::new(AtomicBool::new(false));
+    let io = TokioIo::new(Lingering::new(stream, Arc::clone(&unread)));
+    let service = service_fn(|request: Request<Incoming>| {
+        let (worker, unread) = (Arc::clone(&worker), Arc::clone(&unread));
+        let answered = answer(worker, listener.clone(), unread, request);
+        async { Ok::<_, Infallible>(answered.await) }
+    });
+    // One that was accepted while draining has sent its request, or has a moment to do so.
+    let late = *phase.borrow() != Phase::Serving;
+    let mut connection = pin!(protocol(late).serve_connection(io, service));
+    loop {
+        tokio::select! {
+            biased;
+            ended = connection.as_mut() => {
+                if let Err(error) = ended {
+                    report(&error, &worker, &listener);
+                }
+                return;
+            }
+            changed = phase.changed() => {
+                let now = *phase.borrow_and_update();
+                if changed.is_err() || now == Phase::Cut {
+                    return;
+                }
+                connection.as_mut().graceful_shutdown();
+            }
+        }
+    }
+}
+
+/// Returns the settings of the protocol.
+///
+/// A consumer that closes its half of the connection is taken to have gone away, as common servers
+/// do: it is the only sign that there is, and the upstream need not work for nobody.
+fn protocol(late: bool) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(if late { LATE_HEAD_LIMIT } else { HEAD_LIMIT })
+        .keep_alive(!late)
+        .max_header_size(LARGEST_HEAD)
+        // What has no end yet is refused too, before it has used up more memory.
+        .max_buf_size(LARGEST_HEAD);
+    builder
+}
+
+/// Deals with a connection that ended badly: what could not be read as a request was answered by
+/// hyper, and has a record like any other request.
+fn report(error: &hyper::Error, worker: &Worker, listener: &ListenerName) {
+    tracing::debug!(error = error as &dyn std::error::Error, "connection failed");
+    if !error.is_parse() {
+        return;
+    }
+    let status = if error.is_parse_too_large() {
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+    } else {
+        StatusCode::BAD_REQUEST
+    };
+    let trace = Trace::begin();
+    let mut record = AccessRecord::begin(worker.clock.wall(), listener.clone(), "", "", trace.id());
+    record.status = Some(status.as_u16());
+    record.reason = Some(ReasonCode::BadRequest);
+    let record = worker.recorder.open(record);
+    worker.meters.metrics().in_flight.inc();
+    worker.meters.count(None, &record);
+    record.close();
+}
+
+/// Counts a connection for as long as it lives.
+struct Counted<'a>(&'a Worker);
+
+impl<'a> Counted<'a> {
+    fn new(worker: &'a Worker) -> Self {
+        worker.meters.metrics().connections.inc();
+        Self(worker)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.meters.metrics().connections.dec();
+    }
+}
+
+/// How long a head may take to arrive, and how long a connection may be idle.
+const HEAD_LIMIT: Duration = Duration::from_secs(60);
+const LATE_HEAD_LIMIT: Duration = Duration::from_secs(1);
+const LARGEST_HEAD: usize = 64 * 1024;

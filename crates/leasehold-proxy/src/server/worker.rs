@@ -1,0 +1,119 @@
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::{oneshot, watch};
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio_util::task::TaskTracker;
+
+use super::Listener;
+use super::accept::Acceptor;
+use crate::pool::SWEEP_INTERVAL;
+use crate::service::Worker;
+
+/// What the connections of a worker should do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Serve.
+    Serving,
+    /// End with the request that is under way.
+    Draining,
+    /// End now.
+    Cut,
+}
+
+/// Runs one worker on this thread until it has drained; returns how many connections were cut.
+///
+/// `ready` is told when it accepts, or why it can't.
+pub(super) fn run(
+    worker: Arc<Worker>,
+    listeners: Vec<Listener>,
+    connection_limit: usize,
+    drain: oneshot::Receiver<Duration>,
+    ready: &SyncSender<io::Result<()>>,
+) -> usize {
+    let (runtime, listeners) = match prepare(listeners) {
+        Ok(prepared) => prepared,
+        Err(error) => {
+            // Whoever started the worker waits for this and can't be gone.
+            drop(ready.send(Err(error)));
+            return 0;
+        }
+    };
+    drop(ready.send(Ok(())));
+    runtime.block_on(drive(worker, listeners, connection_limit, drain))
+}
+
+type Prepared = (Runtime, Vec<(leasehold_model::ListenerName, TcpListener)>);
+
+fn prepare(listeners: Vec<Listener>) -> io::Result<Prepared> {
+    let runtime = Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        // Only names are resolved there.
+        .max_blocking_threads(RESOLVER_THREADS)
+        .build()?;
+    let listeners = {
+        let _context = runtime.enter();
+        listeners
+            .into_iter()
+            .map(|it| Ok((it.name, TcpListener::from_std(it.socket)?)))
+            .collect::<io::Result<_>>()?
+    };
+    Ok((runtime, listeners))
+}
+
+async fn drive(
+    worker: Arc<Worker>,
+    listeners: Vec<(leasehold_model::ListenerName, TcpListener)>,
+    connection_limit: usize,
+    drain: oneshot::Receiver<Duration>,
+) -> usize {
+    let (phase, watched) = watch::channel(Phase::Serving);
+    let connections = TaskTracker::new();
+    let acceptors = TaskTracker::new();
+    for (name, listener) in listeners {
+        let acceptor = Acceptor {
+            worker: Arc::clone(&worker),
+            name,
+            connections: connections.clone(),
+            refusals: TaskTracker::new(),
+            connection_limit,
+            phase: watched.clone(),
+        };
+        acceptors.spawn(acceptor.run(listener));
+    }
+    acceptors.close();
+    let limit = until_drained(&worker, drain).await;
+
+    phase.send_replace(Phase::Draining);
+    // Acceptors end when they have taken what had arrived: only then is every connection tracked.
+    acceptors.wait().await;
+    connections.close();
+    if timeout(limit, connections.wait()).await.is_ok() {
+        return 0;
+    }
+    let cut = connections.len();
+    worker.cut();
+    phase.send_replace(Phase::Cut);
+    connections.wait().await;
+    cut
+}
+
+/// Keeps the pool tidy until the worker is told to drain; returns the time that it has for it.
+async fn until_drained(worker: &Worker, mut drain: oneshot::Receiver<Duration>) -> Duration {
+    let mut sweep = interval(SWEEP_INTERVAL);
+    sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            // The server was dropped where nobody says anything: there is no time then.
+            limit = &mut drain => return limit.unwrap_or_default(),
+            _ = sweep.tick() => worker.pool.sweep(),
+        }
+    }
+}
+
+const RESOLVER_THREADS: usize = 4;

@@ -1,0 +1,176 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, Request, Response, Uri, Version};
+use hyper::body::Incoming;
+use leasehold_audit::Recorder;
+use leasehold_model::{Clock, ListenerName, ReasonCode};
+
+use crate::body::{RequestBody, ResponseBody};
+use crate::gateway::{Gateway, Route, Upstream};
+use crate::metrics::Meters;
+use crate::pool::Pool;
+use crate::steps::admit::admit;
+use crate::steps::close::Exchange;
+use crate::steps::forward::{Forwarded, forward};
+use crate::steps::identify::identify;
+use crate::steps::inject::inject;
+use crate::steps::refuse::{Refusal, respond};
+use crate::trace::Trace;
+use crate::{hop, trailers};
+
+/// What the requests of one core share. No other core touches its connections.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    pub(crate) gateway: Arc<Gateway>,
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) recorder: Recorder,
+    pub(crate) meters: Meters,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Where each upstream's next request begins to look for an endpoint.
+    turns: Vec<AtomicUsize>,
+    cuts: AtomicBool,
+}
+
+impl Worker {
+    pub(crate) fn new(
+        gateway: Arc<Gateway>,
+        recorder: Recorder,
+        meters: Meters,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            turns: gateway.upstreams().map(|_| AtomicUsize::new(0)).collect(),
+            pool: Arc::new(Pool::new(Arc::clone(&clock))),
+            cuts: AtomicBool::new(false),
+            gateway,
+            recorder,
+            meters,
+            clock,
+        }
+    }
+
+    /// Returns a number that grows by one with each request for the upstream.
+    pub(crate) fn turn(&self, upstream: &Upstream) -> usize {
+        let turn = self.turns.get(upstream.number);
+        turn.map_or(0, |turn| turn.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Says that from now on it is the gateway that breaks off requests.
+    pub(crate) fn cut(&self) {
+        self.cuts.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn cuts(&self) -> bool {
+        self.cuts.load(Ordering::Relaxed)
+    }
+}
+
+/// Takes a request through the steps, and returns its answer: the upstream's, or a refusal.
+///
+/// `unread` is set where a part of the request was left unread, so that the connection is closed
+/// gently.
+pub(crate) async fn answer(
+    worker: Arc<Worker>,
+    listener: ListenerName,
+    unread: Arc<AtomicBool>,
+    request: Request<Incoming>,
+) -> Response<ResponseBody> {
+    let trace = Trace::of(request.headers());
+    let mut exchange = Exchange::open(&worker, &listener, &unread, &request, &trace);
+    match pass(&worker, request, &trace, &mut exchange).await {
+        Ok(forwarded) => hand_on(forwarded, exchange),
+        Err(refusal) => refuse(&worker, refusal, &trace, exchange),
+    }
+}
+
+async fn pass(
+    worker: &Worker,
+    request: Request<Incoming>,
+    trace: &Trace,
+    exchange: &mut Exchange,
+) -> Result<Forwarded, Refusal> {
+    let (mut head, incoming) = request.into_parts();
+    let (body, upload) = RequestBody::new(incoming, &worker.clock);
+    exchange.follow(upload);
+    let gateway = &worker.gateway;
+    let number = {
+        let host = admit(&head)?;
+        gateway.routes.find(&host, head.uri.path())?
+    };
+    let route = gateway.route(number).ok_or(ReasonCode::NoRoute)?;
+    exchange.enter(number);
+    let consumer = identify(&gateway.consumers, &route.admission, &head.headers)?;
+    exchange.note(|record| record.consumer = consumer);
+    prepare(worker, route, &mut head.headers, trace, exchange)?;
+    let request = Request::from_parts(outgoing(head), body);
+    forward(worker, &route.upstream, request, exchange).await
+}
+
+/// Makes the head of the request into what the upstream may see.
+fn prepare(
+    worker: &Worker,
+    route: &Route,
+    headers: &mut HeaderMap,
+    trace: &Trace,
+    exchange: &mut Exchange,
+) -> Result<(), Refusal> {
+    let consumers = &worker.gateway.consumers;
+    // Whatever `Connection` names goes first, so that it can't take away what is put in below.
+    hop::strip_request(headers);
+    consumers.strip(headers);
+    trace.pass_on(headers);
+    let Some(credential) = &route.upstream.credential else {
+        trailers::restrict(headers, |announced| consumers.strip(announced));
+        return Ok(());
+    };
+    exchange.note(|record| record.credential = Some(credential.handle.credential().clone()));
+    let generation = inject(credential, worker.clock.boot(), headers)?;
+    let mut fits = Ok(());
+    trailers::restrict(headers, |announced| {
+        consumers.strip(announced);
+        fits = generation.prepared().apply(credential.injection, announced);
+    });
+    exchange.hold(generation);
+    fits.map_err(|_unknown| ReasonCode::Internal.into())
+}
+
+/// Keeps of the head only what is sent: the received path and query, byte by byte.
+fn outgoing(mut head: Parts) -> Parts {
+    let target = head.uri.path_and_query().cloned();
+    head.uri = Uri::from(target.unwrap_or_else(|| PathAndQuery::from_static("/")));
+    head.version = Version::HTTP_11;
+    head.extensions.clear();
+    head
+}
+
+fn hand_on(forwarded: Forwarded, mut exchange: Exchange) -> Response<ResponseBody> {
+    let (mut head, incoming) = forwarded.response.into_parts();
+    hop::strip_response(&mut head.headers);
+    head.version = Version::HTTP_11;
+    exchange.note(|record| record.status = Some(head.status.as_u16()));
+    let body = ResponseBody::upstream(incoming, forwarded.connection, exchange);
+    Response::from_parts(head, body)
+}
+
+fn refuse(
+    worker: &Worker,
+    refusal: Refusal,
+    trace: &Trace,
+    mut exchange: Exchange,
+) -> Response<ResponseBody> {
+    let unread = exchange
+        .upload()
+        .is_some_and(|upload| !upload.is_complete());
+    if unread {
+        exchange.leave_unread();
+    }
+    let response = respond(refusal, trace.id(), &worker.gateway.challenge, unread);
+    exchange.note(|record| {
+        record.status = Some(response.status().as_u16());
+        record.reason = Some(refusal.reason);
+    });
+    response.map(|text| ResponseBody::own(text, exchange))
+}

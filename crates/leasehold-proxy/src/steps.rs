@@ -1,0 +1,9 @@
+//! What happens to a request, one module a step.
+
+pub(crate) mod admit;
+pub(crate) mod close;
+pub(crate) mod forward;
+pub(crate) mod identify;
+pub(crate) mod inject;
+pub(crate) mod refuse;
+pub(crate) mod route;

@@ -1,0 +1,223 @@
+//! Keeps the account of one request and closes it, whichever way the request ends.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use http::Request;
+use hyper::body::Incoming;
+use leasehold_audit::{AccessRecord, OpenRecord};
+use leasehold_broker::Generation;
+use leasehold_inject::Prepared;
+use leasehold_model::{BootTime, ListenerName, ReasonCode};
+
+use crate::body::Upload;
+use crate::service::Worker;
+use crate::trace::Trace;
+
+/// One request and its answer, from the head that was read to the last byte that was handed on.
+///
+/// Dropping it unclosed closes it as broken off: by the consumer, or by the gateway where that cuts
+/// its connections.
+///
+/// The upstream's time is the time in which the gateway waited for the upstream and could not go on:
+/// connecting included, parts of the request's body that the consumer was slow to send excluded. The
+/// gateway's own time is the rest, so a consumer that is slow to take the answer counts there.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    worker: Arc<Worker>,
+    /// Taken when the exchange is closed.
+    record: Option<OpenRecord>,
+    route: Option<usize>,
+    /// Held to the end, since its last holder's drop is what lets the broker revoke it.
+    generation: Option<Arc<Generation<Prepared>>>,
+    upload: Option<Arc<Upload>>,
+    /// Told, at the end, where the consumer may still be sending.
+    unread: Arc<AtomicBool>,
+    opened: BootTime,
+    upstream: Stopwatch,
+    /// How long the consumer was waited for while the upstream's time was counted.
+    waited: Option<Duration>,
+}
+
+impl Exchange {
+    /// Opens the account of a request that came in at a listener.
+    pub(crate) fn open(
+        worker: &Arc<Worker>,
+        listener: &ListenerName,
+        unread: &Arc<AtomicBool>,
+        request: &Request<Incoming>,
+        trace: &Trace,
+    ) -> Self {
+        let record = AccessRecord::begin(
+            worker.clock.wall(),
+            listener.clone(),
+            request.method().as_str(),
+            request.uri().path(),
+            trace.id(),
+        );
+        worker.meters.metrics().in_flight.inc();
+        Self {
+            record: Some(worker.recorder.open(record)),
+            route: None,
+            generation: None,
+            upload: None,
+            unread: Arc::clone(unread),
+            opened: worker.clock.boot(),
+            upstream: Stopwatch::default(),
+            waited: None,
+            worker: Arc::clone(worker),
+        }
+    }
+
+    /// Writes something down.
+    pub(crate) fn note(&mut self, write: impl FnOnce(&mut AccessRecord)) {
+        if let Some(record) = &mut self.record {
+            write(record);
+        }
+    }
+
+    /// Writes down which route the request takes.
+    pub(crate) fn enter(&mut self, number: usize) {
+        self.route = Some(number);
+        let worker = Arc::clone(&self.worker);
+        if let Some(route) = worker.gateway.route(number) {
+            self.note(|record| {
+                record.route = Some(route.name.clone());
+                record.upstream = Some(route.upstream.name.clone());
+            });
+        }
+    }
+
+    /// Keeps the generation that the upstream is shown.
+    pub(crate) fn hold(&mut self, generation: Arc<Generation<Prepared>>) {
+        self.note(|record| {
+            record.generation = Some(generation.number());
+            record.provenance = Some(generation.provenance().clone());
+        });
+        self.generation = Some(generation);
+    }
+
+    /// Keeps what tells how the request's body fares.
+    pub(crate) fn follow(&mut self, upload: Option<Arc<Upload>>) {
+        self.upload = upload;
+    }
+
+    /// Returns what tells how the request's body fares.
+    pub(crate) fn upload(&self) -> Option<&Upload> {
+        self.upload.as_deref()
+    }
+
+    /// Writes down that a part of the request was left unread for good.
+    pub(crate) fn leave_unread(&self) {
+        self.unread.store(true, Ordering::Relaxed);
+    }
+
+    /// Writes down whether the gateway waits for the upstream from now on.
+    pub(crate) fn await_upstream(&mut self, waits: bool) {
+        if waits != self.upstream.runs() {
+            self.upstream.switch(self.worker.clock.boot());
+        }
+    }
+
+    /// Writes down that the upstream's part is over, or that the head of its answer is there.
+    pub(crate) fn upstream_answered(&mut self) {
+        self.await_upstream(false);
+        self.waited = self.upload().map(Upload::waited);
+    }
+
+    /// Writes down what went wrong, unless it was the consumer who broke off before that.
+    pub(crate) fn fail(&mut self, reason: ReasonCode) {
+        let broken = self.upload().and_then(Upload::broken);
+        self.note(|record| record.reason = Some(broken.unwrap_or(reason)));
+    }
+
+    /// Closes the account of a request that was answered to the end.
+    pub(crate) fn close(mut self) {
+        self.settle(None);
+    }
+
+    fn settle(&mut self, broken_off: Option<ReasonCode>) {
+        let Some(mut record) = self.record.take() else {
+            return;
+        };
+        record.reason = record.reason.or(broken_off);
+        let now = self.worker.clock.boot();
+        let mut upstream = self.upstream.total(now);
+        if let Some(upload) = &self.upload {
+            record.request_bytes = upload.bytes();
+            let waited = self.waited.unwrap_or_else(|| upload.waited());
+            upstream = upstream.map(|it| it.saturating_sub(waited));
+            if !upload.is_complete() {
+                self.leave_unread();
+            }
+        }
+        record.upstream_time = upstream;
+        record.gateway_time = now
+            .since(self.opened)
+            .saturating_sub(upstream.unwrap_or_default());
+        self.worker.meters.count(self.route, &record);
+        record.close();
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        let broken_off = if thread::panicking() {
+            ReasonCode::Internal
+        } else if self.worker.cuts() {
+            ReasonCode::Draining
+        } else {
+            ReasonCode::ClientAborted
+        };
+        self.settle(Some(broken_off));
+    }
+}
+
+#[derive(Debug, Default)]
+struct Stopwatch {
+    total: Option<Duration>,
+    since: Option<BootTime>,
+}
+
+impl Stopwatch {
+    const fn runs(&self) -> bool {
+        self.since.is_some()
+    }
+
+    fn switch(&mut self, now: BootTime) {
+        match self.since {
+            Some(_) => {
+                self.total = self.total(now);
+                self.since = None;
+            }
+            None => self.since = Some(now),
+        }
+    }
+
+    fn total(&self, now: BootTime) -> Option<Duration> {
+        let running = self.since.map(|since| now.since(since));
+        match (self.total, running) {
+            (Some(total), running) => Some(total + running.unwrap_or_default()),
+            (None, running) => running,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stopwatch_counts_only_while_it_runs() {
+        let at = |second| BootTime::default().after(Duration::from_secs(second));
+        let mut watch = Stopwatch::default();
+        assert_eq!(watch.total(at(1)), None);
+        watch.switch(at(2));
+        assert_eq!(watch.total(at(5)), Some(Duration::from_secs(3)));
+        watch.switch(at(5));
+        watch.switch(at(10));
+        assert_eq!(watch.total(at(11)), Some(Duration::from_secs(4)));
+    }
+}

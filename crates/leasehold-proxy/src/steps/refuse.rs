@@ -1,0 +1,168 @@
+//! The one place where a reason becomes a status and a text.
+
+use bytes::Bytes;
+use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderValue, Response, StatusCode};
+use leasehold_audit::TraceId;
+use leasehold_model::ReasonCode;
+use serde::Serialize;
+
+/// Why a request goes no further, and what its sender is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) reason: ReasonCode,
+    detail: &'static str,
+}
+
+impl Refusal {
+    /// Refuses a request that breaks a rule, and says which.
+    pub(crate) const fn bad_request(detail: &'static str) -> Self {
+        Self {
+            reason: ReasonCode::BadRequest,
+            detail,
+        }
+    }
+}
+
+impl From<ReasonCode> for Refusal {
+    fn from(reason: ReasonCode) -> Self {
+        Self {
+            reason,
+            detail: answer(reason).1,
+        }
+    }
+}
+
+/// Returns the status for a reason, and the text for an outsider: chosen here and never derived from
+/// an error, so that nothing of an upstream or a provider gets out with it.
+pub(crate) const fn answer(reason: ReasonCode) -> (StatusCode, &'static str) {
+    match reason {
+        ReasonCode::BadRequest => (StatusCode::BAD_REQUEST, "the request is not well formed"),
+        ReasonCode::NoRoute => (StatusCode::NOT_FOUND, "no route leads there"),
+        ReasonCode::ConsumerKeyMissing => (StatusCode::UNAUTHORIZED, "a consumer key is needed"),
+        ReasonCode::ConsumerKeyUnknown => {
+            (StatusCode::UNAUTHORIZED, "the consumer key is not known")
+        }
+        ReasonCode::ConsumerNotAllowed => (
+            StatusCode::FORBIDDEN,
+            "the route is not open to this consumer",
+        ),
+        ReasonCode::CredentialUnavailable => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the credential for this route is not available",
+        ),
+        ReasonCode::UpstreamUnreachable => {
+            (StatusCode::BAD_GATEWAY, "the upstream can't be reached")
+        }
+        ReasonCode::UpstreamFailed => {
+            (StatusCode::BAD_GATEWAY, "the upstream broke off its answer")
+        }
+        ReasonCode::UpstreamTimeout => (
+            StatusCode::GATEWAY_TIMEOUT,
+            "the upstream did not answer in time",
+        ),
+        ReasonCode::ClientAborted => (
+            StatusCode::REQUEST_TIMEOUT,
+            "the request's body did not arrive in time",
+        ),
+        ReasonCode::Draining => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the gateway is shutting down",
+        ),
+        ReasonCode::Internal => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "the gateway failed on this request",
+        ),
+    }
+}
+
+/// Makes the answer to a refused request.
+///
+/// With `close` it says that the connection ends: what follows of the request will not be read.
+pub(crate) fn respond(
+    refusal: Refusal,
+    trace_id: TraceId,
+    challenge: &HeaderValue,
+    close: bool,
+) -> Response<Bytes> {
+    let (status, _) = answer(refusal.reason);
+    let mut response = Response::new(problem(refusal, status, trace_id));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
+    if status == StatusCode::UNAUTHORIZED {
+        headers.insert(WWW_AUTHENTICATE, challenge.clone());
+    }
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    if close {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+fn problem(refusal: Refusal, status: StatusCode, trace_id: TraceId) -> Bytes {
+    let problem = Problem {
+        kind: "about:blank",
+        title: status.canonical_reason().unwrap_or_default(),
+        status: status.as_u16(),
+        detail: refusal.detail,
+        reason: refusal.reason,
+        trace_id,
+    };
+    // Nothing in it can fail to be written; an answer without a body would still carry its status.
+    serde_json::to_vec(&problem).unwrap_or_default().into()
+}
+
+/// A problem document of RFC 9457, with the reason code and the trace to look for in the log.
+#[derive(Serialize)]
+struct Problem {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    title: &'static str,
+    status: u16,
+    detail: &'static str,
+    reason: ReasonCode,
+    trace_id: TraceId,
+}
+
+const PROBLEM_JSON: &str = "application/problem+json";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_a_problem_document_with_its_reason() {
+        let response = refuse(ReasonCode::CredentialUnavailable, false);
+        assert_eq!(response.status(), 503);
+        assert_eq!(response.headers()[RETRY_AFTER], "1");
+        assert_eq!(response.headers()[CONTENT_TYPE], PROBLEM_JSON);
+        assert!(!response.headers().contains_key(CONNECTION));
+        let problem: serde_json::Value =
+            serde_json::from_slice(response.body()).expect("a JSON document");
+        assert_eq!(problem["type"], "about:blank");
+        assert_eq!(problem["title"], "Service Unavailable");
+        assert_eq!(problem["status"], 503);
+        assert_eq!(problem["reason"], "credential_unavailable");
+        assert_eq!(problem["trace_id"], "00000000000000000000000000000007");
+    }
+
+    #[test]
+    fn only_a_401_carries_a_challenge() {
+        for reason in ReasonCode::ALL {
+            let response = refuse(reason, true);
+            let challenged = response.headers().contains_key(WWW_AUTHENTICATE);
+            assert_eq!(challenged, response.status() == 401, "{reason}");
+            assert_eq!(response.headers()[CONNECTION], "close");
+            assert!(response.status().is_client_error() || response.status().is_server_error());
+        }
+    }
+
+    fn refuse(reason: ReasonCode, close: bool) -> Response<Bytes> {
+        let trace_id = TraceId::new(7).expect("not zero");
+        let challenge = HeaderValue::from_static("Bearer");
+        respond(reason.into(), trace_id, &challenge, close)
+    }
+}

@@ -1,0 +1,177 @@
+use http::{HeaderMap, HeaderName, HeaderValue};
+use leasehold_audit::TraceId;
+
+/// A request's place in a W3C trace: taken from its head, or begun here.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Trace {
+    id: TraceId,
+    flags: u8,
+    begun_here: bool,
+}
+
+impl Trace {
+    /// Takes up the trace that a head names, or begins one where it names none or names it wrongly.
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        let mut named = headers.get_all(TRACEPARENT).iter();
+        match (named.next(), named.next()) {
+            (Some(one), None) => one
+                .to_str()
+                .ok()
+                .and_then(parse)
+                .unwrap_or_else(Self::begin),
+            _ => Self::begin(),
+        }
+    }
+
+    /// Begins a trace. Its flag says that the caller has recorded it, which the access record does.
+    pub(crate) fn begin() -> Self {
+        Self {
+            id: random_id(),
+            flags: SAMPLED,
+            begun_here: true,
+        }
+    }
+
+    /// Returns the trace's id.
+    pub(crate) const fn id(&self) -> TraceId {
+        self.id
+    }
+
+    /// Names the trace in the head that goes on, with the gateway as the parent.
+    pub(crate) fn pass_on(&self, headers: &mut HeaderMap) {
+        let parent = fastrand::u64(1..);
+        let text = format!("00-{}-{parent:016x}-{:02x}", self.id, self.flags);
+        if let Ok(value) = HeaderValue::try_from(text) {
+            headers.insert(TRACEPARENT, value);
+        }
+        if self.begun_here {
+            // What vendors noted belongs to a trace that could not be read.
+            headers.remove(TRACESTATE);
+        }
+    }
+}
+
+/// Reads a `traceparent` as W3C Trace Context has it: of a version that is not known, only the
+/// beginning that all versions share.
+fn parse(text: &str) -> Option<Trace> {
+    let version = hex_byte(text.get(..2)?)?;
+    let (fields, rest) = text.get(2..)?.split_at_checked(LENGTH - 2)?;
+    let longer = version != 0 && rest.starts_with('-');
+    if version == 0xff || !(rest.is_empty() || longer) {
+        return None;
+    }
+    let mut parts = fields.split('-');
+    // What the fields begin with: a dash, and nothing before it.
+    parts.next().filter(|it| it.is_empty())?;
+    let id = TraceId::parse(parts.next()?)?;
+    let parent = parts.next().filter(|it| it.len() == 16)?;
+    let zero = hex(parent)? == 0;
+    let flags = hex_byte(parts.next()?)?;
+    if zero || parts.next().is_some() {
+        return None;
+    }
+    Some(Trace {
+        id,
+        flags: flags & (SAMPLED | RANDOM),
+        begun_here: false,
+    })
+}
+
+fn hex_byte(text: &str) -> Option<u8> {
+    let value = (text.len() == 2).then(|| hex(text))??;
+    u8::try_from(value).ok()
+}
+
+/// Reads hexadecimal digits in lower case, which are the only ones allowed.
+fn hex(text: &str) -> Option<u64> {
+    let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    let well_formed = text.bytes().all(digit);
+    well_formed.then(|| u64::from_str_radix(text, 16).ok())?
+}
+
+fn random_id() -> TraceId {
+    loop {
+        // Zero stands for no id: one draw in 2^128 is made again.
+        if let Some(id) = TraceId::new(fastrand::u128(..)) {
+            return id;
+        }
+    }
+}
+
+pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+/// The length of version 00, and the least length of the others.
+const LENGTH: usize = 55;
+const SAMPLED: u8 = 1;
+const RANDOM: u8 = 2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trace_is_taken_up_and_passed_on_with_a_new_parent() {
+        let mut headers = head(&[("traceparent", PARENT), ("tracestate", "v=1")]);
+        let trace = Trace::of(&headers);
+        assert_eq!(trace.id().to_string(), ID);
+        trace.pass_on(&mut headers);
+        let passed = headers[&TRACEPARENT].to_str().expect("text");
+        assert_ne!(passed, PARENT);
+        assert_eq!(parse(passed).map(|it| it.id()), Some(trace.id()));
+        assert!(passed.ends_with("-01"));
+        assert_eq!(headers[&TRACESTATE], "v=1");
+    }
+
+    #[test]
+    fn a_trace_that_can_not_be_read_is_begun_anew_without_its_state() {
+        let mut headers = head(&[("traceparent", "00-1-2-01"), ("tracestate", "v=1")]);
+        let trace = Trace::of(&headers);
+        trace.pass_on(&mut headers);
+        assert!(
+            headers[&TRACEPARENT]
+                .to_str()
+                .is_ok_and(|it| parse(it).is_some())
+        );
+        assert!(!headers.contains_key(&TRACESTATE));
+    }
+
+    #[test]
+    fn a_trace_named_twice_is_begun_anew() {
+        let headers = head(&[("traceparent", PARENT), ("traceparent", PARENT)]);
+        assert_ne!(Trace::of(&headers).id().to_string(), ID);
+    }
+
+    #[test]
+    fn later_versions_are_read_as_far_as_they_are_known() {
+        let later = PARENT.replacen("00", "cc", 1);
+        for (text, flags) in [
+            (PARENT.to_owned(), Some(1)),
+            (format!("{later}-more"), Some(1)),
+            (later.clone(), Some(1)),
+            (format!("{later}more"), None),
+            (format!("{PARENT}-more"), None),
+            (PARENT.replacen("00", "ff", 1), None),
+            (PARENT.replace("-01", "-ff"), Some(3)),
+            (PARENT.replace("-01", "-0g"), None),
+            (PARENT.to_uppercase(), None),
+            (PARENT.replace(ID, "00000000000000000000000000000000"), None),
+            (PARENT.replace("b7ad6b7169203331", "0000000000000000"), None),
+            (PARENT.replace('-', "_"), None),
+            (PARENT.replace("-01", "-0"), None),
+            (String::new(), None),
+        ] {
+            assert_eq!(parse(&text).map(|it| it.flags), flags, "{text}");
+        }
+    }
+
+    fn head(sent: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in sent {
+            headers.append(*name, value.parse().expect("a header value"));
+        }
+        headers
+    }
+
+    const ID: &str = "0af7651916cd43dd8448eb211c80319c";
+    const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+}

@@ -1,0 +1,23 @@
+//! The data plane over real sockets: a consumer and an origin of our own on either side of it, which
+//! see and say exactly the bytes of the wire.
+
+#[cfg(test)]
+mod bodies;
+#[cfg(test)]
+mod consumer;
+#[cfg(test)]
+mod credentials;
+#[cfg(test)]
+mod failures;
+#[cfg(test)]
+mod heads;
+#[cfg(test)]
+mod origin;
+#[cfg(test)]
+mod refusals;
+#[cfg(test)]
+mod rig;
+#[cfg(test)]
+mod serving;
+#[cfg(test)]
+mod tls;

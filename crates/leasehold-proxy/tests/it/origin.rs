@@ -1,0 +1,86 @@
+//! The origin's side: what a test lets an upstream do, byte by byte.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+
+use crate::consumer::{Consumer, Message};
+use crate::rig::LIMIT;
+
+/// An origin that deals with each connection on a thread of its own.
+pub(crate) struct Origin {
+    pub(crate) address: SocketAddr,
+    connections: Arc<AtomicUsize>,
+}
+
+impl Origin {
+    /// Starts an origin that does `serve` with each connection.
+    pub(crate) fn start(serve: impl Fn(Consumer) + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let connections = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&connections);
+        let serve = Arc::new(serve);
+        // Ends with the process: a listener can't be woken.
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                counted.fetch_add(1, Ordering::SeqCst);
+                let serve = Arc::clone(&serve);
+                let connection = Consumer::new(stream.expect("a connection"));
+                thread::spawn(move || serve(connection));
+            }
+        });
+        Self {
+            address,
+            connections,
+        }
+    }
+
+    /// Starts an origin that answers every request with `answer` and shows the requests.
+    pub(crate) fn answering(answer: &'static str) -> (Self, Seen) {
+        let (show, seen) = seen();
+        let origin = Self::start(move |mut connection| {
+            while let Ok(request) = connection.try_receive() {
+                show.send(request).expect("the test goes on");
+                connection.send(answer);
+            }
+        });
+        (origin, seen)
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+}
+
+/// The requests that an origin has seen.
+pub(crate) struct Seen(Receiver<Message>);
+
+impl Seen {
+    pub(crate) fn next(&self) -> Message {
+        self.0.recv_timeout(LIMIT).expect("a request")
+    }
+
+    pub(crate) fn nothing(&self) {
+        assert!(self.0.try_recv().is_err(), "the origin saw a request");
+    }
+}
+
+pub(crate) fn seen() -> (Sender<Message>, Seen) {
+    let (show, seen) = channel();
+    (show, Seen(seen))
+}
+
+/// An address that nobody listens at.
+pub(crate) fn nowhere() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    format!("http://{}", listener.local_addr().expect("an address"))
+}
+
+pub(crate) const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";

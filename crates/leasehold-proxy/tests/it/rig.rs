@@ -1,0 +1,223 @@
+//! A gateway in this process, and what it records.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderName;
+use leasehold_audit::{Recorder, RecorderTask};
+use leasehold_consumer::{Consumers, KeyDigest};
+use leasehold_model::{Clock, SystemClock};
+use leasehold_proxy::{
+    Admission, CredentialUse, Gateway, GatewaySpec, ProxyMetrics, RouteSpec, RunningServer, Server,
+    TrustedRoots, UpstreamSpec,
+};
+use parking_lot::Mutex;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::registry::Registry;
+use serde_json::Value;
+
+use crate::consumer::Consumer;
+
+/// The header that consumers show their keys in, the key of `checkout`, and that of `reports`.
+pub(crate) const KEY_HEADER: &str = "x-consumer-key";
+pub(crate) const CHECKOUT_KEY: &str = "checkout-key";
+pub(crate) const REPORTS_KEY: &str = "reports-key";
+
+/// How a gateway is to be set up: with one upstream, and a route to it from `/` that is open to
+/// anyone and one from `/closed/` that is open to `checkout`.
+pub(crate) struct Setup {
+    endpoints: Vec<String>,
+    pub(crate) roots: TrustedRoots,
+    pub(crate) credential: Option<CredentialUse>,
+    pub(crate) response_timeout: Duration,
+    pub(crate) workers: usize,
+    pub(crate) connection_limit: usize,
+}
+
+impl Setup {
+    pub(crate) fn to(endpoints: &[String]) -> Self {
+        Self {
+            endpoints: endpoints.to_vec(),
+            roots: TrustedRoots::System,
+            credential: None,
+            response_timeout: LIMIT,
+            workers: 1,
+            connection_limit: 100,
+        }
+    }
+
+    pub(crate) fn start(self) -> Rig {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let mut registry = Registry::default();
+        let metrics = ProxyMetrics::register(&mut registry);
+        let lines = Lines::default();
+        let (recorder, writer) =
+            Recorder::start(lines.clone(), 1024, &mut registry).expect("a writer");
+        let (workers, connection_limit) = (self.workers, self.connection_limit);
+        let gateway = Arc::new(Gateway::new(self.spec()).expect("a gateway"));
+        let listener = ("public".into(), SocketAddr::from(([127, 0, 0, 1], 0)));
+        let server = Server::bind(&[listener], workers)
+            .expect("a free port")
+            .connection_limit(connection_limit);
+        let address = server.addresses()[0].1;
+        let server = server.run(&gateway, &recorder, &metrics, &clock);
+        Rig {
+            address,
+            gateway,
+            server: Some(server.expect("threads")),
+            writer: Some(writer),
+            lines,
+            registry,
+        }
+    }
+
+    fn spec(self) -> GatewaySpec {
+        let keys = [("checkout", CHECKOUT_KEY), ("reports", REPORTS_KEY)];
+        let route = |name: &str, prefix: &str, admission| RouteSpec {
+            name: name.into(),
+            host: None,
+            path_prefix: prefix.to_owned(),
+            upstream: "origin".into(),
+            admission,
+        };
+        let checkout = Admission::These(BTreeSet::from(["checkout".into()]));
+        GatewaySpec {
+            routes: vec![
+                route("open", "/", Admission::Anyone),
+                route("closed", "/closed/", checkout),
+            ],
+            upstreams: vec![UpstreamSpec {
+                name: "origin".into(),
+                endpoints: self
+                    .endpoints
+                    .iter()
+                    .map(|it| it.parse().expect("a URL"))
+                    .collect(),
+                roots: self.roots,
+                credential: self.credential,
+                connect_timeout: LIMIT,
+                response_timeout: self.response_timeout,
+            }],
+            consumers: Consumers::new(
+                HeaderName::from_static(KEY_HEADER),
+                keys.map(|(name, key)| (name.into(), KeyDigest::of(key.as_bytes()))),
+            ),
+        }
+    }
+}
+
+/// A gateway that runs.
+pub(crate) struct Rig {
+    pub(crate) address: SocketAddr,
+    pub(crate) gateway: Arc<Gateway>,
+    server: Option<RunningServer>,
+    writer: Option<RecorderTask>,
+    lines: Lines,
+    registry: Registry,
+}
+
+impl Rig {
+    pub(crate) fn connect(&self) -> Consumer {
+        Consumer::connect(self.address)
+    }
+
+    pub(crate) fn metrics(&self) -> String {
+        let mut text = String::new();
+        encode(&mut text, &self.registry).expect("text");
+        text
+    }
+
+    /// Waits until there are as many records, and fails where there are more.
+    pub(crate) fn records(&self, count: usize) -> Vec<Value> {
+        until("the records", || {
+            let records = self.lines.records();
+            assert!(records.len() <= count, "more than {count}: {records:?}");
+            (records.len() == count).then_some(records)
+        })
+    }
+
+    /// Returns the records that are there.
+    pub(crate) fn peek(&self) -> Vec<Value> {
+        self.lines.records()
+    }
+
+    /// Waits for the record of a trace.
+    pub(crate) fn find(&self, trace_id: &str) -> Value {
+        until("the record of a trace", || {
+            let records = self.lines.records();
+            records
+                .into_iter()
+                .find(|record| record["trace_id"] == trace_id)
+        })
+    }
+
+    /// Waits for the only record.
+    pub(crate) fn record(&self) -> Value {
+        self.records(1).remove(0)
+    }
+
+    pub(crate) fn drain(&mut self, limit: Duration) -> usize {
+        self.server.take().map_or(0, |server| server.drain(limit))
+    }
+
+    /// Ends the gateway and returns everything that it has recorded.
+    pub(crate) fn finish(mut self) -> Vec<Value> {
+        self.drain(LIMIT);
+        if let Some(writer) = self.writer.take() {
+            writer.finish();
+        }
+        self.lines.records()
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        self.drain(Duration::ZERO);
+    }
+}
+
+/// Polls until there is an answer.
+pub(crate) fn until<T>(what: &str, mut poll: impl FnMut() -> Option<T>) -> T {
+    let clock = SystemClock;
+    let deadline = clock.boot().after(LIMIT);
+    while clock.boot() < deadline {
+        if let Some(answer) = poll() {
+            return answer;
+        }
+        // Not a guess at how long it takes: the condition is looked at again.
+        std::thread::park_timeout(Duration::from_millis(2));
+    }
+    panic!("waited in vain for {what}");
+}
+
+/// The lines that the recorder has written.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Lines {
+    fn records(&self) -> Vec<Value> {
+        let bytes = self.0.lock();
+        let lines = bytes.split_inclusive(|byte| *byte == b'\n');
+        let whole = lines.filter(|line| line.ends_with(b"\n"));
+        whole
+            .map(|line| serde_json::from_slice(line).expect("a JSON line"))
+            .collect()
+    }
+}
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// How long anything in these tests may take before it counts as failed.
+pub(crate) const LIMIT: Duration = Duration::from_secs(20);
