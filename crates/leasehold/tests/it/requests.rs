@@ -87,6 +87,27 @@ async fn refusals_are_problems_with_reason_codes_and_leave_one_record_each() -> 
     Ok(())
 }
 
+#[tokio::test]
+async fn an_upstream_over_tls_is_trusted_by_its_own_authority_alone() -> Result<()> {
+    let (known, unknown) = (Origin::echo_tls().await?, Origin::echo_tls().await?);
+    let mut gateway = Gateway::start(&format!(
+        "upstreams:\n  \
+           known: {{ endpoints: [{:?}], ca: {ca:?} }}\n  \
+           unknown: {{ endpoints: [{:?}], ca: {ca:?} }}\n\
+         routes:\n  \
+           - {{ name: known, match: {{ path: /known }}, upstream: known, consumers: [tester] }}\n  \
+           - {{ name: unknown, match: {{ path: /unknown }}, upstream: unknown, consumers: [tester] }}\n",
+        known.url(),
+        unknown.url(),
+        ca = known.ca_pem().context("an authority")?
+    ))
+    .await?;
+    let answer = gateway.get("/known").await?;
+    ensure!(answer.status == 200, "{answer:?}");
+    problem(&gateway.get("/unknown").await?, 502, "upstream_unreachable")?;
+    gateway.stop().await
+}
+
 fn problem(answer: &Answer, status: u16, reason: &str) -> Result<()> {
     ensure!(answer.status == status, "{answer:?}");
     ensure!(
