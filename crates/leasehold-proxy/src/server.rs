@@ -35,11 +35,12 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// When an address can't be bound.
+    /// When an address can't be bound, or somebody listens there already.
     pub fn bind(listeners: &[(ListenerName, SocketAddr)], workers: usize) -> io::Result<Self> {
         let mut addresses = Vec::new();
         let mut first = Vec::new();
         for (name, address) in listeners {
+            socket::check_free(*address)?;
             let listener = Listener::bind(name, *address)?;
             addresses.push((name.clone(), listener.socket.local_addr()?));
             first.push(listener);

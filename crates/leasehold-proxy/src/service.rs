@@ -101,7 +101,7 @@ async fn pass(
         gateway.routes.find(&host, head.uri.path())?
     };
     let route = gateway.route(number).ok_or(ReasonCode::NoRoute)?;
-    exchange.enter(number);
+    exchange.enter(number, route);
     let consumer = identify(&gateway.consumers, &route.admission, &head.headers)?;
     exchange.note(|record| record.consumer = consumer);
     prepare(worker, route, &mut head.headers, trace, exchange)?;

@@ -198,3 +198,67 @@ const STAGES: [Stage; 5] = [
     Stage::Malformed,
 ];
 const BODY_PATIENCE: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+
+    #[test]
+    fn the_upstream_has_its_time_from_the_last_part_that_it_took() {
+        let (clock, upload) = upload();
+        clock.set(3);
+        upload.advance(&Frame::data(Bytes::from_static(b"abc")), false);
+        clock.set(5);
+        assert_eq!(stall(&upload, 5), (Stall::Upstream, 8));
+        assert_eq!(stall(&upload, 13), (Stall::Upstream, 0));
+        assert_eq!((upload.bytes(), upload.is_complete()), (3, false));
+    }
+
+    #[test]
+    fn a_consumer_who_owes_a_part_has_a_minute_for_it() {
+        let (clock, upload) = upload();
+        upload.wait();
+        clock.set(20);
+        upload.wait();
+        assert_eq!(stall(&upload, 20), (Stall::Consumer, 40));
+        assert_eq!(stall(&upload, 61), (Stall::Consumer, 0));
+        upload.advance(&Frame::data(Bytes::from_static(b"a")), true);
+        assert_eq!(stall(&upload, 22), (Stall::Upstream, 8));
+        assert_eq!(upload.waited(), Duration::from_secs(20));
+        assert!(upload.is_complete() && upload.broken().is_none());
+    }
+
+    /// Tells who is waited for at a second, and how many more seconds of 10 there are.
+    fn stall(upload: &Upload, second: u64) -> (Stall, u64) {
+        let now = BootTime::default().after(Duration::from_secs(second));
+        let (stall, left) = upload.stall(now, Duration::from_secs(10));
+        (stall, left.as_secs())
+    }
+
+    fn upload() -> (Arc<ManualClock>, Upload) {
+        let clock = Arc::new(ManualClock::default());
+        let upload = Upload::new(Arc::clone(&clock) as Arc<dyn Clock>);
+        (clock, upload)
+    }
+
+    #[derive(Debug, Default)]
+    struct ManualClock(AtomicU64);
+
+    impl ManualClock {
+        fn set(&self, second: u64) {
+            self.0.store(second, Ordering::Relaxed);
+        }
+    }
+
+    impl Clock for ManualClock {
+        fn boot(&self) -> BootTime {
+            BootTime::default().after(Duration::from_secs(self.0.load(Ordering::Relaxed)))
+        }
+
+        fn wall(&self) -> SystemTime {
+            SystemTime::UNIX_EPOCH
+        }
+    }
+}

@@ -3,13 +3,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use leasehold_model::ListenerName;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 
 use super::connection;
+use super::linger::close_gently;
 use super::worker::Phase;
 use crate::service::Worker;
 
@@ -78,8 +79,7 @@ impl Acceptor {
     fn refuse(&self, stream: TcpStream) {
         self.worker.meters.metrics().connections_refused.inc();
         if self.refusals.len() < MAX_REFUSALS {
-            self.refusals
-                .spawn(timeout(REFUSAL_LIMIT, tell_full(stream)));
+            self.refusals.spawn(tell_full(stream));
         }
     }
 
@@ -106,14 +106,11 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-/// Answers whatever is asked, and reads on until the other side has seen it: to close with bytes
-/// unread would reset the connection, and the answer with it.
-async fn tell_full(mut stream: TcpStream) -> io::Result<()> {
-    stream.write_all(FULL.as_bytes()).await?;
-    stream.shutdown().await?;
-    let mut rest = [0; 1024];
-    while stream.read(&mut rest).await? > 0 {}
-    Ok(())
+/// Answers whatever is asked: a fresh socket takes that much without waiting for its peer.
+async fn tell_full(mut stream: TcpStream) {
+    if stream.write_all(FULL.as_bytes()).await.is_ok() {
+        close_gently(&mut stream).await;
+    }
 }
 
 const FULL: &str = "HTTP/1.1 503 Service Unavailable\r\n\
@@ -124,7 +121,6 @@ const FULL: &str = "HTTP/1.1 503 Service Unavailable\r\n\
     {\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\
     \"status\":503,\"detail\":\"the gateway has too many connections\"}";
 const MAX_REFUSALS: usize = 128;
-const REFUSAL_LIMIT: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(100);
 
 #[cfg(test)]

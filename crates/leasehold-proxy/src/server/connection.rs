@@ -1,7 +1,7 @@
 use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::{Request, StatusCode};
@@ -14,7 +14,7 @@ use leasehold_model::{ListenerName, ReasonCode};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
-use super::linger::Lingering;
+use super::linger::close_gently;
 use super::worker::Phase;
 use crate::service::{Worker, answer};
 use crate::trace::Trace;
@@ -23,7 +23,7 @@ use crate::trace::Trace;
 pub(super) async fn serve(
     worker: Arc<Worker>,
     listener: ListenerName,
-    stream: TcpStream,
+    mut stream: TcpStream,
     mut phase: watch::Receiver<Phase>,
 ) {
     let _counted = Counted::new(&worker);
@@ -33,33 +33,60 @@ pub(super) async fn serve(
         return;
     }
     let unread = Arc::new(AtomicBool::new(false));
-    let io = TokioIo::new(Lingering::new(stream, Arc::clone(&unread)));
+    let ended = requests(&worker, &listener, &mut stream, &unread, &mut phase).await;
+    if let Ended::Failed(error) = &ended {
+        tracing::debug!(error = error as &dyn std::error::Error, "connection failed");
+        if error.is_parse() {
+            record(error, &worker, &listener);
+            unread.store(true, Ordering::Relaxed);
+        }
+    }
+    let gently = unread.load(Ordering::Relaxed) && !matches!(ended, Ended::Cut);
+    if gently {
+        tokio::select! {
+            () = close_gently(&mut stream) => {}
+            // Also where the worker is gone.
+            _ = phase.wait_for(|phase| *phase == Phase::Cut) => {}
+        }
+    }
+}
+
+/// Takes requests off a connection; sets `unread` where not all of one was read.
+async fn requests(
+    worker: &Arc<Worker>,
+    listener: &ListenerName,
+    stream: &mut TcpStream,
+    unread: &Arc<AtomicBool>,
+    phase: &mut watch::Receiver<Phase>,
+) -> Ended {
     let service = service_fn(|request: Request<Incoming>| {
-        let (worker, unread) = (Arc::clone(&worker), Arc::clone(&unread));
+        let (worker, unread) = (Arc::clone(worker), Arc::clone(unread));
         let answered = answer(worker, listener.clone(), unread, request);
         async { Ok::<_, Infallible>(answered.await) }
     });
     // One that was accepted while draining has sent its request, or has a moment to do so.
-    let late = *phase.borrow() != Phase::Serving;
-    let mut connection = pin!(protocol(late).serve_connection(io, service));
+    let late = *phase.borrow_and_update() != Phase::Serving;
+    let mut connection = pin!(protocol(late).serve_connection(TokioIo::new(stream), service));
     loop {
         tokio::select! {
             biased;
-            ended = connection.as_mut() => {
-                if let Err(error) = ended {
-                    report(&error, &worker, &listener);
-                }
-                return;
-            }
+            ended = connection.as_mut() => return ended.map_or_else(Ended::Failed, |()| Ended::Closed),
             changed = phase.changed() => {
                 let now = *phase.borrow_and_update();
                 if changed.is_err() || now == Phase::Cut {
-                    return;
+                    return Ended::Cut;
                 }
                 connection.as_mut().graceful_shutdown();
             }
         }
     }
+}
+
+/// How a connection ended.
+enum Ended {
+    Closed,
+    Failed(hyper::Error),
+    Cut,
 }
 
 /// Returns the settings of the protocol.
@@ -78,21 +105,19 @@ fn protocol(late: bool) -> http1::Builder {
     builder
 }
 
-/// Deals with a connection that ended badly: what could not be read as a request was answered by
-/// hyper, and has a record like any other request.
-fn report(error: &hyper::Error, worker: &Worker, listener: &ListenerName) {
-    tracing::debug!(error = error as &dyn std::error::Error, "connection failed");
-    if !error.is_parse() {
-        return;
-    }
+/// Records what could not be read as a request, and was answered by hyper.
+fn record(error: &hyper::Error, worker: &Worker, listener: &ListenerName) {
     let status = if error.is_parse_too_large() {
-        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+        Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
+    } else if error.is_parse_version_h2() {
+        // There is no answer in HTTP/1.1 to what is HTTP/2.
+        None
     } else {
-        StatusCode::BAD_REQUEST
+        Some(StatusCode::BAD_REQUEST)
     };
     let trace = Trace::begin();
     let mut record = AccessRecord::begin(worker.clock.wall(), listener.clone(), "", "", trace.id());
-    record.status = Some(status.as_u16());
+    record.status = status.as_ref().map(StatusCode::as_u16);
     record.reason = Some(ReasonCode::BadRequest);
     let record = worker.recorder.open(record);
     worker.meters.metrics().in_flight.inc();

@@ -13,6 +13,7 @@ use leasehold_inject::Prepared;
 use leasehold_model::{BootTime, ListenerName, ReasonCode};
 
 use crate::body::Upload;
+use crate::gateway::Route;
 use crate::service::Worker;
 use crate::trace::Trace;
 
@@ -79,15 +80,12 @@ impl Exchange {
     }
 
     /// Writes down which route the request takes.
-    pub(crate) fn enter(&mut self, number: usize) {
+    pub(crate) fn enter(&mut self, number: usize, route: &Route) {
         self.route = Some(number);
-        let worker = Arc::clone(&self.worker);
-        if let Some(route) = worker.gateway.route(number) {
-            self.note(|record| {
-                record.route = Some(route.name.clone());
-                record.upstream = Some(route.upstream.name.clone());
-            });
-        }
+        self.note(|record| {
+            record.route = Some(route.name.clone());
+            record.upstream = Some(route.upstream.name.clone());
+        });
     }
 
     /// Keeps the generation that the upstream is shown.

@@ -65,8 +65,11 @@ fn a_trailer_does_not_take_the_credentials_place() {
 #[test]
 fn without_a_generation_nothing_reaches_the_upstream() {
     let (origin, seen) = Origin::answering(OK);
-    let lease = Lease::start(FakeProvider::default(), Duration::from_secs(60));
-    lease.provider.refuses.store(true, Ordering::SeqCst);
+    let refusing = FakeProvider {
+        refuses: AtomicBool::new(true),
+        ..FakeProvider::default()
+    };
+    let lease = Lease::start(refusing, Duration::from_secs(60));
     let rig = lease.rig(&origin);
     let standing = |standing| {
         let now = SystemClock.boot();

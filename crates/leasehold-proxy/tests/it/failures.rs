@@ -5,13 +5,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use crate::origin::{OK, Origin, nowhere, seen};
+use crate::origin::{Nowhere, OK, Origin, seen};
 use crate::rig::{LIMIT, Setup, until};
 
 #[test]
 fn an_endpoint_that_can_not_be_reached_is_passed_over() {
     let (origin, seen) = Origin::answering(OK);
-    let rig = Setup::to(&[nowhere(), origin.url()]).start();
+    let nowhere = Nowhere::new();
+    let rig = Setup::to(&[nowhere.url(), origin.url()]).start();
     for _ in 0..3 {
         assert_eq!(rig.connect().get("/", "").text(), "ok");
         seen.next();
@@ -30,7 +31,8 @@ fn an_endpoint_that_can_not_be_reached_is_passed_over() {
 
 #[test]
 fn where_no_endpoint_can_be_reached_the_answer_is_502() {
-    let rig = Setup::to(&[nowhere(), nowhere()]).start();
+    let (one, other) = (Nowhere::new(), Nowhere::new());
+    let rig = Setup::to(&[one.url(), other.url()]).start();
     let mut consumer = rig.connect();
     consumer.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc");
     let answer = consumer.receive();
@@ -223,9 +225,8 @@ fn an_answer_on_an_idle_connection_is_not_taken_for_the_next_requests() {
     let origin = Origin::start(move |mut connection| {
         while let Ok(request) = connection.try_receive() {
             show.send(request).expect("shown");
-            connection
-                .send(OK)
-                .send("HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nforged");
+            // In one go: what arrives after the next request was sent is an answer to that.
+            connection.send([OK, OK].concat());
         }
     });
     let rig = Setup::to(&[origin.url()]).start();
@@ -234,6 +235,7 @@ fn an_answer_on_an_idle_connection_is_not_taken_for_the_next_requests() {
         assert_eq!(consumer.get("/", "").text(), "ok");
         seen.next();
     }
+    assert_eq!(origin.connections(), 20);
 }
 
 #[test]

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
+use socket2::{Domain, Socket, Type};
+
 use crate::consumer::{Consumer, Message};
 use crate::rig::LIMIT;
 
@@ -77,10 +79,21 @@ pub(crate) fn seen() -> (Sender<Message>, Seen) {
     (show, Seen(seen))
 }
 
-/// An address that nobody listens at.
-pub(crate) fn nowhere() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    format!("http://{}", listener.local_addr().expect("an address"))
+/// An address that nobody listens at, nor can while this lives.
+pub(crate) struct Nowhere(Socket);
+
+impl Nowhere {
+    pub(crate) fn new() -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        socket.bind(&address.into()).expect("a free port");
+        Self(socket)
+    }
+
+    pub(crate) fn url(&self) -> String {
+        let address = self.0.local_addr().expect("an address").as_socket();
+        format!("http://{}", address.expect("an internet address"))
+    }
 }
 
 pub(crate) const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";

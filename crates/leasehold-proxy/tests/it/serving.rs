@@ -3,6 +3,8 @@
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
+use leasehold_proxy::Server;
+
 use crate::origin::{OK, Origin};
 use crate::rig::{LIMIT, Setup, until};
 
@@ -50,6 +52,16 @@ fn all_workers_share_one_port() {
     let used = origin.connections();
     assert!((2..=4).contains(&used), "{used} workers were used");
     assert_eq!(rig.finish().len(), 64);
+}
+
+#[test]
+fn an_address_that_somebody_listens_on_is_refused() {
+    let (origin, _seen) = Origin::answering(OK);
+    let rig = Setup::to(&[origin.url()]).start();
+    for taken in [rig.address, origin.address] {
+        let error = Server::bind(&[("public".into(), taken)], 1).expect_err("it is taken");
+        assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse);
+    }
 }
 
 #[test]
