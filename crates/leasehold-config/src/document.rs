@@ -162,7 +162,8 @@ pub(crate) struct RouteDocument {
 pub(crate) struct MatchDocument {
     /// The exact host name, without a port. Default: every host.
     pub(crate) host: Option<String>,
-    /// The beginning of the path.
+    /// The beginning of the path, by whole segments: `/pay` takes `/pay` and `/pay/x` and leaves
+    /// `/payments` alone.
     #[schemars(extend("default" = "/"), regex(pattern = "^/"))]
     pub(crate) path: Option<String>,
 }
