@@ -175,6 +175,13 @@ impl Step<'_> {
                 });
                 self.lose_if_dead(provider, epoch, failure);
             }
+            Event::SessionEndFailed {
+                provider,
+                epoch,
+                failure,
+            } => {
+                self.with_sessions(provider, |it, rng| it.end_failed(now, epoch, failure, rng));
+            }
             Event::SessionEnded { provider, epoch } => {
                 self.with_sessions(provider, |it, _| it.ended(epoch));
                 self.each_slot_of(provider, |_, _| {});
@@ -255,12 +262,16 @@ impl Step<'_> {
             let provider = ProviderId(index);
             // A new login is worth while only where there is something left to revoke in it.
             let done = |it: &Slot| it.provider != provider || it.is_clear();
-            if self.engine.stopping && self.engine.slots.iter().all(done) {
-                self.with_sessions(provider, |it, _| it.stop());
-            }
-            while let Some(sessions) = self.engine.providers.get_mut(index)
-                && let Some(dead) = sessions.fire(self.now, self.actions)
-            {
+            loop {
+                if self.engine.stopping && self.engine.slots.iter().all(done) {
+                    self.with_sessions(provider, |it, _| it.stop());
+                }
+                let Some(sessions) = self.engine.providers.get_mut(index) else {
+                    break;
+                };
+                let Some(dead) = sessions.fire(self.now, self.actions) else {
+                    break;
+                };
                 self.lose_if_dead(provider, dead, Failure::SessionDead);
             }
         }
@@ -315,7 +326,7 @@ impl Step<'_> {
         }
         let now = self.now;
         let mut known = false;
-        self.with_sessions(provider, |it, _| known = it.lost(now, epoch));
+        self.with_sessions(provider, |it, rng| known = it.lost(now, epoch, rng));
         if known {
             self.each_slot_of(provider, |slot, ctx| slot.session_lost(ctx, epoch));
         }

@@ -80,7 +80,16 @@ pub enum Event {
         /// What the refusal means.
         failure: Failure,
     },
-    /// A session was ended, or could not be and is left to expire.
+    /// A session could not be ended.
+    SessionEndFailed {
+        /// The provider.
+        provider: ProviderId,
+        /// The session.
+        epoch: SessionEpoch,
+        /// What the refusal means.
+        failure: Failure,
+    },
+    /// A session was ended.
     SessionEnded {
         /// The provider.
         provider: ProviderId,

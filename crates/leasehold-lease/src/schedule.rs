@@ -90,7 +90,7 @@ pub(crate) fn retry_at(now: BootTime, failure: Failure, attempt: u32, rng: &mut 
         }
         Failure::SlowDown { retry_after } => retry_after
             .unwrap_or_default()
-            .max(Duration::from_secs(1))
+            .clamp(Duration::from_secs(1), LONGEST_SLOW_DOWN)
             .mul_f64(between(rng, 1.0, 2.0)),
         // Each attempt may leave a live credential behind.
         Failure::MaybeIssued => doubled(Duration::from_secs(2), attempt, Duration::from_secs(60))
@@ -117,6 +117,8 @@ fn doubled(base: Duration, times: u32, ceiling: Duration) -> Duration {
 const RENEW_FROM: f64 = 0.33;
 const RENEW_TO: f64 = 0.60;
 const RENEWED_BY: f64 = 0.65;
+/// What a provider asks for beyond this is not believed: a lease would run out meanwhile.
+const LONGEST_SLOW_DOWN: Duration = Duration::from_secs(300);
 const LONGEST_DRAIN: Duration = Duration::from_secs(60);
 
 #[cfg(test)]

@@ -26,7 +26,21 @@ struct Session {
     deadline: BootTime,
     expected: Option<Duration>,
     renewal: Renewal,
-    ending: bool,
+    /// Renewals that failed in a row.
+    failures: u32,
+    /// When to log in beside it, whatever is hoped for.
+    urgent: BootTime,
+    /// When it was logged in to.
+    since: BootTime,
+    end: End,
+}
+
+/// Whether a session is to be ended at the provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    NotYet,
+    At(BootTime),
+    InFlight,
 }
 
 /// When a session or a lease is renewed next.
@@ -97,13 +111,15 @@ impl Sessions {
             return;
         }
         self.login = Login::Idle;
-        self.failures = 0;
         let mut session = Session {
             epoch,
             deadline: BootTime::NEVER,
             expected: None,
             renewal: Renewal::Never,
-            ending: false,
+            failures: 0,
+            urgent: BootTime::NEVER,
+            since: t_send,
+            end: End::NotYet,
         };
         let successor_at = session.take_terms(now, t_send, terms, rng);
         self.former.extend(self.current.replace(session));
@@ -138,6 +154,13 @@ impl Sessions {
             return;
         };
         let successor_at = session.take_terms(now, t_send, terms, rng);
+        if self.usable() == Some(epoch) {
+            self.failures = 0;
+            // The successor that a failed renewal made us plan is not needed any more.
+            if matches!(self.login, Login::At(_)) {
+                self.login = Login::Idle;
+            }
+        }
         self.plan_successor(epoch, successor_at);
     }
 
@@ -153,7 +176,11 @@ impl Sessions {
         };
         match failure {
             Failure::Transient | Failure::MaybeIssued | Failure::SlowDown { .. } => {
-                session.renewal = Renewal::At(schedule::retry_at(now, failure, 1, rng));
+                session.renewal =
+                    Renewal::At(schedule::retry_at(now, failure, session.failures, rng));
+                session.failures = session.failures.saturating_add(1);
+                let urgent = session.urgent;
+                self.plan_successor(epoch, Some(urgent));
             }
             // The caller drops a dead session. Any other refusal will not change: log in beside it.
             Failure::SessionDead
@@ -169,16 +196,19 @@ impl Sessions {
 
     /// Forgets a session that is dead, and logs in again where it was the current one. Tells whether
     /// the session was known.
-    pub(crate) fn lost(&mut self, now: BootTime, epoch: SessionEpoch) -> bool {
-        if self
-            .current
-            .as_ref()
-            .is_some_and(|session| session.epoch == epoch)
-        {
-            self.current = None;
-            if !matches!(self.login, Login::InFlight(_)) {
-                self.login = Login::At(now);
+    pub(crate) fn lost(&mut self, now: BootTime, epoch: SessionEpoch, rng: &mut Rng) -> bool {
+        if let Some(dead) = self.current.take_if(|session| session.epoch == epoch) {
+            if now.since(dead.since) >= PROVEN {
+                self.failures = 0;
             }
+            if !matches!(self.login, Login::InFlight(_)) {
+                self.login = Login::At(if self.failures == 0 {
+                    now
+                } else {
+                    schedule::retry_at(now, Failure::Denied, self.failures, rng)
+                });
+            }
+            self.failures = self.failures.saturating_add(1);
             return true;
         }
         let known = self.former.len();
@@ -189,10 +219,38 @@ impl Sessions {
     /// Ends a session that nothing hangs on any more.
     pub(crate) fn end(&mut self, epoch: SessionEpoch, actions: &mut Vec<Action>) {
         let provider = self.provider;
-        if let Some(session) = self.find_mut(epoch).filter(|session| !session.ending) {
-            session.ending = true;
+        if let Some(session) = self.find_mut(epoch)
+            && session.end == End::NotYet
+        {
+            session.end = End::InFlight;
             session.renewal = Renewal::Never;
             actions.push(Action::RevokeSession { provider, epoch });
+        }
+    }
+
+    /// Tries again to end a session, where that can help; forgets it where it can't.
+    pub(crate) fn end_failed(
+        &mut self,
+        now: BootTime,
+        epoch: SessionEpoch,
+        failure: Failure,
+        rng: &mut Rng,
+    ) {
+        let Some(session) = self.find_mut(epoch) else {
+            return;
+        };
+        match failure {
+            Failure::Transient | Failure::MaybeIssued | Failure::SlowDown { .. } => {
+                let at = schedule::retry_at(now, failure, session.failures, rng);
+                session.failures = session.failures.saturating_add(1);
+                session.end = End::At(at);
+            }
+            // Dead already, or not ours to end: it is left to run out.
+            Failure::SessionDead
+            | Failure::LeaseGone
+            | Failure::NotRenewable
+            | Failure::Denied
+            | Failure::Misconfigured => self.ended(epoch),
         }
     }
 
@@ -222,21 +280,23 @@ impl Sessions {
         actions: &mut Vec<Action>,
     ) -> Option<SessionEpoch> {
         let provider = self.provider;
-        if let Some(dead) = self
-            .former
-            .iter()
-            .chain(&self.current)
-            .find(|it| it.deadline <= now)
-        {
-            return Some(dead.epoch);
+        if let Some(dead) = self.all().find(|it| it.deadline <= now) {
+            let epoch = dead.epoch;
+            if dead.end == End::NotYet {
+                // Our margin has run out and not yet the session: it is not left lying about.
+                actions.push(Action::RevokeSession { provider, epoch });
+            }
+            return Some(epoch);
         }
         for session in self.former.iter_mut().chain(&mut self.current) {
-            if matches!(session.renewal, Renewal::At(at) if at <= now) {
+            let epoch = session.epoch;
+            if session.renewal.wake() <= now {
                 session.renewal = Renewal::InFlight;
-                actions.push(Action::RenewSession {
-                    provider,
-                    epoch: session.epoch,
-                });
+                actions.push(Action::RenewSession { provider, epoch });
+            }
+            if matches!(session.end, End::At(at) if at <= now) {
+                session.end = End::InFlight;
+                actions.push(Action::RevokeSession { provider, epoch });
             }
         }
         if matches!(self.login, Login::At(at) if at <= now) {
@@ -253,10 +313,8 @@ impl Sessions {
             Login::At(at) => at,
             Login::Idle | Login::InFlight(_) => BootTime::NEVER,
         };
-        self.former
-            .iter()
-            .chain(&self.current)
-            .flat_map(|session| [session.deadline, session.renewal.wake()])
+        self.all()
+            .flat_map(|session| [session.deadline, session.renewal.wake(), session.end.wake()])
             .fold(login, BootTime::min)
     }
 
@@ -277,6 +335,10 @@ impl Sessions {
         {
             self.login = Login::At(at);
         }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Session> {
+        self.former.iter().chain(&self.current)
     }
 
     fn find(&self, epoch: SessionEpoch) -> Option<&Session> {
@@ -313,8 +375,13 @@ impl Session {
         let short = self
             .expected
             .is_some_and(|expected| grant.is_short_of(expected));
-        self.expected.get_or_insert(ttl);
-        if terms.capped || short {
+        // At a login, `capped` only says that the role asks for more than it may have: logging in
+        // again would give no more.
+        let renewed = self.expected.is_some();
+        let expected = *self.expected.get_or_insert(ttl);
+        self.failures = 0;
+        self.urgent = grant.urgent_at(expected);
+        if renewed && (terms.capped || short) {
             self.renewal = Renewal::Never;
             return Some(now);
         }
@@ -329,6 +396,15 @@ impl Session {
     }
 }
 
+impl End {
+    fn wake(self) -> BootTime {
+        match self {
+            Self::At(at) => at,
+            Self::NotYet | Self::InFlight => BootTime::NEVER,
+        }
+    }
+}
+
 impl Renewal {
     pub(crate) fn wake(self) -> BootTime {
         match self {
@@ -337,3 +413,6 @@ impl Renewal {
         }
     }
 }
+
+/// A session that died sooner was never any good: the next login waits.
+const PROVEN: Duration = Duration::from_secs(30);

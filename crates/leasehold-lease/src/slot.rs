@@ -99,7 +99,6 @@ impl Slot {
         let Some(epoch) = self.take_candidate(number) else {
             return;
         };
-        self.fruitless = 0;
         match terms {
             Terms::Leased {
                 lease_id,
@@ -242,10 +241,12 @@ impl Slot {
         number: GenerationNumber,
         failure: Failure,
     ) {
-        if failure == Failure::LeaseGone {
-            return self.revoked(ctx, number);
-        }
         let slot = self.id;
+        if failure == Failure::LeaseGone {
+            // Gone is not revoked at our word: nobody has confirmed when it ended.
+            self.retired.retain(|retired| retired.number != number);
+            return ctx.notify(Notice::ExpiryClaimed { slot, number });
+        }
         let Some(retired) = self.retired.iter_mut().find(|it| it.number == number) else {
             return;
         };
@@ -306,6 +307,13 @@ impl Slot {
         if let Some(active) = self.active.take() {
             ctx.actions.push(Action::Withdraw { slot: self.id });
             self.retire(ctx, active);
+        }
+        // Requests had their time to end before this. A straggler must not cost the lease its
+        // revocation, whose time is short.
+        for retired in &mut self.retired {
+            if matches!(retired.stage, Stage::Draining { .. }) {
+                retired.stage = Stage::RevokeAt(ctx.now);
+            }
         }
     }
 
@@ -380,10 +388,12 @@ impl Slot {
         if self.stopping || deadline <= ctx.now {
             self.give_back(ctx.now, number, lease);
             if !self.stopping {
-                self.plan_retry(ctx, Failure::Transient);
+                // It may be slow for long: each attempt makes a credential that nobody can use.
+                self.plan_retry(ctx, Failure::MaybeIssued);
             }
             return;
         }
+        self.fruitless = 0;
         let grant = lease.grant;
         let renewal = if renewable {
             Renewal::At(grant.renew_at(ctx.rng))
@@ -424,6 +434,7 @@ impl Slot {
         let Kind::Versioned { poll, max_stale } = self.kind else {
             return ctx.actions.push(Action::Discard { slot, number });
         };
+        self.fruitless = 0;
         self.plan_fetch(schedule::poll_at(ctx.now, poll, ctx.rng));
         if let Some(Active {
             hold: Hold::Versioned {

@@ -1,5 +1,7 @@
 //! What falls due for a slot, and when.
 
+use std::time::Duration;
+
 use leasehold_model::{BootTime, SessionEpoch};
 
 use super::retired::Stage;
@@ -195,8 +197,16 @@ impl Slot {
         if waiting < MOST_RETIRED {
             return Some(at);
         }
-        Some(self.urgent_at().map_or(at, |urgent| at.max(urgent)))
+        let Some(active) = &self.active else {
+            return Some(at);
+        };
+        // The deadline may be the session's, which is nearer than the lease's own urgency.
+        let last_call = active.deadline.before(CANDIDATE_TAKES);
+        let urgent = self.urgent_at().map_or(last_call, |it| it.min(last_call));
+        Some(at.max(urgent))
     }
 }
 
 const MOST_RETIRED: usize = 2;
+/// How long before a deadline a candidate is asked for at the latest.
+const CANDIDATE_TAKES: Duration = Duration::from_secs(15);

@@ -3,9 +3,14 @@
 //! A run is determined by its seed: `SIMULATION_SEED=7 cargo test -p leasehold-lease` replays one.
 //! Each run ends with a shutdown, after which nothing may be left.
 
+mod provider;
+mod scenario;
 mod simulation;
 
-use simulation::{Outcome, Scenario, run};
+use leasehold_model::Failure;
+
+use crate::scenario::{Outcome, Scenario};
+use crate::simulation::run;
 
 #[test]
 fn a_well_behaved_provider_never_interrupts_service() {
@@ -76,6 +81,102 @@ fn versions_never_go_back() {
         let outcome = run(seed, &Scenario::stale_reads());
         assert!(outcome.activations > 1, "seed {seed}: {outcome:?}");
         assert_eq!(outcome.interruptions, 0, "seed {seed}: {outcome:?}");
+    }
+}
+
+#[test]
+fn sessions_and_leases_that_cannot_be_renewed_are_replaced_in_time() {
+    for scenario in [Scenario::batch_sessions(), Scenario::leases_not_renewable()] {
+        for seed in seeds(100) {
+            let outcome = run(seed, &scenario);
+            assert_eq!(outcome.interruptions, 0, "seed {seed}: {outcome:?}");
+            assert_eq!(outcome.claimed, 0, "seed {seed}: {outcome:?}");
+        }
+    }
+}
+
+#[test]
+fn a_session_that_cannot_be_renewed_is_succeeded_before_it_takes_its_leases_along() {
+    for failure in [
+        Failure::Transient,
+        Failure::SlowDown { retry_after: None },
+        Failure::Denied,
+    ] {
+        for seed in seeds(50) {
+            let outcome = run(seed, &Scenario::sessions_never_renewed(failure));
+            assert_eq!(
+                outcome.interruptions, 0,
+                "seed {seed}: {failure:?} {outcome:?}"
+            );
+            assert_eq!(outcome.claimed, 0, "seed {seed}: {failure:?} {outcome:?}");
+        }
+    }
+}
+
+#[test]
+fn a_login_that_gets_less_than_its_role_asks_for_is_one_login() {
+    for seed in seeds(50) {
+        assert_eq!(
+            run(seed, &Scenario::capped_logins()).logins,
+            1,
+            "seed {seed}"
+        );
+    }
+}
+
+#[test]
+fn sessions_dead_on_arrival_and_grants_of_nothing_are_no_storm() {
+    for seed in seeds(50) {
+        let dead = run(seed, &Scenario::dead_on_arrival());
+        assert!(dead.logins <= 15, "seed {seed}: {dead:?}");
+        let nothing = run(seed, &Scenario::nothing_granted());
+        assert!(nothing.issued <= 30, "seed {seed}: {nothing:?}");
+    }
+}
+
+#[test]
+fn fetches_that_fail_are_spaced_out() {
+    let hostile = Failure::SlowDown {
+        retry_after: Some(std::time::Duration::MAX),
+    };
+    for (failure, most) in [
+        (Failure::Transient, 1000),
+        (Failure::MaybeIssued, 60),
+        (Failure::Misconfigured, 120),
+        (hostile, 20),
+    ] {
+        for seed in seeds(20) {
+            let outcome = run(seed, &Scenario::fetches_that_fail(failure));
+            assert!(
+                outcome.fetches <= most,
+                "seed {seed}: {failure:?} {outcome:?}"
+            );
+            assert_eq!(outcome.activations, 0, "seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn a_lease_revoked_by_somebody_else_is_not_served_once_that_is_known() {
+    for seed in seeds(100) {
+        let outcome = run(seed, &Scenario::revoked_by_others());
+        assert!(outcome.interruptions > 0, "seed {seed}: {outcome:?}");
+    }
+}
+
+#[test]
+fn leases_that_may_not_be_revoked_are_told_and_end_with_their_session() {
+    for seed in seeds(100) {
+        let outcome = run(seed, &Scenario::revocations_denied());
+        assert!(outcome.irrevocable > 0, "seed {seed}: {outcome:?}");
+        assert_eq!(outcome.interruptions, 0, "seed {seed}: {outcome:?}");
+    }
+}
+
+#[test]
+fn a_shutdown_in_the_middle_of_everything_gives_everything_back() {
+    for seed in seeds(300) {
+        run(seed, &Scenario::faults_to_the_end());
     }
 }
 

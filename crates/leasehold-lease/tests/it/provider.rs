@@ -1,0 +1,232 @@
+//! The simulated provider: what each call comes to.
+#![expect(
+    clippy::expect_used,
+    reason = "a simulation that is out of step has to stop the test"
+)]
+
+use std::time::Duration;
+
+use leasehold_lease::{Event, Kind, SessionTerms, SlotId, Terms};
+use leasehold_model::{BootTime, Failure, GenerationNumber, LeaseId, SessionEpoch};
+
+use crate::simulation::{Life, Simulation};
+
+impl Simulation {
+    pub(crate) fn login(&mut self, epoch: SessionEpoch) {
+        self.outcome.logins += 1;
+        let provider = self.provider;
+        if self.fails() {
+            return self.answer(Event::LoginFailed {
+                provider,
+                epoch,
+                failure: Failure::Transient,
+            });
+        }
+        let life = Life {
+            issued: self.now,
+            ends: self.now.after(self.scenario.session_ttl),
+            session: None,
+        };
+        self.sessions.insert(epoch, life);
+        let terms = self.terms(self.scenario.session_ttl, self.scenario.capped_logins);
+        self.answer(Event::LoggedIn {
+            provider,
+            epoch,
+            t_send: self.now,
+            terms,
+        });
+    }
+
+    pub(crate) fn renew_session(&mut self, epoch: SessionEpoch) {
+        let provider = self.provider;
+        let refusal = self.refusal(epoch).or(self.scenario.session_renewals_fail);
+        if let Some(failure) = refusal {
+            return self.answer(Event::SessionRenewFailed {
+                provider,
+                epoch,
+                failure,
+            });
+        }
+        let (now, ttl, max) = (
+            self.now,
+            self.scenario.session_ttl,
+            self.scenario.session_max,
+        );
+        let life = self.sessions.get_mut(&epoch).expect("a live session");
+        let (ttl, capped) = granted(now, life, ttl, max);
+        life.ends = now.after(ttl);
+        let terms = self.terms(ttl, capped);
+        self.answer(Event::SessionRenewed {
+            provider,
+            epoch,
+            t_send: now,
+            terms,
+        });
+    }
+
+    pub(crate) fn revoke_session(&mut self, epoch: SessionEpoch) {
+        let provider = self.provider;
+        if let Some(failure) = self.refusal(epoch) {
+            return self.answer(Event::SessionEndFailed {
+                provider,
+                epoch,
+                failure,
+            });
+        }
+        self.kill_session(epoch);
+        self.answer(Event::SessionEnded { provider, epoch });
+    }
+
+    pub(crate) fn fetch(&mut self, slot: SlotId, number: GenerationNumber, epoch: SessionEpoch) {
+        assert!(!self.stopping, "a fetch after shutdown");
+        self.outcome.fetches += 1;
+        if let Some(failure) = self.refusal(epoch).or(self.scenario.fetches_fail) {
+            return self.answer(Event::FetchFailed {
+                slot,
+                number,
+                epoch,
+                failure,
+            });
+        }
+        let terms = match self.kinds.get(&slot) {
+            Some(Kind::Leased) => self.issue(epoch),
+            Some(Kind::Versioned { .. }) | None => {
+                self.version += u64::from(self.rng.f64() < 0.2);
+                let behind = u64::from(self.rng.f64() < self.scenario.stale);
+                Terms::Versioned {
+                    version: (self.version - behind).max(1),
+                }
+            }
+        };
+        let lease = match &terms {
+            Terms::Leased { lease_id, .. } => Some(lease_id.clone()),
+            Terms::Versioned { version } => {
+                // Carried in the place of a lease id, for the check at activation.
+                Some(LeaseId::from(version.to_string().as_str()))
+            }
+        };
+        self.candidates.insert((slot, number), lease);
+        self.answer(Event::Fetched {
+            slot,
+            number,
+            t_send: self.now,
+            terms,
+        });
+    }
+
+    fn issue(&mut self, epoch: SessionEpoch) -> Terms {
+        self.outcome.issued += 1;
+        let lease_id = LeaseId::from(format!("lease-{}", self.outcome.issued).as_str());
+        let ttl = self.scenario.lease_ttl;
+        let life = Life {
+            issued: self.now,
+            ends: self.now.after(ttl),
+            session: Some(epoch),
+        };
+        self.leases.insert(lease_id.clone(), life);
+        Terms::Leased {
+            lease_id,
+            ttl,
+            renewable: self.scenario.leases_renewable,
+        }
+    }
+
+    pub(crate) fn renew(
+        &mut self,
+        slot: SlotId,
+        number: GenerationNumber,
+        epoch: SessionEpoch,
+        lease: &LeaseId,
+    ) {
+        let refusal = self.refusal(epoch);
+        let broken = (!self.scenario.renewal_works).then_some(Failure::Transient);
+        if self.rng.f64() < self.scenario.revoked_by_others {
+            self.leases.remove(lease);
+        }
+        let (ttl, max) = (self.scenario.lease_ttl, self.scenario.lease_max);
+        let now = self.now;
+        let life = self.leases.get_mut(lease).filter(|life| life.ends > now);
+        let gone = life.is_none().then_some(Failure::LeaseGone);
+        if let Some(failure) = refusal.or(broken).or(gone) {
+            return self.answer(Event::RenewFailed {
+                slot,
+                number,
+                epoch,
+                failure,
+            });
+        }
+        let life = life.expect("checked above");
+        let (ttl, capped) = granted(now, life, ttl, max);
+        life.ends = now.after(ttl);
+        self.answer(Event::Renewed {
+            slot,
+            number,
+            t_send: now,
+            ttl,
+            capped,
+        });
+    }
+
+    pub(crate) fn revoke(
+        &mut self,
+        slot: SlotId,
+        number: GenerationNumber,
+        epoch: SessionEpoch,
+        lease: &LeaseId,
+    ) {
+        let served = self.served.get(&slot).map(|served| served.number);
+        assert_ne!(served, Some(number), "what is served must not be revoked");
+        if let Some(failure) = self.refusal(epoch).or(self.scenario.revocations_fail) {
+            return self.answer(Event::RevokeFailed {
+                slot,
+                number,
+                epoch,
+                failure,
+            });
+        }
+        if let Some(life) = self.leases.get_mut(lease) {
+            life.ends = life.ends.min(self.now);
+        }
+        self.answer(Event::Revoked { slot, number });
+    }
+
+    const fn terms(&self, ttl: Duration, capped: bool) -> SessionTerms {
+        SessionTerms {
+            ttl: Some(ttl),
+            renewable: self.scenario.sessions_renewable,
+            capped,
+        }
+    }
+
+    /// Returns why the provider refuses a call made in this session, if it does.
+    fn refusal(&mut self, epoch: SessionEpoch) -> Option<Failure> {
+        if self.rng.f64() < self.scenario.session_death {
+            self.kill_session(epoch);
+        }
+        if self
+            .sessions
+            .get(&epoch)
+            .is_none_or(|life| life.ends <= self.now)
+        {
+            return Some(Failure::SessionDead);
+        }
+        self.fails().then_some(Failure::Transient)
+    }
+
+    fn kill_session(&mut self, epoch: SessionEpoch) {
+        self.sessions.remove(&epoch);
+        // Its leases die with it.
+        self.leases.retain(|_, life| life.session != Some(epoch));
+    }
+
+    fn fails(&mut self) -> bool {
+        self.rng.f64() < self.scenario.failure
+    }
+}
+
+/// Returns what a renewal gives: the time asked for, or what is left of the maximum life, in whole
+/// seconds as OpenBao answers.
+fn granted(now: BootTime, life: &Life, ttl: Duration, max: Duration) -> (Duration, bool) {
+    let left = Duration::from_secs(life.issued.after(max).since(now).as_secs());
+    (ttl.min(left), left < ttl)
+}

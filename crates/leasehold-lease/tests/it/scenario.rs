@@ -1,0 +1,200 @@
+use std::time::Duration;
+
+use leasehold_model::Failure;
+
+/// What the simulated provider is like.
+#[derive(Clone, Debug)]
+pub(crate) struct Scenario {
+    pub(crate) length: Duration,
+    pub(crate) leased: u32,
+    pub(crate) versioned: u32,
+    pub(crate) session_ttl: Duration,
+    pub(crate) session_max: Duration,
+    pub(crate) lease_ttl: Duration,
+    pub(crate) lease_max: Duration,
+    /// The chance that a call fails for no reason of ours.
+    pub(crate) failure: f64,
+    /// The chance that a call kills the session it was made in.
+    pub(crate) session_death: f64,
+    pub(crate) renewal_works: bool,
+    /// The chance that a read is answered by a standby that is one version behind.
+    pub(crate) stale: f64,
+    /// The longest time that an answer takes.
+    pub(crate) slowest: Duration,
+    pub(crate) sessions_renewable: bool,
+    pub(crate) leases_renewable: bool,
+    /// Whether logins are told that they got less than their role asks for.
+    pub(crate) capped_logins: bool,
+    /// The chance that somebody else has revoked a lease by the time it is renewed.
+    pub(crate) revoked_by_others: f64,
+    /// What every renewal of a session fails with, if it does.
+    pub(crate) session_renewals_fail: Option<Failure>,
+    /// What every fetch fails with, if it does.
+    pub(crate) fetches_fail: Option<Failure>,
+    /// What every revocation fails with, if it does.
+    pub(crate) revocations_fail: Option<Failure>,
+    /// How long the faults go on after the shutdown has begun.
+    pub(crate) faults_at_shutdown: Duration,
+}
+
+impl Scenario {
+    pub(crate) fn calm() -> Self {
+        Self {
+            length: seconds(1200),
+            leased: 3,
+            versioned: 1,
+            session_ttl: seconds(3600),
+            session_max: seconds(86_400),
+            lease_ttl: seconds(60),
+            lease_max: seconds(180),
+            failure: 0.0,
+            session_death: 0.0,
+            renewal_works: true,
+            stale: 0.0,
+            slowest: Duration::from_millis(60),
+            sessions_renewable: true,
+            leases_renewable: true,
+            capped_logins: false,
+            revoked_by_others: 0.0,
+            session_renewals_fail: None,
+            fetches_fail: None,
+            revocations_fail: None,
+            faults_at_shutdown: Duration::ZERO,
+        }
+    }
+
+    pub(crate) fn tiny() -> Self {
+        Self {
+            lease_ttl: seconds(3),
+            lease_max: seconds(8),
+            length: seconds(120),
+            ..Self::calm()
+        }
+    }
+
+    pub(crate) fn short_sessions() -> Self {
+        Self {
+            session_ttl: seconds(60),
+            session_max: seconds(180),
+            ..Self::calm()
+        }
+    }
+
+    pub(crate) fn faulty() -> Self {
+        Self {
+            failure: 0.3,
+            session_death: 0.02,
+            ..Self::short_sessions()
+        }
+    }
+
+    pub(crate) fn broken_renewal() -> Self {
+        Self {
+            renewal_works: false,
+            lease_ttl: seconds(30),
+            lease_max: seconds(600),
+            ..Self::calm()
+        }
+    }
+
+    pub(crate) fn stale_reads() -> Self {
+        Self {
+            leased: 0,
+            versioned: 2,
+            stale: 0.5,
+            ..Self::calm()
+        }
+    }
+
+    pub(crate) fn batch_sessions() -> Self {
+        Self {
+            session_ttl: seconds(60),
+            sessions_renewable: false,
+            ..Self::calm()
+        }
+    }
+
+    pub(crate) fn leases_not_renewable() -> Self {
+        Self {
+            leases_renewable: false,
+            ..Self::calm()
+        }
+    }
+
+    pub(crate) fn capped_logins() -> Self {
+        Self {
+            capped_logins: true,
+            ..Self::calm()
+        }
+    }
+
+    pub(crate) fn dead_on_arrival() -> Self {
+        Self {
+            session_death: 1.0,
+            length: seconds(60),
+            ..Self::calm()
+        }
+    }
+
+    pub(crate) fn nothing_granted() -> Self {
+        Self {
+            lease_ttl: Duration::ZERO,
+            length: seconds(60),
+            ..Self::calm()
+        }
+    }
+
+    pub(crate) fn sessions_never_renewed(failure: Failure) -> Self {
+        Self {
+            session_renewals_fail: Some(failure),
+            ..Self::short_sessions()
+        }
+    }
+
+    pub(crate) fn revoked_by_others() -> Self {
+        Self {
+            revoked_by_others: 0.2,
+            ..Self::calm()
+        }
+    }
+
+    pub(crate) fn fetches_that_fail(failure: Failure) -> Self {
+        Self {
+            fetches_fail: Some(failure),
+            length: seconds(300),
+            ..Self::calm()
+        }
+    }
+
+    pub(crate) fn revocations_denied() -> Self {
+        Self {
+            revocations_fail: Some(Failure::Denied),
+            ..Self::calm()
+        }
+    }
+
+    pub(crate) fn faults_to_the_end() -> Self {
+        Self {
+            slowest: seconds(5),
+            faults_at_shutdown: seconds(60),
+            length: seconds(300),
+            ..Self::faulty()
+        }
+    }
+}
+
+/// What a run came to.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    pub(crate) activations: u32,
+    pub(crate) interruptions: u32,
+    pub(crate) issued: u32,
+    pub(crate) logins: u32,
+    pub(crate) claimed: u32,
+    pub(crate) fetches: u32,
+    pub(crate) irrevocable: u32,
+}
+
+pub(crate) const fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
