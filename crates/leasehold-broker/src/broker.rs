@@ -50,6 +50,25 @@ pub struct UnknownProvider {
     pub provider: ProviderName,
 }
 
+/// What the broker could not give back before it had to stop.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct End {
+    /// Leases known by name.
+    pub leases: Vec<Leftover>,
+    /// Calls that had no answer yet: an issue among them may still bring a credential to life.
+    pub unanswered: usize,
+    /// Sessions that have not been ended: they run out by themselves, and what hangs on them too.
+    pub sessions: usize,
+}
+
+impl End {
+    /// Tells whether nothing was left behind.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// A lease that could not be given back before the broker had to stop.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Leftover {
@@ -66,10 +85,9 @@ pub struct Broker<P> {
     engine: Engine,
     rng: Rng,
     clock: Arc<dyn Clock>,
-    caller: Caller,
     fingerprints: FingerprintKey,
     metrics: BrokerMetrics,
-    providers: Vec<(ProviderName, Arc<dyn Provider>)>,
+    providers: Vec<(ProviderName, Caller)>,
     by_name: BTreeMap<ProviderName, ProviderId>,
     credentials: Vec<Credential<P>>,
     drained: mpsc::UnboundedReceiver<(SlotId, GenerationNumber)>,
@@ -103,7 +121,6 @@ impl<P: Send + Sync + 'static> Broker<P> {
         Self {
             engine: Engine::default(),
             rng: Rng::new(),
-            caller: Caller::new(Arc::clone(&clock)),
             clock,
             fingerprints,
             metrics,
@@ -121,7 +138,8 @@ impl<P: Send + Sync + 'static> Broker<P> {
     pub fn provider(&mut self, name: ProviderName, provider: Arc<dyn Provider>) {
         let id = self.engine.declare_provider(self.clock.boot());
         self.by_name.insert(name.clone(), id);
-        self.providers.push((name, provider));
+        let caller = Caller::new(provider, id, Arc::clone(&self.clock));
+        self.providers.push((name, caller));
     }
 
     /// Declares a credential and returns the hold that readers take on it.
@@ -157,10 +175,9 @@ impl<P: Send + Sync + 'static> Broker<P> {
     }
 
     /// Keeps leases alive until `shutdown`, then gives everything back, taking `budget` at most.
-    /// Returns the leases that could not be given back.
     ///
     /// Requests should have ended by then: a lease is revoked once no request uses it any more.
-    pub async fn run(mut self, shutdown: CancellationToken, budget: Duration) -> Vec<Leftover> {
+    pub async fn run(mut self, shutdown: CancellationToken, budget: Duration) -> End {
         self.step(Event::Tick, None);
         while !shutdown.is_cancelled() {
             tokio::select! {
@@ -168,22 +185,23 @@ impl<P: Send + Sync + 'static> Broker<P> {
                 () = self.proceed() => {}
             }
         }
+        for (_, caller) in &self.providers {
+            caller.stop_issuing();
+        }
         self.step(Event::Shutdown, None);
         let everything_given_back = async {
             while !self.engine.is_finished() {
                 self.proceed().await;
             }
         };
-        if tokio::time::timeout(budget, everything_given_back)
+        let in_time = tokio::time::timeout(budget, everything_given_back)
             .await
-            .is_err()
-        {
-            tracing::error!(
-                budget_seconds = budget.as_secs_f64(),
-                "gave up giving leases back"
-            );
+            .is_ok();
+        End {
+            leases: self.leftovers(),
+            unanswered: if in_time { 0 } else { self.calls.len() },
+            sessions: self.engine.open_sessions(),
         }
-        self.leftovers()
     }
 
     /// Waits for the next thing to happen and deals with it. Nothing is lost where the wait is
@@ -244,15 +262,13 @@ impl<P: Send + Sync + 'static> Broker<P> {
                 }
             }
             Action::Login { provider, epoch } => {
-                self.call_session(provider, |it, to| it.login(to, provider, epoch));
+                self.call_session(provider, |it| it.login(epoch));
             }
             Action::RenewSession { provider, epoch } => {
-                self.call_session(provider, |it, to| it.renew_session(to, provider, epoch));
+                self.call_session(provider, |it| it.renew_session(epoch));
             }
             Action::RevokeSession { provider, epoch } => {
-                self.call_session(provider, |_, to| {
-                    Caller::revoke_session(to, provider, epoch)
-                });
+                self.call_session(provider, |it| it.revoke_session(epoch));
             }
             Action::Fetch {
                 slot,
@@ -264,7 +280,7 @@ impl<P: Send + Sync + 'static> Broker<P> {
                     number,
                     epoch,
                 };
-                self.call(slot, |it, to, of| it.fetch(to, target, of.source.clone()));
+                self.call(slot, |it, of| it.fetch(target, of.source.clone()));
             }
             Action::Renew {
                 slot,
@@ -277,7 +293,7 @@ impl<P: Send + Sync + 'static> Broker<P> {
                     number,
                     epoch,
                 };
-                self.call(slot, |it, to, _| it.renew(to, target, lease_id));
+                self.call(slot, |it, _| it.renew(target, lease_id));
             }
             Action::Revoke {
                 slot,
@@ -290,7 +306,7 @@ impl<P: Send + Sync + 'static> Broker<P> {
                     number,
                     epoch,
                 };
-                self.call(slot, |it, to, _| it.revoke(to, target, lease_id));
+                self.call(slot, |it, _| it.revoke(target, lease_id));
             }
         }
     }
@@ -321,27 +337,18 @@ impl<P: Send + Sync + 'static> Broker<P> {
         credential.handle.activate(Arc::new(generation));
     }
 
-    fn call(
-        &self,
-        slot: SlotId,
-        make: impl FnOnce(&Caller, Arc<dyn Provider>, &Credential<P>) -> Call,
-    ) {
+    fn call(&self, slot: SlotId, make: impl FnOnce(&Caller, &Credential<P>) -> Call) {
         let Some(credential) = self.credentials.get(slot.index()) else {
             return;
         };
-        if let Some((_, provider)) = self.providers.get(credential.provider.index()) {
-            self.calls
-                .push(make(&self.caller, Arc::clone(provider), credential));
+        if let Some((_, caller)) = self.providers.get(credential.provider.index()) {
+            self.calls.push(make(caller, credential));
         }
     }
 
-    fn call_session(
-        &self,
-        provider: ProviderId,
-        make: impl FnOnce(&Caller, Arc<dyn Provider>) -> Call,
-    ) {
-        if let Some((_, provider)) = self.providers.get(provider.index()) {
-            self.calls.push(make(&self.caller, Arc::clone(provider)));
+    fn call_session(&self, provider: ProviderId, make: impl FnOnce(&Caller) -> Call) {
+        if let Some((_, caller)) = self.providers.get(provider.index()) {
+            self.calls.push(make(caller));
         }
     }
 

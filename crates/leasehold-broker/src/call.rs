@@ -1,9 +1,10 @@
 //! Calls to providers: one engine action in, one outcome out.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use leasehold_lease::{ProviderId, SlotId};
-use leasehold_model::{BootTime, Clock, GenerationNumber, LeaseId, SessionEpoch};
+use leasehold_model::{BootTime, Clock, Failure, GenerationNumber, LeaseId, SessionEpoch};
 use leasehold_provider::{
     BoxFuture, Fetched, LeaseGrant, Provider, ProviderError, SessionGrant, Source,
 };
@@ -45,37 +46,45 @@ pub(crate) struct Timed<T> {
     pub(crate) result: Result<T, ProviderError>,
 }
 
-/// Makes calls, a bounded number at a time.
+/// Makes the calls to one provider, a bounded number at a time.
 ///
-/// Issues and lease operations have places of their own, so that a burst of one can't hold up the
-/// other. Logins and session renewals never wait: all else depends on them.
+/// Issues, renewals and revocations have places of their own, so that a burst of one can't hold up
+/// another, and so has each provider. Logins and session renewals never wait: all else depends on
+/// them.
 #[derive(Debug)]
 pub(crate) struct Caller {
+    to: Arc<dyn Provider>,
+    provider: ProviderId,
     clock: Arc<dyn Clock>,
     issues: Arc<Semaphore>,
-    lease_calls: Arc<Semaphore>,
+    renewals: Arc<Semaphore>,
+    revocations: Arc<Semaphore>,
 }
 
 pub(crate) type Call = BoxFuture<'static, Outcome>;
 
 impl Caller {
-    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(to: Arc<dyn Provider>, provider: ProviderId, clock: Arc<dyn Clock>) -> Self {
+        let places = |count| Arc::new(Semaphore::new(count));
         Self {
+            to,
+            provider,
             clock,
-            issues: Arc::new(Semaphore::new(ISSUES_IN_FLIGHT)),
-            lease_calls: Arc::new(Semaphore::new(LEASE_CALLS_IN_FLIGHT)),
+            issues: places(ISSUES_IN_FLIGHT),
+            renewals: places(RENEWALS_IN_FLIGHT),
+            revocations: places(REVOCATIONS_IN_FLIGHT),
         }
     }
 
-    pub(crate) fn login(
-        &self,
-        to: Arc<dyn Provider>,
-        provider: ProviderId,
-        epoch: SessionEpoch,
-    ) -> Call {
-        let t_send = self.clock.boot();
+    /// Sends no fetch from now on: those that wait for a place fail.
+    pub(crate) fn stop_issuing(&self) {
+        self.issues.close();
+    }
+
+    pub(crate) fn login(&self, epoch: SessionEpoch) -> Call {
+        let (to, provider, t_send) = (Arc::clone(&self.to), self.provider, self.clock.boot());
         Box::pin(async move {
-            let result = to.login(epoch).await;
+            let result = in_time("log in", Failure::Transient, to.login(epoch)).await;
             Outcome::Login {
                 provider,
                 epoch,
@@ -84,15 +93,11 @@ impl Caller {
         })
     }
 
-    pub(crate) fn renew_session(
-        &self,
-        to: Arc<dyn Provider>,
-        provider: ProviderId,
-        epoch: SessionEpoch,
-    ) -> Call {
-        let t_send = self.clock.boot();
+    pub(crate) fn renew_session(&self, epoch: SessionEpoch) -> Call {
+        let (to, provider, t_send) = (Arc::clone(&self.to), self.provider, self.clock.boot());
         Box::pin(async move {
-            let result = to.renew_session(epoch).await;
+            let renewal = to.renew_session(epoch);
+            let result = in_time("renew the session", Failure::Transient, renewal).await;
             Outcome::RenewSession {
                 provider,
                 epoch,
@@ -101,13 +106,11 @@ impl Caller {
         })
     }
 
-    pub(crate) fn revoke_session(
-        to: Arc<dyn Provider>,
-        provider: ProviderId,
-        epoch: SessionEpoch,
-    ) -> Call {
+    pub(crate) fn revoke_session(&self, epoch: SessionEpoch) -> Call {
+        let (to, provider) = (Arc::clone(&self.to), self.provider);
         Box::pin(async move {
-            let result = to.revoke_session(epoch).await;
+            let revocation = to.revoke_session(epoch);
+            let result = in_time("revoke the session", Failure::Transient, revocation).await;
             Outcome::RevokeSession {
                 provider,
                 epoch,
@@ -116,38 +119,72 @@ impl Caller {
         })
     }
 
-    pub(crate) fn fetch(&self, to: Arc<dyn Provider>, target: Target, source: Source) -> Call {
-        let (clock, places) = (Arc::clone(&self.clock), Arc::clone(&self.issues));
+    pub(crate) fn fetch(&self, target: Target, source: Source) -> Call {
+        let (to, clock) = (Arc::clone(&self.to), Arc::clone(&self.clock));
+        let places = Arc::clone(&self.issues);
         Box::pin(async move {
-            // The semaphore is never closed; were it, going on without a place harms nobody.
-            let _place = places.acquire().await.ok();
+            let place = places.acquire().await;
             let t_send = clock.boot();
-            let result = to.fetch(target.epoch, &source).await;
+            let result = match place {
+                Ok(_place) => {
+                    let fetch = to.fetch(target.epoch, &source);
+                    in_time("fetch", Failure::MaybeIssued, fetch).await
+                }
+                Err(closed) => {
+                    let detail = "not sent, as the gateway is shutting down";
+                    Err(ProviderError::new("fetch", Failure::Transient, detail).caused_by(closed))
+                }
+            };
             Outcome::Fetch(target, Timed { t_send, result })
         })
     }
 
-    pub(crate) fn renew(&self, to: Arc<dyn Provider>, target: Target, lease: LeaseId) -> Call {
-        let (clock, places) = (Arc::clone(&self.clock), Arc::clone(&self.lease_calls));
+    pub(crate) fn renew(&self, target: Target, lease: LeaseId) -> Call {
+        let (to, clock) = (Arc::clone(&self.to), Arc::clone(&self.clock));
+        let places = Arc::clone(&self.renewals);
         Box::pin(async move {
+            // These semaphores are never closed; were they, going on without a place harms nobody.
             let _place = places.acquire().await.ok();
             let t_send = clock.boot();
-            let result = to.renew_lease(target.epoch, &lease).await;
+            let renewal = to.renew_lease(target.epoch, &lease);
+            let result = in_time("renew the lease", Failure::Transient, renewal).await;
             Outcome::Renew(target, Timed { t_send, result })
         })
     }
 
-    pub(crate) fn revoke(&self, to: Arc<dyn Provider>, target: Target, lease: LeaseId) -> Call {
-        let places = Arc::clone(&self.lease_calls);
+    pub(crate) fn revoke(&self, target: Target, lease: LeaseId) -> Call {
+        let to = Arc::clone(&self.to);
+        let places = Arc::clone(&self.revocations);
         Box::pin(async move {
             let _place = places.acquire().await.ok();
-            Outcome::Revoke(target, to.revoke_lease(target.epoch, &lease).await)
+            let revocation = to.revoke_lease(target.epoch, &lease);
+            let result = in_time("revoke the lease", Failure::Transient, revocation).await;
+            Outcome::Revoke(target, result)
         })
     }
 }
 
+/// Gives up a call that a provider never ends: its generation would wait for the outcome for ever.
+async fn in_time<T>(
+    operation: &str,
+    failure: Failure,
+    call: impl Future<Output = Result<T, ProviderError>>,
+) -> Result<T, ProviderError> {
+    tokio::time::timeout(LONGEST_CALL, call)
+        .await
+        .unwrap_or_else(|elapsed| {
+            Err(
+                ProviderError::new(operation, failure, "the provider does not answer")
+                    .caused_by(elapsed),
+            )
+        })
+}
+
 /// More at a time does not make OpenBao issue faster: it commits about 110 writes a second.
 const ISSUES_IN_FLIGHT: usize = 4;
+const RENEWALS_IN_FLIGHT: usize = 8;
 /// With 8 revocations in flight other clients' reads kept a p99 of 8 ms; revoking in bulk took it to
 /// seconds.
-const LEASE_CALLS_IN_FLIGHT: usize = 8;
+const REVOCATIONS_IN_FLIGHT: usize = 8;
+/// Longer than any limit of a provider's own.
+const LONGEST_CALL: Duration = Duration::from_secs(120);

@@ -10,6 +10,6 @@ mod handle;
 mod metrics;
 mod report;
 
-pub use broker::{Broker, CredentialSpec, Leftover, Prepare, UnknownProvider};
+pub use broker::{Broker, CredentialSpec, End, Leftover, Prepare, UnknownProvider};
 pub use handle::{Generation, Handle, Standing, Unavailable};
 pub use metrics::BrokerMetrics;

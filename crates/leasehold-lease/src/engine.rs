@@ -109,6 +109,13 @@ impl Engine {
         self.slots.iter().enumerate().flat_map(of_slot).collect()
     }
 
+    /// Returns how many sessions have not been ended.
+    #[must_use]
+    pub fn open_sessions(&self) -> usize {
+        let of_provider = |it: &Sessions| it.epochs().count();
+        self.providers.iter().map(of_provider).sum()
+    }
+
     fn check_invariants(&self) {
         self.slots.iter().for_each(Slot::check_invariants);
         self.providers.iter().for_each(Sessions::check_invariants);

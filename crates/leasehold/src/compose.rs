@@ -1,6 +1,6 @@
 //! From the validated configuration to the rooms: the one place that names every room.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -40,6 +40,11 @@ pub(crate) enum ComposeError {
         #[source]
         source: std::io::Error,
     },
+    #[error("upstream {upstream} names credential {credential}, which is not declared")]
+    Unresolved {
+        upstream: String,
+        credential: CredentialName,
+    },
     #[error("{name:?} is not a header name")]
     HeaderName {
         name: String,
@@ -65,10 +70,22 @@ pub(crate) fn compose(
     let fingerprints = FingerprintKey::generate().map_err(ComposeError::Random)?;
     let metrics = BrokerMetrics::register(registry);
     let mut broker = Broker::new(Arc::clone(clock), fingerprints, metrics);
-    for provider in &snapshot.providers {
+    let mut uses = Uses::of(&snapshot.upstreams)?;
+    let used = |credential: &&Credential| uses.injections.contains_key(&credential.name);
+    let asked: BTreeSet<_> = snapshot
+        .credentials
+        .iter()
+        .filter(used)
+        .map(|credential| &credential.provider)
+        .collect();
+    // A provider that nobody needs is not logged in to.
+    for provider in snapshot
+        .providers
+        .iter()
+        .filter(|it| asked.contains(&it.name))
+    {
         broker.provider(provider.name.clone(), make_provider(provider)?);
     }
-    let mut uses = Uses::of(&snapshot.upstreams)?;
     let mut handles = BTreeMap::new();
     for credential in &snapshot.credentials {
         let Some(injections) = uses.injections.remove(&credential.name) else {
@@ -216,18 +233,23 @@ fn gateway_spec(
     });
     let mut upstreams = Vec::new();
     for upstream in &snapshot.upstreams {
-        let credential = upstream.credential.as_ref().and_then(|used| {
-            let handle = handles.get(&used.credential)?.clone();
-            Some(CredentialUse {
-                handle,
-                injection: *places.get(&upstream.name)?,
-            })
+        // An upstream that declares a credential is never served without one.
+        let credential = upstream.credential.as_ref().map(|used| {
+            let handle = handles.get(&used.credential).cloned();
+            let place = places.get(&upstream.name).copied();
+            let found = handle.zip(place);
+            found
+                .map(|(handle, injection)| CredentialUse { handle, injection })
+                .ok_or_else(|| ComposeError::Unresolved {
+                    upstream: upstream.name.to_string(),
+                    credential: used.credential.clone(),
+                })
         });
         upstreams.push(UpstreamSpec {
             name: upstream.name.clone(),
             endpoints: upstream.endpoints.clone(),
             roots: roots(upstream)?,
-            credential,
+            credential: credential.transpose()?,
             connect_timeout: upstream.timeouts.connect,
             response_timeout: upstream.timeouts.response,
         });

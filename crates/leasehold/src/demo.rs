@@ -82,7 +82,7 @@ impl Stage {
         let left = serve::serve(snapshot, Box::new(tap), started, end_of_traffic).await?;
         let traffic = traffic.context("the gateway did not start")?.await??;
         beside.await??;
-        anyhow::ensure!(left.is_empty(), "{} leases were not given back", left.len());
+        anyhow::ensure!(left.is_clean(), "not everything was given back: {left:?}");
         Ok(traffic)
     }
 

@@ -4,6 +4,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::cli::LogLevel;
+use crate::output;
 
 /// Sends the log to standard error, one JSON object a line.
 ///
@@ -25,7 +26,6 @@ pub(crate) fn start(level: LogLevel) {
         .with_span_list(false)
         .with_writer(std::io::stderr);
     tracing_subscriber::registry().with(ours).with(lines).init();
-    log_panics();
 }
 
 /// Sends what happens to leases to standard output, in words, for somebody who watches.
@@ -44,13 +44,16 @@ pub(crate) fn start_for_people() {
         .with(leases)
         .with(lines)
         .init();
-    log_panics();
 }
 
-/// Logs a panic by its place and never by its message, which may hold anything.
-fn log_panics() {
+/// Has a panic told by its place and never by its message, which may hold anything.
+pub(crate) fn quiet_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string);
-        tracing::error!(place, "a task of the gateway panicked");
+        if tracing::dispatcher::has_been_set() {
+            tracing::error!(place, "a task of the gateway panicked");
+        } else {
+            output::fail(&format!("a fault of the program at {place:?}"));
+        }
     }));
 }

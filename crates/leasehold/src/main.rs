@@ -5,6 +5,7 @@ mod cli;
 mod compose;
 #[cfg(feature = "demo")]
 mod demo;
+mod limits;
 mod logging;
 mod native;
 mod output;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         return output::fail("a TLS crypto provider is already installed");
     }
     let cli = Cli::parse();
+    logging::quiet_panics();
     // Before anything secret is read.
     if let Err(error) = leasehold_secret::harden() {
         return output::fail_with(&error);

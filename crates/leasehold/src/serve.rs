@@ -6,23 +6,26 @@ use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use leasehold_admin::{Admin, Readiness, RouteReadiness};
-use leasehold_audit::{Recorder, SinkError};
-use leasehold_broker::{Leftover, Standing};
+use leasehold_audit::{Recorder, RecorderTask, SinkError};
+use leasehold_broker::{End, Standing};
 use leasehold_config::{RecordTarget, Snapshot, Workers};
 use leasehold_model::{Clock, Failure, ListenerName, SystemClock};
-use leasehold_proxy::{Gateway, ProxyMetrics, Server};
+use leasehold_proxy::{Gateway, ProxyMetrics, RunningServer, Server};
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
 use crate::cli::ServeArgs;
 use crate::compose::{self, ComposeError, Composed};
-use crate::{check, logging, output};
+use crate::{check, limits, logging, output};
 
 /// Why the gateway could not start.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +48,8 @@ pub(crate) enum ServeError {
     },
     #[error("start the workers")]
     Workers(#[source] io::Error),
+    #[error("the broker ended by itself, so leases may be left behind: see the log")]
+    Broker,
     #[error("listen for signals")]
     Signals(#[source] io::Error),
 }
@@ -56,7 +61,7 @@ pub(crate) struct Addresses {
     pub(crate) admin: SocketAddr,
 }
 
-/// Runs the gateway until it is told to stop. Fails where a lease could not be given back.
+/// Runs the gateway until it is told to stop. Fails where something was not given back.
 pub(crate) fn run(args: &ServeArgs) -> ExitCode {
     let snapshot = match leasehold_config::read(&args.config) {
         Ok(snapshot) => snapshot,
@@ -64,22 +69,26 @@ pub(crate) fn run(args: &ServeArgs) -> ExitCode {
     };
     logging::start(args.log);
     match run_to_end(snapshot) {
-        Ok(left) if left.is_empty() => ExitCode::SUCCESS,
+        Ok(end) if end.is_clean() => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,
         Err(error) => output::fail_with(&error),
     }
 }
 
-fn run_to_end(snapshot: Snapshot) -> Result<Vec<Leftover>, ServeError> {
+fn run_to_end(snapshot: Snapshot) -> Result<End, ServeError> {
     let sink = open_sink(&snapshot.access_record.to)?;
-    control_runtime()?.block_on(async {
+    let runtime = control_runtime()?;
+    let outcome = runtime.block_on(async {
         let stop = Stop::listen()?;
         serve(snapshot, sink, |_| {}, stop.told()).await
-    })
+    });
+    // A thread that still waits for a stalled disk or pipe must not hold up the end.
+    runtime.shutdown_background();
+    outcome
 }
 
 /// Makes the runtime for everything that is not on the data path.
-pub(crate) fn control_runtime() -> Result<tokio::runtime::Runtime, ServeError> {
+pub(crate) fn control_runtime() -> Result<Runtime, ServeError> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -87,91 +96,159 @@ pub(crate) fn control_runtime() -> Result<tokio::runtime::Runtime, ServeError> {
 }
 
 /// Serves a configuration until `stop` completes, then drains requests and gives every lease back.
-/// Returns the leases that could not be given back.
+///
+/// # Errors
+///
+/// When the gateway can't start, and when the broker ends before it is told to.
 pub(crate) async fn serve(
     snapshot: Snapshot,
     sink: Box<dyn Write + Send>,
     started: impl FnOnce(&Addresses),
     stop: impl Future<Output = ()>,
-) -> Result<Vec<Leftover>, ServeError> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let mut registry = Registry::default();
-    let Composed { broker, gateway } = compose::compose(&snapshot, &clock, &mut registry)?;
-    let gateway = Arc::new(gateway);
-    let metrics = ProxyMetrics::register(&mut registry);
-    let (recorder, records) =
-        Recorder::start(sink, leasehold_audit::DEFAULT_CAPACITY, &mut registry)
-            .map_err(ServeError::Recorder)?;
+) -> Result<End, ServeError> {
+    let mut running = Running::start(&snapshot, sink).await?;
+    announce(&snapshot, &running.addresses);
+    started(&running.addresses);
+    let broker_is_gone = tokio::select! {
+        () = stop => false,
+        // Without it nothing is renewed: better an end in order than a slow death.
+        _gone = &mut running.broker => true,
+    };
+    running.drain(snapshot.shutdown.drain).await;
+    let end = if broker_is_gone {
+        None
+    } else {
+        running.give_back().await
+    };
+    running.finish().await;
+    end.ok_or(ServeError::Broker)
+}
 
-    let listeners: Vec<_> = snapshot
+/// A gateway that serves.
+struct Running {
+    addresses: Addresses,
+    server: Option<RunningServer>,
+    broker: JoinHandle<End>,
+    admin: JoinHandle<io::Result<()>>,
+    records: RecorderTask,
+    draining: Arc<AtomicBool>,
+    stop_broker: CancellationToken,
+    stop_admin: CancellationToken,
+}
+
+impl Running {
+    async fn start(snapshot: &Snapshot, sink: Box<dyn Write + Send>) -> Result<Self, ServeError> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let mut registry = Registry::default();
+        let Composed { broker, gateway } = compose::compose(snapshot, &clock, &mut registry)?;
+        let gateway = Arc::new(gateway);
+        let metrics = ProxyMetrics::register(&mut registry);
+        let (recorder, records) =
+            Recorder::start(sink, leasehold_audit::DEFAULT_CAPACITY, &mut registry)
+                .map_err(ServeError::Recorder)?;
+        let bound = bind(snapshot)?;
+        let admin_listener = bind_admin(snapshot.admin.address).await?;
+        let addresses = Addresses {
+            listeners: bound.addresses().to_vec(),
+            admin: admin_listener.local_addr().map_err(ServeError::Bind)?,
+        };
+
+        let tasks = TaskTracker::new();
+        let (stop_broker, stop_admin) = (CancellationToken::new(), CancellationToken::new());
+        let draining = Arc::new(AtomicBool::new(false));
+        let admin = Admin {
+            registry: Arc::new(registry),
+            readiness: readiness(&gateway, &clock, &draining),
+        };
+        let admin = leasehold_admin::serve(admin_listener, admin, stop_admin.clone());
+        let server = bound
+            .run(&gateway, &recorder, &metrics, &clock)
+            .map_err(ServeError::Workers)?;
+        Ok(Self {
+            addresses,
+            server: Some(server),
+            broker: tasks.spawn(broker.run(stop_broker.clone(), snapshot.shutdown.revoke)),
+            admin: tasks.spawn(admin),
+            records,
+            draining,
+            stop_broker,
+            stop_admin,
+        })
+    }
+
+    /// Lets requests end. This comes first: a lease can be given back once no request uses it.
+    async fn drain(&mut self, limit: Duration) {
+        info!("draining");
+        self.draining.store(true, Ordering::Relaxed);
+        let Some(server) = self.server.take() else {
+            return;
+        };
+        match tokio::task::spawn_blocking(move || server.drain(limit)).await {
+            Ok(0) => {}
+            Ok(cut) => warn!(
+                connections = cut,
+                "connections were cut at the end of the drain"
+            ),
+            // The panic's message may hold anything; its place has been logged.
+            Err(_panic) => error!("the drain failed"),
+        }
+    }
+
+    /// Gives every lease back, and tells of those that could not be. `None` where the broker failed.
+    async fn give_back(&mut self) -> Option<End> {
+        self.stop_broker.cancel();
+        let end = (&mut self.broker).await.ok()?;
+        for lease in &end.leases {
+            error!(
+                credential = %lease.credential,
+                generation = lease.generation.get(),
+                lease_id = %lease.lease_id,
+                "lease not given back: revoke it by hand or let it run out"
+            );
+        }
+        if !end.is_clean() {
+            let End {
+                leases,
+                unanswered,
+                sessions,
+            } = &end;
+            let leases = leases.len();
+            error!(
+                leases,
+                unanswered, sessions, "the budget for giving back was not enough"
+            );
+        }
+        Some(end)
+    }
+
+    async fn finish(self) {
+        self.stop_admin.cancel();
+        if let Ok(Err(failure)) = self.admin.await {
+            error!(error = %failure, "the admin listener failed");
+        }
+        // The writer blocks for as long as its sink does, which may be for ever.
+        let finish = tokio::task::spawn_blocking(move || self.records.finish());
+        if !matches!(
+            tokio::time::timeout(RECORDS_LIMIT, finish).await,
+            Ok(Ok(()))
+        ) {
+            error!("the last access records could not be written");
+        }
+        info!("stopped");
+    }
+}
+
+fn bind(snapshot: &Snapshot) -> Result<Server, ServeError> {
+    let listeners = snapshot
         .listeners
         .iter()
-        .map(|it| (it.name.clone(), it.address))
-        .collect();
-    let bound = Server::bind(&listeners, workers(snapshot.workers)).map_err(ServeError::Bind)?;
-    let admin_listener = bind_admin(snapshot.admin.address).await?;
-    let admin_address = admin_listener.local_addr().map_err(ServeError::Bind)?;
-    let addresses = Addresses {
-        listeners: bound.addresses().to_vec(),
-        admin: admin_address,
-    };
-
-    let tasks = TaskTracker::new();
-    let (stop_broker, stop_admin) = (CancellationToken::new(), CancellationToken::new());
-    let draining = Arc::new(AtomicBool::new(false));
-    let admin = Admin {
-        registry: Arc::new(registry),
-        readiness: readiness(&gateway, &clock, &draining),
-    };
-    let admin = tasks.spawn(leasehold_admin::serve(
-        admin_listener,
-        admin,
-        stop_admin.clone(),
-    ));
-    let broker = tasks.spawn(broker.run(stop_broker.clone(), snapshot.shutdown.revoke));
-    let server = bound
-        .run(&gateway, &recorder, &metrics, &clock)
-        .map_err(ServeError::Workers)?;
-    announce(&snapshot, &addresses);
-    started(&addresses);
-
-    stop.await;
-    info!("draining");
-    draining.store(true, Ordering::Relaxed);
-    // Requests first: a lease can be given back once no request uses it.
-    let limit = snapshot.shutdown.drain;
-    let cut = tokio::task::spawn_blocking(move || server.drain(limit)).await;
-    match cut {
-        Ok(0) => {}
-        Ok(cut) => warn!(
-            connections = cut,
-            "connections were cut at the end of the drain"
-        ),
-        Err(panic) => error!(%panic, "the drain failed"),
-    }
-    stop_broker.cancel();
-    let left = broker.await.unwrap_or_default();
-    for lease in &left {
-        error!(
-            credential = %lease.credential,
-            generation = lease.generation.get(),
-            lease_id = %lease.lease_id,
-            "lease not given back: revoke it by hand or let it run out"
-        );
-    }
-    stop_admin.cancel();
-    if let Ok(Err(failure)) = admin.await {
-        error!(error = %failure, "the admin listener failed");
-    }
-    // The writer blocks for as long as its sink does.
-    if tokio::task::spawn_blocking(move || records.finish())
-        .await
-        .is_err()
-    {
-        error!("the access record could not be finished");
-    }
-    info!("stopped");
-    Ok(left)
+        .map(|it| (it.name.clone(), it.address));
+    let listeners: Vec<_> = listeners.collect();
+    let workers = workers(snapshot.workers);
+    let bound = Server::bind(&listeners, workers).map_err(ServeError::Bind)?;
+    let connections = limits::connections_per_worker(limits::raise_file_limit(), workers);
+    info!(workers, connections_per_worker = connections, "limits");
+    Ok(bound.connection_limit(connections))
 }
 
 fn workers(declared: Workers) -> usize {
@@ -235,11 +312,10 @@ fn open_sink(target: &RecordTarget) -> Result<Box<dyn Write + Send>, SinkError> 
     })
 }
 
-/// The signals that end the process in order.
+/// The signals that the process answers.
 pub(crate) struct Stop {
-    terminate: Signal,
-    interrupt: Signal,
-    hangup: Signal,
+    stop: [Signal; 3],
+    other: [Signal; 3],
 }
 
 impl Stop {
@@ -248,23 +324,41 @@ impl Stop {
     pub(crate) fn listen() -> Result<Self, ServeError> {
         let listen = |kind| signal(kind).map_err(ServeError::Signals);
         Ok(Self {
-            terminate: listen(SignalKind::terminate())?,
-            interrupt: listen(SignalKind::interrupt())?,
-            hangup: listen(SignalKind::hangup())?,
+            stop: [
+                listen(SignalKind::terminate())?,
+                listen(SignalKind::interrupt())?,
+                listen(SignalKind::quit())?,
+            ],
+            other: [
+                listen(SignalKind::hangup())?,
+                listen(SignalKind::user_defined1())?,
+                listen(SignalKind::user_defined2())?,
+            ],
         })
     }
 
-    /// Waits until the process is told to stop. SIGHUP, which asks other servers to reload, is
-    /// answered in the log.
-    pub(crate) async fn told(mut self) {
+    /// Waits until the process is told to stop. The signals by which other servers reload their
+    /// configuration or open their logs anew are answered in the log.
+    pub(crate) async fn told(self) {
+        let Self {
+            stop: [mut terminate, mut interrupt, mut quit],
+            other: [mut hangup, mut usr1, mut usr2],
+        } = self;
         loop {
             tokio::select! {
-                _ = self.terminate.recv() => return,
-                _ = self.interrupt.recv() => return,
-                _ = self.hangup.recv() => {
-                    warn!("SIGHUP: reloading is not supported yet, restart to change the configuration");
-                }
+                _ = terminate.recv() => return,
+                _ = interrupt.recv() => return,
+                _ = quit.recv() => return,
+                _ = hangup.recv() => {}
+                _ = usr1.recv() => {}
+                _ = usr2.recv() => {}
             }
+            warn!(
+                "neither reloading nor reopening of files is supported yet: restart to change the \
+                 configuration, and rotate the access record by copy and truncate"
+            );
         }
     }
 }
+
+const RECORDS_LIMIT: Duration = Duration::from_secs(5);

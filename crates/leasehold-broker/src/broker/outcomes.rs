@@ -20,7 +20,9 @@ impl<P: Send + Sync + 'static> Broker<P> {
                 result: Timed { t_send, result },
             } => {
                 let result = self.judge_session(provider, Operation::Login, result);
-                self.note_login(provider, result.as_ref().err().copied());
+                if let Err(failure) = &result {
+                    self.note_login(provider, *failure);
+                }
                 self.step(
                     match result.map(terms) {
                         Ok(terms) => Event::LoggedIn {
@@ -66,10 +68,15 @@ impl<P: Send + Sync + 'static> Broker<P> {
                 epoch,
                 result,
             } => {
-                // A session that can't be ended is reported and left to expire: nothing hangs on it.
-                self.judge_session(provider, Operation::RevokeSession, result)
-                    .ok();
-                self.step(Event::SessionEnded { provider, epoch }, None);
+                let event = match self.judge_session(provider, Operation::RevokeSession, result) {
+                    Ok(()) => Event::SessionEnded { provider, epoch },
+                    Err(failure) => Event::SessionEndFailed {
+                        provider,
+                        epoch,
+                        failure,
+                    },
+                };
+                self.step(event, None);
             }
             Outcome::Fetch(target, timed) => self.fetched(target, timed),
             Outcome::Renew(
@@ -224,10 +231,10 @@ impl<P: Send + Sync + 'static> Broker<P> {
         result.map_err(|error| error.failure)
     }
 
-    /// A credential that waits for a login stands as the login does.
-    fn note_login(&self, provider: ProviderId, failure: Option<Failure>) {
+    /// A credential that waits for a login stands as the login does, until its own fetch tells more.
+    fn note_login(&self, provider: ProviderId, failure: Failure) {
         for credential in self.credentials.iter().filter(|it| it.provider == provider) {
-            credential.handle.note_failure(failure);
+            credential.handle.note_failure(Some(failure));
         }
     }
 }

@@ -21,6 +21,8 @@ pub(crate) struct FakeProvider {
 #[derive(Debug)]
 struct State {
     failure: Option<Failure>,
+    takes: Duration,
+    session_ends_asked: u64,
     field: &'static str,
     version: u64,
     fetched: u64,
@@ -33,6 +35,8 @@ impl FakeProvider {
     pub(crate) fn granting(seconds: u64, renewable: bool) -> Self {
         let state = State {
             failure: None,
+            takes: Duration::from_millis(20),
+            session_ends_asked: 0,
             field: "value",
             version: 1,
             fetched: 0,
@@ -49,6 +53,15 @@ impl FakeProvider {
 
     pub(crate) fn fail_with(&self, failure: Option<Failure>) {
         self.state.lock().failure = failure;
+    }
+
+    /// Makes every call from now on take this long.
+    pub(crate) fn take(&self, time: Duration) {
+        self.state.lock().takes = time;
+    }
+
+    pub(crate) fn session_ends_asked(&self) -> u64 {
+        self.state.lock().session_ends_asked
     }
 
     pub(crate) fn name_the_field(&self, field: &'static str) {
@@ -84,9 +97,10 @@ impl FakeProvider {
             Some(failure) => Err(ProviderError::new("call the fake", failure, "told to fail")),
             None => Ok(act(&mut state)),
         };
+        let takes = state.takes;
         drop(state);
-        Box::pin(async {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+        Box::pin(async move {
+            tokio::time::sleep(takes).await;
             result
         })
     }
@@ -113,6 +127,7 @@ impl Provider for FakeProvider {
     }
 
     fn revoke_session(&self, epoch: SessionEpoch) -> BoxFuture<'_, Result<(), ProviderError>> {
+        self.state.lock().session_ends_asked += 1;
         self.answer(|state| {
             state.sessions.remove(&epoch);
         })

@@ -7,12 +7,13 @@
 )]
 
 mod fake;
+mod limits;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use fake::{FakeProvider, VirtualClock};
-use leasehold_broker::{Broker, BrokerMetrics, CredentialSpec, Handle, Leftover, Standing};
+use leasehold_broker::{Broker, BrokerMetrics, CredentialSpec, End, Handle, Standing};
 use leasehold_lease::Kind;
 use leasehold_model::{Clock as _, CredentialName, Failure, ProviderName};
 use leasehold_provider::{FingerprintKey, Material, Source};
@@ -48,7 +49,7 @@ async fn a_successor_serves_before_its_predecessor_is_revoked() {
         .await;
     assert!(gateway.handle.current(gateway.now()).is_ok());
 
-    assert_eq!(gateway.stop().await, []);
+    assert_eq!(gateway.stop().await, End::default());
 }
 
 #[tokio::test(start_paused = true)]
@@ -66,7 +67,7 @@ async fn renewal_moves_the_deadline_of_what_is_served() {
     assert_eq!(gateway.provider.fetched(), 1, "renewed and not replaced");
     drop(first);
     let provider = Arc::clone(&gateway.provider);
-    assert_eq!(gateway.stop().await, []);
+    assert_eq!(gateway.stop().await, End::default());
     assert_eq!(provider.revoked(), ["lease-1"]);
 }
 
@@ -91,7 +92,7 @@ async fn what_cannot_be_injected_is_never_served_and_is_given_back() {
         .until(|it| it.handle.current(it.now()).is_ok())
         .await;
     assert_eq!(gateway.handle.standing(gateway.now()), Standing::Ready);
-    assert_eq!(gateway.stop().await, []);
+    assert_eq!(gateway.stop().await, End::default());
 }
 
 #[tokio::test(start_paused = true)]
@@ -115,7 +116,7 @@ async fn nothing_is_served_past_its_deadline_in_an_outage_and_service_returns_af
     gateway
         .until(|it| it.handle.current(it.now()).is_ok())
         .await;
-    assert_eq!(gateway.stop().await, []);
+    assert_eq!(gateway.stop().await, End::default());
 }
 
 #[tokio::test(start_paused = true)]
@@ -149,7 +150,7 @@ async fn a_new_version_replaces_the_old_and_the_same_version_does_not() {
                 .is_ok_and(|now| now.number() > first)
         })
         .await;
-    assert_eq!(gateway.stop().await, []);
+    assert_eq!(gateway.stop().await, End::default());
 }
 
 #[tokio::test(start_paused = true)]
@@ -161,7 +162,8 @@ async fn a_lease_that_cannot_be_given_back_is_named_at_the_end() {
     gateway.provider.fail_with(Some(Failure::Transient));
     let left = gateway.stop().await;
     assert_eq!(
-        left.iter()
+        left.leases
+            .iter()
             .map(|it| it.lease_id.as_str())
             .collect::<Vec<_>>(),
         ["lease-1"]
@@ -173,7 +175,7 @@ struct Gateway {
     handle: Handle<String>,
     clock: Arc<VirtualClock>,
     shutdown: CancellationToken,
-    broker: JoinHandle<Vec<Leftover>>,
+    broker: JoinHandle<End>,
 }
 
 impl Gateway {
@@ -222,10 +224,10 @@ impl Gateway {
         panic!("the condition never held: {:?}", self.provider);
     }
 
-    async fn stop(self) -> Vec<Leftover> {
+    async fn stop(self) -> End {
         self.shutdown.cancel();
         let left = self.broker.await.expect("the broker does not panic");
-        if left.is_empty() {
+        if left.is_clean() {
             assert!(
                 !self.provider.has_session(),
                 "the session is given back last"
