@@ -9,7 +9,7 @@ mod simulation;
 
 use leasehold_model::Failure;
 
-use crate::scenario::{Outcome, Scenario};
+use crate::scenario::{Outcome, Scenario, seconds};
 use crate::simulation::run;
 
 #[test]
@@ -17,6 +17,10 @@ fn a_well_behaved_provider_never_interrupts_service() {
     for seed in seeds(300) {
         let outcome = run(seed, &Scenario::calm());
         assert_eq!(outcome.interruptions, 0, "seed {seed}: {outcome:?}");
+        assert_eq!(
+            outcome.cascaded, 0,
+            "seed {seed}: revoked by name: {outcome:?}"
+        );
         assert_eq!(
             outcome.claimed, 0,
             "seed {seed}: every lease is revoked by name: {outcome:?}"
@@ -29,6 +33,10 @@ fn leases_of_a_few_seconds_rotate_without_a_gap() {
     for seed in seeds(300) {
         let outcome = run(seed, &Scenario::tiny());
         assert_eq!(outcome.interruptions, 0, "seed {seed}: {outcome:?}");
+        assert_eq!(
+            outcome.cascaded, 0,
+            "seed {seed}: revoked by name: {outcome:?}"
+        );
         assert!(outcome.activations > 10, "seed {seed}: {outcome:?}");
     }
 }
@@ -38,6 +46,10 @@ fn a_session_at_its_maximum_life_is_succeeded_without_a_gap() {
     for seed in seeds(300) {
         let outcome = run(seed, &Scenario::short_sessions());
         assert_eq!(outcome.interruptions, 0, "seed {seed}: {outcome:?}");
+        assert_eq!(
+            outcome.cascaded, 0,
+            "seed {seed}: revoked by name: {outcome:?}"
+        );
         assert!(outcome.logins > 2, "seed {seed}: {outcome:?}");
         assert_eq!(
             outcome.claimed, 0,
@@ -48,9 +60,26 @@ fn a_session_at_its_maximum_life_is_succeeded_without_a_gap() {
 
 #[test]
 fn outages_cost_no_more_than_the_time_they_last() {
+    for scenario in [Scenario::outage_of_leases(), Scenario::outage_of_sessions()] {
+        for seed in seeds(100) {
+            let outcome = run(seed, &scenario);
+            assert!(
+                outcome.interruptions > 0,
+                "seed {seed}: nothing outlives what it hangs on"
+            );
+            let over = scenario.outage.map_or(seconds(0), |(_, until)| until);
+            assert!(
+                outcome.back_at < over + seconds(15),
+                "seed {seed}: {outcome:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn failures_at_random_break_nothing_that_is_checked_at_each_step() {
     for seed in seeds(300) {
         let outcome = run(seed, &Scenario::faulty());
-        // What the run checks at each step is the point here: see `Simulation::check`.
         assert!(outcome.activations > 0, "seed {seed}: {outcome:?}");
     }
 }
@@ -169,6 +198,10 @@ fn leases_that_may_not_be_revoked_are_told_and_end_with_their_session() {
     for seed in seeds(100) {
         let outcome = run(seed, &Scenario::revocations_denied());
         assert!(outcome.irrevocable > 0, "seed {seed}: {outcome:?}");
+        assert!(
+            outcome.irrevocable <= outcome.issued,
+            "seed {seed}: each is told once: {outcome:?}"
+        );
         assert_eq!(outcome.interruptions, 0, "seed {seed}: {outcome:?}");
     }
 }

@@ -73,6 +73,9 @@ impl Simulation {
                 failure,
             });
         }
+        let alive = |it: &&Life| it.session == Some(epoch) && it.ends > self.now;
+        let alive = self.leases.values().filter(alive).count();
+        self.outcome.cascaded += u32::try_from(alive).unwrap_or(u32::MAX);
         self.kill_session(epoch);
         self.answer(Event::SessionEnded { provider, epoch });
     }
@@ -220,7 +223,9 @@ impl Simulation {
     }
 
     fn fails(&mut self) -> bool {
-        self.rng.f64() < self.scenario.failure
+        let age = self.now.since(self.start);
+        let out = |(from, until)| from <= age && age < until;
+        self.scenario.outage.is_some_and(out) || self.rng.f64() < self.scenario.failure
     }
 }
 

@@ -35,6 +35,8 @@ pub(crate) struct Scenario {
     pub(crate) revocations_fail: Option<Failure>,
     /// How long the faults go on after the shutdown has begun.
     pub(crate) faults_at_shutdown: Duration,
+    /// When, from the start, everything fails and when it works again.
+    pub(crate) outage: Option<(Duration, Duration)>,
 }
 
 impl Scenario {
@@ -60,6 +62,7 @@ impl Scenario {
             fetches_fail: None,
             revocations_fail: None,
             faults_at_shutdown: Duration::ZERO,
+            outage: None,
         }
     }
 
@@ -173,6 +176,24 @@ impl Scenario {
         }
     }
 
+    /// Leases run out in the outage.
+    pub(crate) fn outage_of_leases() -> Self {
+        Self {
+            outage: Some((seconds(300), seconds(600))),
+            ..Self::calm()
+        }
+    }
+
+    /// Sessions run out in the outage, and leases that would have lasted with them.
+    pub(crate) fn outage_of_sessions() -> Self {
+        Self {
+            lease_ttl: seconds(3600),
+            lease_max: seconds(86_400),
+            outage: Some((seconds(300), seconds(600))),
+            ..Self::short_sessions()
+        }
+    }
+
     pub(crate) fn faults_to_the_end() -> Self {
         Self {
             slowest: seconds(5),
@@ -193,6 +214,10 @@ pub(crate) struct Outcome {
     pub(crate) claimed: u32,
     pub(crate) fetches: u32,
     pub(crate) irrevocable: u32,
+    /// Leases that were still alive when their session was ended.
+    pub(crate) cascaded: u32,
+    /// When the service last came back after an interruption, from the start.
+    pub(crate) back_at: Duration,
 }
 
 pub(crate) const fn seconds(count: u64) -> Duration {

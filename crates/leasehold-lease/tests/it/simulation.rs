@@ -45,6 +45,7 @@ pub(crate) struct Simulation {
     pub(crate) engine: Engine,
     pub(crate) rng: Rng,
     pub(crate) engine_rng: Rng,
+    pub(crate) start: BootTime,
     pub(crate) now: BootTime,
     pub(crate) provider: ProviderId,
     pub(crate) kinds: BTreeMap<SlotId, Kind>,
@@ -94,6 +95,7 @@ impl Simulation {
             engine,
             rng: Rng::with_seed(seed),
             engine_rng: Rng::with_seed(!seed),
+            start: now,
             now,
             provider,
             kinds,
@@ -244,6 +246,9 @@ impl Simulation {
             .as_ref()
             .and_then(|it| it.as_str().parse().ok())
             .unwrap_or(0);
+        if !self.served.contains_key(&slot) {
+            self.outcome.back_at = self.now.since(self.start);
+        }
         self.outcome.activations += 1;
         let served = Served {
             number,
