@@ -117,7 +117,11 @@ impl Engine {
     }
 
     fn check_invariants(&self) {
-        self.slots.iter().for_each(Slot::check_invariants);
+        for slot in &self.slots {
+            if let Some(sessions) = self.providers.get(slot.provider.0) {
+                slot.check_invariants(sessions);
+            }
+        }
         self.providers.iter().for_each(Sessions::check_invariants);
         assert_eq!(self.planned.len(), self.slots.len());
         assert!(

@@ -349,7 +349,7 @@ impl Slot {
         self.active.is_none() && !fetching && self.retired.iter().all(|it| it.irrevocable)
     }
 
-    pub(crate) fn check_invariants(&self) {
+    pub(crate) fn check_invariants(&self, sessions: &Sessions) {
         let newest = self.active.as_ref().map(|active| active.number);
         assert!(
             newest.is_none_or(|number| number < self.next_number),
@@ -365,6 +365,13 @@ impl Slot {
             assert!(
                 newest != Some(retired.number),
                 "retired and active at once: {self:?}"
+            );
+        }
+        if let (Some(active), Some(lease)) = (&self.active, self.active_lease()) {
+            let of_session = sessions.deadline(lease.epoch);
+            assert!(
+                active.deadline <= of_session,
+                "a lease outlives its session: {self:?}"
             );
         }
         if self.stopping {
