@@ -174,23 +174,16 @@ impl Sessions {
         let Some(session) = self.find_mut(epoch) else {
             return;
         };
-        match failure {
-            Failure::Transient | Failure::MaybeIssued | Failure::SlowDown { .. } => {
-                session.renewal =
-                    Renewal::At(schedule::retry_at(now, failure, session.failures, rng));
-                session.failures = session.failures.saturating_add(1);
-                let urgent = session.urgent;
-                self.plan_successor(epoch, Some(urgent));
-            }
+        if failure.may_pass() {
+            let at = schedule::retry_at(now, failure, session.failures, rng);
+            session.renewal = Renewal::At(at);
+            session.failures = session.failures.saturating_add(1);
+            let urgent = session.urgent;
+            self.plan_successor(epoch, Some(urgent));
+        } else {
             // The caller drops a dead session. Any other refusal will not change: log in beside it.
-            Failure::SessionDead
-            | Failure::LeaseGone
-            | Failure::NotRenewable
-            | Failure::Denied
-            | Failure::Misconfigured => {
-                session.renewal = Renewal::Never;
-                self.plan_successor(epoch, Some(now));
-            }
+            session.renewal = Renewal::Never;
+            self.plan_successor(epoch, Some(now));
         }
     }
 
@@ -239,18 +232,13 @@ impl Sessions {
         let Some(session) = self.find_mut(epoch) else {
             return;
         };
-        match failure {
-            Failure::Transient | Failure::MaybeIssued | Failure::SlowDown { .. } => {
-                let at = schedule::retry_at(now, failure, session.failures, rng);
-                session.failures = session.failures.saturating_add(1);
-                session.end = End::At(at);
-            }
+        if failure.may_pass() {
+            let at = schedule::retry_at(now, failure, session.failures, rng);
+            session.failures = session.failures.saturating_add(1);
+            session.end = End::At(at);
+        } else {
             // Dead already, or not ours to end: it is left to run out.
-            Failure::SessionDead
-            | Failure::LeaseGone
-            | Failure::NotRenewable
-            | Failure::Denied
-            | Failure::Misconfigured => self.ended(epoch),
+            self.ended(epoch);
         }
     }
 

@@ -31,6 +31,19 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// Tells whether the same call may well succeed later, with nothing changed.
+    #[must_use]
+    pub const fn may_pass(self) -> bool {
+        match self {
+            Self::Transient | Self::SlowDown { .. } | Self::MaybeIssued => true,
+            Self::LeaseGone
+            | Self::NotRenewable
+            | Self::SessionDead
+            | Self::Denied
+            | Self::Misconfigured => false,
+        }
+    }
+
     /// Returns the name that logs, metrics and the readiness report share.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
