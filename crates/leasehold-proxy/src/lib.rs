@@ -9,6 +9,7 @@ mod body;
 mod gateway;
 mod hop;
 mod metrics;
+mod patience;
 mod pool;
 mod server;
 mod service;

@@ -166,7 +166,7 @@ impl RouteMeter {
         status: Option<u16>,
         reason: Option<ReasonCode>,
     ) -> Option<&Counter> {
-        let class = status.map_or(0, |status| usize::from(status / 100));
+        let class = status.map_or(0, |status| usize::from(status / 100).min(CLASSES.len() - 1));
         let place = reason.and_then(|reason| ReasonCode::ALL.iter().position(|it| *it == reason));
         let place = place.map_or(0, |place| place + 1);
         let cell = self
@@ -189,5 +189,27 @@ struct UpstreamLabels {
 }
 
 /// The classes of status, by their first digit; a request that ended before its answer began has
-/// none.
-const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
+/// none. An upstream may also send a status of no class.
+const CLASSES: [&str; 7] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx", "other"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_status_that_there_can_be_is_counted() {
+        let metrics = ProxyMetrics::default();
+        let meter = RouteMeter::new("r", &metrics);
+        for (status, class) in [(599, "5xx"), (600, "other"), (999, "other")] {
+            let counter = meter.counter(&metrics, Some(status), None);
+            counter.expect("a counter").inc();
+            let labels = RequestLabels {
+                route: "r".to_owned(),
+                status: class,
+                reason: "none",
+            };
+            let counted = metrics.requests.get_or_create_owned(&labels).get();
+            assert!(counted > 0, "{status}");
+        }
+    }
+}

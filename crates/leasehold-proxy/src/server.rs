@@ -1,6 +1,7 @@
 mod accept;
 mod connection;
 mod linger;
+mod reader;
 mod socket;
 mod worker;
 
@@ -24,6 +25,7 @@ pub struct Server {
     workers: Vec<Vec<Listener>>,
     addresses: Vec<(ListenerName, SocketAddr)>,
     connection_limit: usize,
+    patience: Duration,
 }
 
 impl Server {
@@ -56,6 +58,7 @@ impl Server {
             workers: sockets,
             addresses,
             connection_limit: DEFAULT_CONNECTION_LIMIT,
+            patience: DEFAULT_PATIENCE,
         })
     }
 
@@ -64,6 +67,14 @@ impl Server {
     #[must_use]
     pub const fn connection_limit(mut self, limit: usize) -> Self {
         self.connection_limit = limit;
+        self
+    }
+
+    /// Sets how long a consumer may take no part of its answer, or owe the next part of its body; 60 s
+    /// where nothing is set. Its connection is cut then.
+    #[must_use]
+    pub const fn consumer_patience(mut self, limit: Duration) -> Self {
+        self.patience = limit;
         self
     }
 
@@ -92,6 +103,7 @@ impl Server {
                 recorder.clone(),
                 Meters::new(metrics.clone(), gateway),
                 Arc::clone(clock),
+                self.patience,
             ));
             let started = start(number, worker, listeners, self.connection_limit);
             match started {
@@ -187,3 +199,4 @@ fn start(
 }
 
 const DEFAULT_CONNECTION_LIMIT: usize = 10_000;
+const DEFAULT_PATIENCE: Duration = Duration::from_secs(60);

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use http::request::Parts;
 use http::uri::PathAndQuery;
@@ -29,6 +30,8 @@ pub(crate) struct Worker {
     pub(crate) recorder: Recorder,
     pub(crate) meters: Meters,
     pub(crate) clock: Arc<dyn Clock>,
+    /// How long a consumer may keep the gateway waiting.
+    pub(crate) patience: Duration,
     /// Where each upstream's next request begins to look for an endpoint.
     turns: Vec<AtomicUsize>,
     cuts: AtomicBool,
@@ -40,6 +43,7 @@ impl Worker {
         recorder: Recorder,
         meters: Meters,
         clock: Arc<dyn Clock>,
+        patience: Duration,
     ) -> Self {
         Self {
             turns: gateway.upstreams().map(|_| AtomicUsize::new(0)).collect(),
@@ -49,6 +53,7 @@ impl Worker {
             recorder,
             meters,
             clock,
+            patience,
         }
     }
 
@@ -93,7 +98,7 @@ async fn pass(
     exchange: &mut Exchange,
 ) -> Result<Forwarded, Refusal> {
     let (mut head, incoming) = request.into_parts();
-    let (body, upload) = RequestBody::new(incoming, &worker.clock);
+    let (body, upload) = RequestBody::new(incoming, &worker.clock, worker.patience);
     exchange.follow(upload);
     let gateway = &worker.gateway;
     let number = {
@@ -151,7 +156,7 @@ fn hand_on(forwarded: Forwarded, mut exchange: Exchange) -> Response<ResponseBod
     hop::strip_response(&mut head.headers);
     head.version = Version::HTTP_11;
     exchange.note(|record| record.status = Some(head.status.as_u16()));
-    let body = ResponseBody::upstream(incoming, forwarded.connection, exchange);
+    let body = ResponseBody::upstream(incoming, forwarded.connection, forwarded.limit, exchange);
     Response::from_parts(head, body)
 }
 

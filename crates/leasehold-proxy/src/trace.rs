@@ -99,7 +99,7 @@ fn random_id() -> TraceId {
 }
 
 pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+pub(crate) const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 /// The length of version 00, and the least length of the others.
 const LENGTH: usize = 55;
 const SAMPLED: u8 = 1;

@@ -11,55 +11,85 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use leasehold_model::{BootTime, Clock, ReasonCode};
 
+use super::BodyError;
+use crate::patience::Patience;
+
 /// A request's body on its way to the upstream, which takes note of how it fares.
 #[derive(Debug)]
 pub(crate) struct RequestBody {
-    incoming: Incoming,
+    /// `None` in a request that is sent again, which has no body.
+    incoming: Option<Incoming>,
     upload: Option<Arc<Upload>>,
+    patience: Patience,
 }
 
 impl RequestBody {
     /// Wraps a body, and returns what tells how it fares; `None` where there is no body.
-    pub(crate) fn new(incoming: Incoming, clock: &Arc<dyn Clock>) -> (Self, Option<Arc<Upload>>) {
-        let upload = (!incoming.is_end_stream()).then(|| Arc::new(Upload::new(Arc::clone(clock))));
+    pub(crate) fn new(
+        incoming: Incoming,
+        clock: &Arc<dyn Clock>,
+        patience: Duration,
+    ) -> (Self, Option<Arc<Upload>>) {
+        let upload = || Arc::new(Upload::new(Arc::clone(clock), patience));
+        let upload = (!incoming.is_end_stream()).then(upload);
         let body = Self {
-            incoming,
+            incoming: Some(incoming),
             upload: upload.clone(),
+            patience: Patience::new(patience),
         };
         (body, upload)
+    }
+
+    /// Returns the body of a request without one.
+    pub(crate) const fn none() -> Self {
+        Self {
+            incoming: None,
+            upload: None,
+            patience: Patience::new(Duration::ZERO),
+        }
     }
 }
 
 impl Body for RequestBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BodyError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let polled = Pin::new(&mut self.incoming).poll_frame(cx);
-        let Some(upload) = &self.upload else {
-            return polled;
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = &mut *self;
+        let Some(incoming) = &mut this.incoming else {
+            return Poll::Ready(None);
+        };
+        let polled = Pin::new(&mut *incoming).poll_frame(cx);
+        let Some(upload) = &this.upload else {
+            return polled.map_err(BodyError::Broken);
         };
         if polled.is_pending() {
             upload.wait();
+            // Also where the answer is there: nothing else would end the wait for the rest.
+            ready!(this.patience.poll_over(cx));
+            upload.enter(Stage::Left);
+            return Poll::Ready(Some(Err(BodyError::Late(this.patience.limit()))));
         }
+        this.patience.end();
         let frame = ready!(polled);
         match &frame {
-            Some(Ok(frame)) => upload.advance(frame, self.incoming.is_end_stream()),
+            Some(Ok(frame)) => upload.advance(frame, incoming.is_end_stream()),
             Some(Err(error)) => upload.fail(error),
             None => upload.enter(Stage::Ended),
         }
-        Poll::Ready(frame)
+        Poll::Ready(frame.map(|it| it.map_err(BodyError::Broken)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        self.incoming.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        let incoming = self.incoming.as_ref();
+        incoming.map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
     }
 }
 
@@ -73,6 +103,8 @@ pub(crate) struct Upload {
     since: AtomicU64,
     /// How long the consumer was waited for, in nanoseconds.
     waited: AtomicU64,
+    /// How long the consumer may owe a part.
+    patience: Duration,
 }
 
 impl Upload {
@@ -104,19 +136,16 @@ impl Upload {
     /// it: zero where it is enough.
     ///
     /// The upstream has `limit` from the last time that it took or could have taken a part of the
-    /// body, and the consumer at least a minute for each part that it owes.
+    /// body, and the consumer its own time for each part that it owes.
     pub(crate) fn stall(&self, now: BootTime, limit: Duration) -> (Stall, Duration) {
         let idle = now.since(BootTime::from_nanos(self.since.load(Ordering::Relaxed)));
         match self.stage() {
-            Stage::Waiting => (
-                Stall::Consumer,
-                limit.max(BODY_PATIENCE).saturating_sub(idle),
-            ),
+            Stage::Waiting => (Stall::Consumer, self.patience.saturating_sub(idle)),
             _ => (Stall::Upstream, limit.saturating_sub(idle)),
         }
     }
 
-    fn new(clock: Arc<dyn Clock>) -> Self {
+    fn new(clock: Arc<dyn Clock>, patience: Duration) -> Self {
         let now = clock.boot();
         Self {
             clock,
@@ -124,6 +153,7 @@ impl Upload {
             stage: AtomicU8::new(Stage::Flowing as u8),
             since: AtomicU64::new(now.as_nanos()),
             waited: AtomicU64::new(0),
+            patience,
         }
     }
 
@@ -141,8 +171,13 @@ impl Upload {
 
     fn fail(&self, error: &hyper::Error) {
         let cause = error.source().and_then(|it| it.downcast_ref::<io::Error>());
-        // What ends too early was left by its sender; what can't be read was malformed.
-        let malformed = cause.is_some_and(|it| it.kind() != io::ErrorKind::UnexpectedEof);
+        // Bytes that are no body are hyper's own errors; any other is of a connection that was lost.
+        let malformed = cause.is_some_and(|it| {
+            matches!(
+                it.kind(),
+                io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData
+            )
+        });
         self.enter(if malformed {
             Stage::Malformed
         } else {
@@ -176,6 +211,15 @@ pub(crate) enum Stall {
     Consumer,
 }
 
+impl From<Stall> for ReasonCode {
+    fn from(stall: Stall) -> Self {
+        match stall {
+            Stall::Upstream => Self::UpstreamTimeout,
+            Stall::Consumer => Self::ClientAborted,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     /// The upstream has taken what there was.
@@ -197,7 +241,6 @@ const STAGES: [Stage; 5] = [
     Stage::Left,
     Stage::Malformed,
 ];
-const BODY_PATIENCE: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {
@@ -239,7 +282,10 @@ mod tests {
 
     fn upload() -> (Arc<ManualClock>, Upload) {
         let clock = Arc::new(ManualClock::default());
-        let upload = Upload::new(Arc::clone(&clock) as Arc<dyn Clock>);
+        let upload = Upload::new(
+            Arc::clone(&clock) as Arc<dyn Clock>,
+            Duration::from_secs(60),
+        );
         (clock, upload)
     }
 

@@ -1,11 +1,14 @@
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use leasehold_model::ReasonCode;
 
+use super::BodyError;
+use crate::patience::Patience;
 use crate::pool::Connection;
 use crate::steps::close::Exchange;
 
@@ -20,11 +23,19 @@ pub(crate) struct ResponseBody {
 
 impl ResponseBody {
     /// Wraps what an upstream answers; the connection goes back to its pool at the end of it.
-    pub(crate) fn upstream(incoming: Incoming, from: Connection, exchange: Exchange) -> Self {
+    ///
+    /// Where that is silent for longer than `limit`, in mid-answer, it is given up.
+    pub(crate) fn upstream(
+        incoming: Incoming,
+        from: Connection,
+        limit: Duration,
+        exchange: Exchange,
+    ) -> Self {
         Self {
             content: Content::Upstream {
                 incoming,
                 from: Some(from),
+                patience: Patience::new(limit),
             },
             exchange: Some(exchange),
         }
@@ -38,7 +49,7 @@ impl ResponseBody {
         }
     }
 
-    fn note(&mut self, frame: Option<&Result<Frame<Bytes>, hyper::Error>>) {
+    fn note(&mut self, frame: Option<&Result<Frame<Bytes>, BodyError>>) {
         match frame {
             Some(Ok(frame)) => {
                 let length = frame.data_ref().map_or(0, Bytes::len) as u64;
@@ -49,7 +60,7 @@ impl ResponseBody {
                     self.complete();
                 }
             }
-            Some(Err(error)) => self.fail(error),
+            Some(Err(error)) => self.fail(error, ReasonCode::UpstreamFailed),
             None => self.complete(),
         }
     }
@@ -65,32 +76,52 @@ impl ResponseBody {
         }
     }
 
-    fn fail(&mut self, error: &hyper::Error) {
+    fn fail(&mut self, error: &BodyError, reason: ReasonCode) {
         if let Some(mut exchange) = self.exchange.take() {
-            tracing::warn!(
-                error = error as &dyn std::error::Error,
-                "upstream broke off its answer"
-            );
-            exchange.fail(ReasonCode::UpstreamFailed);
+            exchange.warn(error, "upstream broke off its answer");
+            exchange.fail(reason);
             exchange.close();
+        }
+    }
+
+    /// Waits until an upstream that sends nothing has had its time, or the consumer who keeps it
+    /// waiting for the rest of the request.
+    fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<BodyError> {
+        let (Content::Upstream { patience, .. }, Some(exchange)) =
+            (&mut self.content, &self.exchange)
+        else {
+            return Poll::Pending;
+        };
+        let limit = patience.limit();
+        loop {
+            ready!(patience.poll_over(cx));
+            let (stall, left) = exchange.stall(limit);
+            if left.is_zero() {
+                let late = BodyError::Late(limit);
+                self.fail(&late, stall.into());
+                return Poll::Ready(late);
+            }
+            patience.begin(left);
         }
     }
 }
 
 impl Body for ResponseBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BodyError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
         let polled = this.content.poll(cx);
         if let (Some(exchange), Content::Upstream { .. }) = (&mut this.exchange, &this.content) {
             exchange.await_upstream(polled.is_pending());
         }
-        let frame = ready!(polled);
+        let Poll::Ready(frame) = polled else {
+            return this.poll_late(cx).map(|late| Some(Err(late)));
+        };
         this.note(frame.as_ref());
         Poll::Ready(frame)
     }
@@ -122,14 +153,23 @@ enum Content {
     Upstream {
         incoming: Incoming,
         from: Option<Connection>,
+        patience: Patience,
     },
     Own(Option<Bytes>),
 }
 
 impl Content {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self {
-            Self::Upstream { incoming, .. } => Pin::new(incoming).poll_frame(cx),
+            Self::Upstream {
+                incoming, patience, ..
+            } => {
+                let polled = Pin::new(incoming).poll_frame(cx);
+                if polled.is_ready() {
+                    patience.end();
+                }
+                polled.map_err(BodyError::Broken)
+            }
             Self::Own(text) => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
         }
     }

@@ -10,7 +10,7 @@ use url::{Host, Url};
 
 use super::error::GatewayError;
 use super::spec::{CredentialUse, UpstreamSpec};
-use crate::pool::{PoolKey, TlsConfigs};
+use crate::pool::{PoolKey, Resolver, TlsConfigs};
 
 /// A service that requests are forwarded to, ready for use.
 #[derive(Debug)]
@@ -58,12 +58,18 @@ impl Upstream {
     }
 
     /// Returns the endpoints in the order that a request should try them in: each request begins
-    /// with another one, and those that could not be reached lately come last.
+    /// with another one, and those that could not be reached come last.
+    ///
+    /// From time to time one request begins with such an endpoint, to see whether it is well again.
     pub(crate) fn in_turn(&self, turn: usize, now: BootTime) -> Vec<&Endpoint> {
         let first = turn % self.endpoints.len().max(1);
         let (before, from) = self.endpoints.split_at_checked(first).unwrap_or_default();
         let mut order: Vec<_> = from.iter().chain(before).collect();
-        order.sort_by_key(|endpoint| endpoint.is_avoided(now));
+        let probed = order.iter().position(|endpoint| endpoint.probe(now));
+        let probed = probed.map(|place| order.remove(place));
+        order.sort_by_key(|endpoint| endpoint.is_doubtful());
+        // Whoever has the probe makes it, or nobody would.
+        order.splice(..0, probed);
         order
     }
 }
@@ -79,7 +85,8 @@ pub(crate) struct Endpoint {
     /// What the upstream reads as `Host`.
     pub(crate) authority: HeaderValue,
     pub(crate) tls: Option<EndpointTls>,
-    /// Until when other endpoints are tried first, on the boot clock; zero while it is well.
+    pub(crate) resolver: Resolver,
+    /// When it is to be tried again, on the boot clock; zero while it is well.
     avoided_until: AtomicU64,
 }
 
@@ -104,8 +111,22 @@ impl Endpoint {
         self.avoided_until.swap(until, Ordering::Relaxed) == 0
     }
 
-    fn is_avoided(&self, now: BootTime) -> bool {
-        now.as_nanos() < self.avoided_until.load(Ordering::Relaxed)
+    fn is_doubtful(&self) -> bool {
+        self.avoided_until.load(Ordering::Relaxed) != 0
+    }
+
+    /// Tells whether it is time to try the endpoint again, which it is for one request only: an
+    /// endpoint that hangs would hold up all the others.
+    fn probe(&self, now: BootTime) -> bool {
+        let until = self.avoided_until.load(Ordering::Relaxed);
+        if until == 0 || now.as_nanos() < until {
+            return false;
+        }
+        let next = now.after(AVOIDANCE).as_nanos();
+        let claimed =
+            self.avoided_until
+                .compare_exchange(until, next, Ordering::Relaxed, Ordering::Relaxed);
+        claimed.is_ok()
     }
 
     fn parse(url: &Url, key: PoolKey) -> Result<Self, &'static str> {
@@ -133,6 +154,7 @@ impl Endpoint {
             port,
             authority,
             tls: None,
+            resolver: Resolver::new(),
             avoided_until: AtomicU64::new(0),
         })
     }
@@ -164,5 +186,5 @@ fn bare(host: &Host<&str>) -> String {
     }
 }
 
-/// How long an endpoint that could not be reached comes last.
+/// How long an endpoint that could not be reached comes last before it is tried again.
 const AVOIDANCE: Duration = Duration::from_secs(5);

@@ -59,7 +59,8 @@ pub struct UpstreamSpec {
     /// How long a connection may take to make, from the name's resolution to the end of the
     /// handshake.
     pub connect_timeout: Duration,
-    /// How long the head of an answer may take once the request was sent.
+    /// How long the head of an answer may take once the request was sent, and how long each further
+    /// part of the answer.
     pub response_timeout: Duration,
 }
 

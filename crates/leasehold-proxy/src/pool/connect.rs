@@ -1,15 +1,18 @@
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use leasehold_model::Chain;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::idle::{Connection, Pool};
-use super::io::UpstreamIo;
+use super::io::{UpstreamIo, Wire};
+use super::keepalive::keep_alive;
 use crate::gateway::Endpoint;
 
 /// Why no connection to an endpoint could be made.
@@ -39,9 +42,11 @@ pub(crate) async fn connect(
     endpoint: &Endpoint,
     limit: Duration,
 ) -> Result<Connection, ConnectError> {
-    let io = timeout(limit, dial(endpoint))
+    let wire = timeout(limit, dial(pool, endpoint))
         .await
         .map_err(|_elapsed| ConnectError::Timeout(limit))??;
+    let heard = Arc::new(AtomicBool::new(false));
+    let io = UpstreamIo::new(wire, Arc::clone(&heard));
     let (sender, driver) = http1::Builder::new()
         .handshake(TokioIo::new(io))
         .await
@@ -50,25 +55,37 @@ pub(crate) async fn connect(
     pool.drivers.spawn(async move {
         // Where a request was under way it gets the error too, and knows what it means.
         if let Err(error) = driver.await {
-            let error = &error as &dyn std::error::Error;
-            tracing::debug!(endpoint = name, error, "upstream connection failed");
+            let error = Chain(&error);
+            tracing::debug!(endpoint = name, %error, "upstream connection failed");
         }
     });
-    Ok(Connection::new(endpoint.key, sender, Arc::clone(pool)))
+    Ok(Connection::new(
+        endpoint.key,
+        sender,
+        heard,
+        Arc::clone(pool),
+    ))
 }
 
-async fn dial(endpoint: &Endpoint) -> Result<UpstreamIo, ConnectError> {
-    let address = (endpoint.host.as_str(), endpoint.port);
-    let stream = TcpStream::connect(address)
+async fn dial(pool: &Pool, endpoint: &Endpoint) -> Result<Wire, ConnectError> {
+    let stream = connect_tcp(pool, endpoint)
         .await
         .map_err(ConnectError::Connect)?;
-    stream.set_nodelay(true).map_err(ConnectError::Connect)?;
     let Some(tls) = &endpoint.tls else {
-        return Ok(UpstreamIo::Plain(stream));
+        return Ok(Wire::Plain(stream));
     };
     let stream = TlsConnector::from(Arc::clone(&tls.config))
         .connect(tls.name.clone(), stream)
         .await
         .map_err(ConnectError::Tls)?;
-    Ok(UpstreamIo::Tls(Box::new(stream)))
+    Ok(Wire::Tls(Box::new(stream)))
+}
+
+async fn connect_tcp(pool: &Pool, endpoint: &Endpoint) -> io::Result<TcpStream> {
+    let (host, port) = (&endpoint.host, endpoint.port);
+    let addresses = endpoint.resolver.resolve(host, port, pool.look_up).await?;
+    let stream = TcpStream::connect(addresses.as_slice()).await?;
+    stream.set_nodelay(true)?;
+    keep_alive(&stream)?;
+    Ok(stream)
 }

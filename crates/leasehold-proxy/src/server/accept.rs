@@ -2,7 +2,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use leasehold_model::ListenerName;
+use leasehold_model::{BootTime, Chain, ListenerName};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -23,6 +23,26 @@ pub(super) struct Acceptor {
     pub(super) refusals: TaskTracker,
     pub(super) connection_limit: usize,
     pub(super) phase: watch::Receiver<Phase>,
+    pub(super) failures: Failures,
+}
+
+/// What could not be accepted, told now and then and not each time.
+#[derive(Debug, Default)]
+pub(super) struct Failures {
+    told: Option<BootTime>,
+    untold: u64,
+}
+
+impl Failures {
+    /// Counts one; returns how many there are to tell of, where it is time for it.
+    fn count(&mut self, now: BootTime) -> Option<u64> {
+        self.untold += 1;
+        if self.told.is_some_and(|told| now.since(told) < QUIET) {
+            return None;
+        }
+        self.told = Some(now);
+        Some(std::mem::take(&mut self.untold))
+    }
 }
 
 impl Acceptor {
@@ -40,7 +60,7 @@ impl Acceptor {
         if let Err(error) = self.empty(listener) {
             tracing::warn!(
                 listener = %self.name,
-                error = &error as &dyn std::error::Error,
+                error = %Chain(&error),
                 "connections that had just arrived were lost"
             );
         }
@@ -83,15 +103,18 @@ impl Acceptor {
         }
     }
 
-    async fn pause(&self, error: &io::Error) {
+    async fn pause(&mut self, error: &io::Error) {
         if is_of_one_connection(error) {
             return;
         }
-        tracing::warn!(
-            listener = %self.name,
-            error = error as &dyn std::error::Error,
-            "can't accept connections"
-        );
+        if let Some(times) = self.failures.count(self.worker.clock.boot()) {
+            tracing::warn!(
+                listener = %self.name,
+                times,
+                error = %Chain(error),
+                "can't accept connections"
+            );
+        }
         // Most often there are no file descriptors left; asking again at once would not help.
         sleep(PAUSE).await;
     }
@@ -122,10 +145,22 @@ const FULL: &str = "HTTP/1.1 503 Service Unavailable\r\n\
     \"status\":503,\"detail\":\"the gateway has too many connections\"}";
 const MAX_REFUSALS: usize = 128;
 const PAUSE: Duration = Duration::from_millis(100);
+const QUIET: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn failures_are_told_of_every_ten_seconds() {
+        let mut failures = Failures::default();
+        let told: Vec<_> = [0, 1, 9, 10, 11, 25]
+            .map(|second| BootTime::default().after(Duration::from_secs(second)))
+            .into_iter()
+            .map(|now| failures.count(now))
+            .collect();
+        assert_eq!(told, [Some(1), None, None, Some(3), None, Some(2)]);
+    }
 
     #[test]
     fn the_length_of_the_ready_answer_is_right() {

@@ -10,12 +10,14 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use leasehold_audit::AccessRecord;
-use leasehold_model::{ListenerName, ReasonCode};
+use leasehold_model::{Chain, ListenerName, ReasonCode};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use super::linger::close_gently;
+use super::reader::ConsumerIo;
 use super::worker::Phase;
+use crate::pool::keep_alive;
 use crate::service::{Worker, answer};
 use crate::trace::Trace;
 
@@ -27,15 +29,15 @@ pub(super) async fn serve(
     mut phase: watch::Receiver<Phase>,
 ) {
     let _counted = Counted::new(&worker);
-    if let Err(error) = stream.set_nodelay(true) {
-        let error = &error as &dyn std::error::Error;
-        tracing::debug!(error, "connection was gone before it was served");
+    if let Err(error) = stream.set_nodelay(true).and_then(|()| keep_alive(&stream)) {
+        let error = Chain(&error);
+        tracing::debug!(%error, "connection was gone before it was served");
         return;
     }
     let unread = Arc::new(AtomicBool::new(false));
     let ended = requests(&worker, &listener, &mut stream, &unread, &mut phase).await;
     if let Ended::Failed(error) = &ended {
-        tracing::debug!(error = error as &dyn std::error::Error, "connection failed");
+        tracing::debug!(error = %Chain(error), "connection failed");
         if error.is_parse() {
             record(error, &worker, &listener);
             unread.store(true, Ordering::Relaxed);
@@ -66,7 +68,8 @@ async fn requests(
     });
     // One that was accepted while draining has sent its request, or has a moment to do so.
     let late = *phase.borrow_and_update() != Phase::Serving;
-    let mut connection = pin!(protocol(late).serve_connection(TokioIo::new(stream), service));
+    let io = ConsumerIo::new(stream, worker.patience);
+    let mut connection = pin!(protocol(late).serve_connection(TokioIo::new(io), service));
     loop {
         tokio::select! {
             biased;
@@ -142,6 +145,9 @@ impl Drop for Counted<'_> {
 }
 
 /// How long a head may take to arrive, and how long a connection may be idle.
-const HEAD_LIMIT: Duration = Duration::from_secs(60);
+///
+/// Longer than the minute that balancers keep a connection idle: whoever closes first must be the side
+/// that sends, or a request crosses the end of its connection.
+const HEAD_LIMIT: Duration = Duration::from_secs(75);
 const LATE_HEAD_LIMIT: Duration = Duration::from_secs(1);
 const LARGEST_HEAD: usize = 64 * 1024;

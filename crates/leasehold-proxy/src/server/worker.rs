@@ -10,7 +10,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::task::TaskTracker;
 
 use super::Listener;
-use super::accept::Acceptor;
+use super::accept::{Acceptor, Failures};
 use crate::pool::SWEEP_INTERVAL;
 use crate::service::Worker;
 
@@ -44,7 +44,10 @@ pub(super) fn run(
         }
     };
     drop(ready.send(Ok(())));
-    runtime.block_on(drive(worker, listeners, connection_limit, drain))
+    let cut = runtime.block_on(drive(worker, listeners, connection_limit, drain));
+    // Names may still be looked up, which nothing can stop and nobody needs any longer.
+    runtime.shutdown_background();
+    cut
 }
 
 type Prepared = (Runtime, Vec<(leasehold_model::ListenerName, TcpListener)>);
@@ -83,6 +86,7 @@ async fn drive(
             refusals: TaskTracker::new(),
             connection_limit,
             phase: watched.clone(),
+            failures: Failures::default(),
         };
         acceptors.spawn(acceptor.run(listener));
     }
@@ -116,4 +120,7 @@ async fn until_drained(worker: &Worker, mut drain: oneshot::Receiver<Duration>) 
     }
 }
 
-const RESOLVER_THREADS: usize = 4;
+const RESOLVER_THREADS: usize = 64;
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,8 @@ use std::net::Ipv6Addr;
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::uri::Scheme;
-use http::{HeaderMap, Method, Uri};
+use http::{HeaderMap, HeaderName, Method, Uri};
+use leasehold_model::is_header_alias;
 
 use super::refuse::Refusal;
 
@@ -95,17 +96,24 @@ pub(crate) fn normal_host(host: &str) -> Cow<'_, str> {
 }
 
 fn check_method(method: &Method) -> Result<(), Refusal> {
-    if method == Method::CONNECT {
+    // Servers that take methods in any case would do what is refused here.
+    let is = |refused: &Method| method.as_str().eq_ignore_ascii_case(refused.as_str());
+    if is(&Method::CONNECT) {
         return Err(Refusal::bad_request("the gateway makes no tunnels"));
     }
     // The answer to a TRACE is the request as the upstream saw it: with our credential.
-    if method == Method::TRACE || method.as_str() == "TRACK" {
+    if is(&Method::TRACE) || method.as_str().eq_ignore_ascii_case("TRACK") {
         return Err(Refusal::bad_request("the gateway does not forward traces"));
     }
     Ok(())
 }
 
 fn check_framing(headers: &HeaderMap) -> Result<(), Refusal> {
+    if headers.keys().any(is_framing_alias) {
+        return Err(Refusal::bad_request(
+            "a header may be taken for the length of the body",
+        ));
+    }
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
     let (coding, length) = (codings.next(), lengths.next());
@@ -124,6 +132,13 @@ fn check_framing(headers: &HeaderMap) -> Result<(), Refusal> {
         ));
     }
     Ok(())
+}
+
+/// Tells whether a server that reads `_` as `-` may take the header for one that frames the body.
+fn is_framing_alias(name: &HeaderName) -> bool {
+    [CONTENT_LENGTH, TRANSFER_ENCODING]
+        .iter()
+        .any(|framing| name != framing && is_header_alias(name.as_str(), framing.as_str()))
 }
 
 fn host<'a>(headers: &'a HeaderMap, uri: &Uri) -> Result<Cow<'a, str>, Refusal> {
@@ -306,6 +321,9 @@ mod tests {
             &[("transfer-encoding", "gzip, chunked")],
             &[("content-length", "1"), ("content-length", "1")],
             &[("content-length", "1"), ("transfer-encoding", "chunked")],
+            &[("content_length", "1")],
+            &[("content-length", "1"), ("transfer_encoding", "chunked")],
+            &[("transfer.encoding", "chunked")],
         ] {
             let with_host = [&[("host", "a")], sent].concat();
             assert!(refused("POST", "/", &with_host), "{sent:?}");
@@ -322,6 +340,9 @@ mod tests {
         assert!(refused("CONNECT", "a:443", &[("host", "a:443")]));
         assert!(refused("TRACE", "/", &[("host", "a")]));
         assert!(refused("TRACK", "/", &[("host", "a")]));
+        for method in ["trace", "Track", "connect"] {
+            assert!(refused(method, "/", &[("host", "a")]), "{method}");
+        }
         assert!(!refused("PURGE", "/", &[("host", "a")]));
         assert!(!refused("OPTIONS", "*", &[("host", "a")]));
         assert!(refused("GET", "*", &[("host", "a")]));

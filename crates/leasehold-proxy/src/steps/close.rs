@@ -1,5 +1,6 @@
 //! Keeps the account of one request and closes it, whichever way the request ends.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -10,9 +11,9 @@ use hyper::body::Incoming;
 use leasehold_audit::{AccessRecord, OpenRecord};
 use leasehold_broker::Generation;
 use leasehold_inject::Prepared;
-use leasehold_model::{BootTime, ListenerName, ReasonCode};
+use leasehold_model::{BootTime, Chain, ListenerName, ReasonCode};
 
-use crate::body::Upload;
+use crate::body::{Stall, Upload};
 use crate::gateway::Route;
 use crate::service::Worker;
 use crate::trace::Trace;
@@ -123,6 +124,28 @@ impl Exchange {
     pub(crate) fn upstream_answered(&mut self) {
         self.await_upstream(false);
         self.waited = self.upload().map(Upload::waited);
+    }
+
+    /// Tells who is to blame that an upstream's answer does not go on, and how much longer to wait.
+    pub(crate) fn stall(&self, limit: Duration) -> (Stall, Duration) {
+        let upload = self.upload().filter(|upload| !upload.is_complete());
+        upload.map_or((Stall::Upstream, Duration::ZERO), |upload| {
+            upload.stall(self.worker.clock.boot(), limit)
+        })
+    }
+
+    /// Logs what went wrong with the upstream, unless it was the consumer who broke off before that.
+    pub(crate) fn warn(&self, error: &dyn Error, what: &'static str) {
+        let broken = self.upload().and_then(Upload::broken);
+        if let (None, Some(record)) = (broken, &self.record) {
+            tracing::warn!(
+                upstream = record.upstream.as_ref().map(tracing::field::display),
+                endpoint = record.endpoint,
+                trace_id = %record.trace_id,
+                error = %Chain(error),
+                "{what}"
+            );
+        }
     }
 
     /// Writes down what went wrong, unless it was the consumer who broke off before that.

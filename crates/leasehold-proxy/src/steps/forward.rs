@@ -2,14 +2,17 @@
 //!
 //! A request goes to another endpoint, or over another connection, only where nothing of it can have
 //! been sent: no connection could be made, or the connection closed before it took the request up.
+//! The one exception is a request that may be sent twice, as RFC 9110 §9.2.2 has it, and whose
+//! connection was kept from before: where that closes without a word, the upstream had most likely
+//! closed it already, and the request goes once more over a fresh one.
 
 use std::pin::pin;
 use std::time::Duration;
 
 use http::header::HOST;
-use http::{Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
+use http_body::Body as _;
 use hyper::body::Incoming;
-use hyper::client::conn::TrySendError;
 use leasehold_model::{BootTime, ReasonCode};
 use tokio::time::timeout;
 
@@ -25,6 +28,8 @@ use crate::service::Worker;
 pub(crate) struct Forwarded {
     pub(crate) response: Response<Incoming>,
     pub(crate) connection: Connection,
+    /// How long the upstream may be silent in mid-answer.
+    pub(crate) limit: Duration,
 }
 
 /// Sends the request to an endpoint of the upstream and returns its answer.
@@ -63,6 +68,7 @@ async fn to_some_endpoint(
         match attempt.send(request, exchange).await {
             Outcome::Answered(forwarded) => return Ok(forwarded),
             Outcome::Unsent(unsent) => request = unsent,
+            Outcome::Lost(error) => return Err(blame(&error, exchange)),
             Outcome::Failed(refusal) => return Err(refusal),
         }
     }
@@ -73,7 +79,9 @@ enum Outcome {
     Answered(Forwarded),
     /// Nothing of the request was sent.
     Unsent(Request<RequestBody>),
-    /// Something of it may have been.
+    /// Something of it may have been, and nothing came back.
+    Lost(hyper::Error),
+    /// There is no answer, and none may be asked for again.
     Failed(Refusal),
 }
 
@@ -87,20 +95,25 @@ impl Attempt<'_> {
     /// Sends over the connections that are there, and over a new one when they are used up.
     async fn send(&self, mut request: Request<RequestBody>, exchange: &Exchange) -> Outcome {
         while let Some(connection) = self.worker.pool.take(self.endpoint.key) {
-            match self.send_over(connection, request, exchange).await {
+            let again = copy(&request);
+            match (self.send_over(connection, request, exchange).await, again) {
                 // The upstream had closed it.
-                Outcome::Unsent(unsent) => request = unsent,
-                outcome => return outcome,
+                (Outcome::Unsent(unsent), _) => request = unsent,
+                (Outcome::Lost(_), Some(again)) => {
+                    request = again;
+                    break;
+                }
+                (outcome, _) => return outcome,
             }
         }
         // Boxed, since it is rare and large, and would be a part of every request otherwise.
-        match Box::pin(self.open()).await {
+        match Box::pin(self.open(exchange)).await {
             Some(connection) => self.send_over(connection, request, exchange).await,
             None => Outcome::Unsent(request),
         }
     }
 
-    async fn open(&self) -> Option<Connection> {
+    async fn open(&self, exchange: &Exchange) -> Option<Connection> {
         let opened = connect(
             &self.worker.pool,
             self.endpoint,
@@ -109,23 +122,22 @@ impl Attempt<'_> {
         .await;
         match opened {
             Ok(connection) => {
-                if self.endpoint.reached() {
-                    tracing::info!(endpoint = self.endpoint.name, "endpoint is reachable again");
-                }
+                self.reached();
                 Some(connection)
             }
             Err(error) => {
                 self.worker.meters.connect_failed(self.upstream.number);
                 if self.endpoint.missed(self.worker.clock.boot()) {
-                    tracing::warn!(
-                        upstream = %self.upstream.name,
-                        endpoint = self.endpoint.name,
-                        error = &error as &dyn std::error::Error,
-                        "endpoint can't be reached"
-                    );
+                    exchange.warn(&error, "endpoint can't be reached");
                 }
                 None
             }
+        }
+    }
+
+    fn reached(&self) {
+        if self.endpoint.reached() {
+            tracing::info!(endpoint = self.endpoint.name, "endpoint is reachable again");
         }
     }
 
@@ -140,15 +152,19 @@ impl Attempt<'_> {
         match answer {
             // hyper takes an upgrade that nobody asked for as the end of HTTP on the connection.
             Some(Ok(response)) if response.status() != StatusCode::SWITCHING_PROTOCOLS => {
+                // A connection from before may still do.
+                self.reached();
                 Outcome::Answered(Forwarded {
                     response,
                     connection,
+                    limit: self.upstream.response_timeout,
                 })
             }
             Some(Ok(_upgrade)) => Outcome::Failed(ReasonCode::UpstreamFailed.into()),
             Some(Err(mut error)) => match error.take_message() {
                 Some(request) => Outcome::Unsent(request),
-                None => Outcome::Failed(self.blame(&error, exchange)),
+                None if connection.has_heard() => Outcome::Failed(blame(error.error(), exchange)),
+                None => Outcome::Lost(error.into_error()),
             },
             None => Outcome::Failed(self.late(exchange.upload())),
         }
@@ -181,24 +197,32 @@ impl Attempt<'_> {
     }
 
     fn late(&self, upload: Option<&Upload>) -> Refusal {
-        match self.stall(upload) {
-            Some((Stall::Consumer, _)) => ReasonCode::ClientAborted.into(),
-            Some((Stall::Upstream, _)) | None => ReasonCode::UpstreamTimeout.into(),
-        }
+        let stall = self
+            .stall(upload)
+            .map_or(Stall::Upstream, |(stall, _)| stall);
+        ReasonCode::from(stall).into()
     }
+}
 
-    /// Tells what a connection's failure in mid-request means: a body that the consumer broke off
-    /// breaks the upstream's connection too.
-    fn blame(&self, error: &TrySendError<Request<RequestBody>>, exchange: &Exchange) -> Refusal {
-        if let Some(broken) = exchange.upload().and_then(Upload::broken) {
-            return broken.into();
-        }
-        tracing::warn!(
-            upstream = %self.upstream.name,
-            endpoint = self.endpoint.name,
-            error = error.error() as &dyn std::error::Error,
-            "upstream failed before it answered"
-        );
-        ReasonCode::UpstreamFailed.into()
+/// Returns the request for a second try, where it may be sent twice.
+fn copy(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
+    let safe = [Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
+    if !safe || !request.body().is_end_stream() {
+        return None;
     }
+    let mut copy = Request::new(RequestBody::none());
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.headers_mut() = request.headers().clone();
+    Some(copy)
+}
+
+/// Tells what a connection's failure in mid-request means: a body that the consumer broke off
+/// breaks the upstream's connection too.
+fn blame(error: &hyper::Error, exchange: &Exchange) -> Refusal {
+    if let Some(broken) = exchange.upload().and_then(Upload::broken) {
+        return broken.into();
+    }
+    exchange.warn(error, "upstream failed before it answered");
+    ReasonCode::UpstreamFailed.into()
 }

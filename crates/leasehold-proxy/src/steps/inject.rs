@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::HeaderMap;
 use leasehold_broker::Generation;
 use leasehold_inject::Prepared;
-use leasehold_model::{BootTime, ReasonCode};
+use leasehold_model::{BootTime, Chain, ReasonCode};
 
 use super::refuse::Refusal;
 use crate::gateway::CredentialUse;
@@ -29,7 +29,7 @@ pub(crate) fn inject(
     applied.map_err(|error| {
         tracing::error!(
             credential = %credential.handle.credential(),
-            error = &error as &dyn std::error::Error,
+            error = %Chain(&error),
             "generation does not fit the upstream that it is for"
         );
         ReasonCode::Internal

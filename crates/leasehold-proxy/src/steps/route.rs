@@ -49,8 +49,8 @@ impl RouteTable {
     ///
     /// # Errors
     ///
-    /// When there is none, and when an upstream that decodes the path or merges its slashes would
-    /// see the path of another route: what the one route keeps out must not come in by the other.
+    /// When there is none, and when an upstream that decodes the path, drops its parameters or
+    /// merges its slashes would see the path of another route: what the one route keeps out must not come in by the other.
     pub(crate) fn find(&self, host: &str, path: &str) -> Result<usize, Refusal> {
         let route = self.first(host, |rule| begins(path, &rule.prefix));
         let normal = normal_path(path);
@@ -85,9 +85,10 @@ fn begins(path: &str, prefix: &str) -> bool {
         .is_some_and(|rest| prefix.ends_with('/') || rest.is_empty() || rest.starts_with('/'))
 }
 
-/// Decodes the path and merges its slashes, as many upstreams do before they look at it.
+/// Decodes the path, drops its parameters and merges its slashes, as many upstreams do before they
+/// look at it.
 fn normal_path(path: &str) -> Cow<'_, str> {
-    if !path.contains('%') && !path.contains("//") {
+    if !path.contains(['%', ';']) && !path.contains("//") {
         return Cow::Borrowed(path);
     }
     let mut normal = Vec::with_capacity(path.len());
@@ -100,6 +101,11 @@ fn normal_path(path: &str) -> Cow<'_, str> {
         {
             byte = escaped;
             rest = after.get(2..).unwrap_or_default();
+        }
+        if byte == b';' {
+            let end = rest.iter().position(|byte| *byte == b'/');
+            rest = end.and_then(|end| rest.get(end..)).unwrap_or_default();
+            continue;
         }
         let merged = byte == b'/' && normal.last() == Some(&b'/');
         if !merged {
@@ -151,6 +157,17 @@ mod tests {
         for path in ["/%61dmin/x", "//admin/x", "/caf%c3%a9/x"] {
             assert_eq!(reason(&table, path), Some(ReasonCode::BadRequest), "{path}");
         }
+        for path in [
+            "/admin;x/y",
+            "/;a/admin/x",
+            "/admin%3bx/y",
+            "/admin%3B/y",
+            "/;/;/admin/",
+        ] {
+            assert_eq!(reason(&table, path), Some(ReasonCode::BadRequest), "{path}");
+        }
+        assert_eq!(table.find("h", "/admin/x;y=1/z"), Ok(1));
+        assert_eq!(table.find("h", "/x;admin"), Ok(0));
         assert_eq!(table.find("h", "/admin/%61"), Ok(1));
         assert_eq!(table.find("h", "/admin//x"), Ok(1));
         assert_eq!(table.find("h", "/caf%C3%A9/x"), Ok(2));
@@ -162,6 +179,7 @@ mod tests {
         let mut table = table(&[(None, "/a/"), (Some("h"), "/a/")]);
         assert_eq!(table.add(Some("h"), "/a/", 2), Err(1));
         assert_eq!(table.add(None, "/%61/", 2), Err(0));
+        assert_eq!(table.add(None, "/a;x/", 2), Err(0));
         assert_eq!(table.add(Some("i"), "/a/", 2), Ok(()));
     }
 

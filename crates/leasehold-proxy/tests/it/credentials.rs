@@ -190,7 +190,7 @@ impl Lease {
             let leftovers = runtime
                 .expect("a runtime")
                 .block_on(broker.run(stopped, LIMIT));
-            assert!(leftovers.is_empty(), "{leftovers:?}");
+            assert!(leftovers.leases.is_empty(), "{leftovers:?}");
         });
         Self {
             provider,

@@ -91,7 +91,7 @@ fn a_connection_that_the_upstream_closed_meanwhile_is_replaced() {
 }
 
 #[test]
-fn a_request_that_may_have_been_sent_is_never_sent_again() {
+fn a_request_that_may_change_something_is_never_sent_again() {
     let (show, seen) = seen();
     let answers = Arc::new(AtomicUsize::new(0));
     let origin = Origin::start(move |mut connection| {
@@ -109,7 +109,8 @@ fn a_request_that_may_have_been_sent_is_never_sent_again() {
     assert_eq!(consumer.get("/1", "").status(), "200");
     assert_eq!(consumer.get("/2", "").status(), "200");
     // Over the connection of the first, which is read from and closed then.
-    let answer = consumer.get("/3", "");
+    consumer.send("POST /3 HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
+    let answer = consumer.receive();
     assert_eq!(answer.status(), "502");
     assert!(
         answer.text().contains("upstream_failed"),
@@ -119,10 +120,66 @@ fn a_request_that_may_have_been_sent_is_never_sent_again() {
     let heads: Vec<_> = [&seen, &seen_by_other, &seen]
         .map(|it| it.next().head)
         .into();
-    assert!(heads[2].starts_with("GET /3 "), "{heads:?}");
+    assert!(heads[2].starts_with("POST /3 "), "{heads:?}");
     assert_eq!(rig.records(3)[2]["reason"], "upstream_failed");
     seen.nothing();
     seen_by_other.nothing();
+}
+
+#[test]
+fn a_request_that_only_reads_is_sent_once_more_over_a_fresh_connection() {
+    let (show, seen) = seen();
+    let answers = Arc::new(AtomicUsize::new(0));
+    // Answers the first request on a connection, reads the second and closes.
+    let counted = Arc::clone(&answers);
+    let origin = Origin::start(move |mut connection| {
+        show.send(connection.receive()).expect("shown");
+        // The third connection says nothing at all.
+        if counted.fetch_add(1, Ordering::SeqCst) == 2 {
+            return;
+        }
+        connection.send(OK);
+        if let Ok(request) = connection.try_receive() {
+            show.send(request).expect("shown");
+        }
+    });
+    let rig = Setup::to(&[origin.url()]).start();
+    let mut consumer = rig.connect();
+    assert_eq!(consumer.get("/1", "").text(), "ok");
+    assert_eq!(consumer.get("/2", "X-Same: 1\r\n").text(), "ok");
+    assert_eq!(
+        consumer.get("/3", "").status(),
+        "502",
+        "once more and no oftener"
+    );
+    let heads: Vec<_> = (0..5).map(|_| seen.next().head).collect();
+    assert_eq!(heads[1], heads[2]);
+    assert!(heads[1].contains("x-same: 1"), "{heads:?}");
+    assert!(heads[4].starts_with("GET /3 "), "{heads:?}");
+    assert_eq!(origin.connections(), 3);
+    seen.nothing();
+    let records = rig.records(3);
+    assert!(records[1]["reason"].is_null(), "{records:?}");
+    assert_eq!(records[2]["reason"], "upstream_failed");
+}
+
+#[test]
+fn a_request_whose_answer_has_begun_is_not_sent_again() {
+    let (show, seen) = seen();
+    let origin = Origin::start(move |mut connection| {
+        show.send(connection.receive()).expect("shown");
+        connection.send(OK);
+        show.send(connection.receive()).expect("shown");
+        connection.send("HTTP/1.1 2");
+    });
+    let rig = Setup::to(&[origin.url()]).start();
+    let mut consumer = rig.connect();
+    assert_eq!(consumer.get("/1", "").text(), "ok");
+    assert_eq!(consumer.get("/2", "").status(), "502");
+    assert_eq!(origin.connections(), 1);
+    seen.next();
+    seen.next();
+    seen.nothing();
 }
 
 #[test]

@@ -12,7 +12,11 @@ mod failures;
 #[cfg(test)]
 mod heads;
 #[cfg(test)]
+mod logs;
+#[cfg(test)]
 mod origin;
+#[cfg(test)]
+mod patience;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]

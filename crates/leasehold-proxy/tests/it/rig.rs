@@ -35,6 +35,7 @@ pub(crate) struct Setup {
     pub(crate) response_timeout: Duration,
     pub(crate) workers: usize,
     pub(crate) connection_limit: usize,
+    pub(crate) consumer_patience: Duration,
 }
 
 impl Setup {
@@ -46,6 +47,7 @@ impl Setup {
             response_timeout: LIMIT,
             workers: 1,
             connection_limit: 100,
+            consumer_patience: Duration::from_secs(60),
         }
     }
 
@@ -57,11 +59,13 @@ impl Setup {
         let (recorder, writer) =
             Recorder::start(lines.clone(), 1024, &mut registry).expect("a writer");
         let (workers, connection_limit) = (self.workers, self.connection_limit);
+        let patience = self.consumer_patience;
         let gateway = Arc::new(Gateway::new(self.spec()).expect("a gateway"));
         let listener = ("public".into(), SocketAddr::from(([127, 0, 0, 1], 0)));
         let server = Server::bind(&[listener], workers)
             .expect("a free port")
-            .connection_limit(connection_limit);
+            .connection_limit(connection_limit)
+            .consumer_patience(patience);
         let address = server.addresses()[0].1;
         let server = server.run(&gateway, &recorder, &metrics, &clock);
         Rig {

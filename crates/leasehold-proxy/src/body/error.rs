@@ -1,0 +1,12 @@
+use std::time::Duration;
+
+/// Why a body breaks off on its way.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BodyError {
+    /// Whoever sends it broke it off.
+    #[error("the body broke off")]
+    Broken(#[source] hyper::Error),
+    /// Whoever sends it was silent for too long.
+    #[error("no part of the body within {} ms", .0.as_millis())]
+    Late(Duration),
+}

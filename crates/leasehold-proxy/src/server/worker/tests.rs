@@ -1,0 +1,94 @@
+use std::io::Write as _;
+use std::net::{SocketAddr, TcpStream};
+use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
+use std::thread;
+
+use http::header::AUTHORIZATION;
+use leasehold_audit::Recorder;
+use leasehold_consumer::Consumers;
+use leasehold_model::{Clock, SystemClock};
+use parking_lot::Mutex;
+use prometheus_client::registry::Registry;
+
+use super::*;
+use crate::gateway::{Admission, Gateway, GatewaySpec, RouteSpec, UpstreamSpec};
+use crate::metrics::{Meters, ProxyMetrics};
+use crate::pool::{Pool, TrustedRoots};
+use crate::server::socket;
+
+#[test]
+fn a_worker_ends_though_a_name_is_still_looked_up() {
+    let (listener, address) = listener();
+    let (drain, drained) = oneshot::channel();
+    let (ready, _started) = sync_channel(1);
+    let (ended, end) = channel();
+    thread::spawn(move || {
+        let cut = run(worker(), vec![listener], 10, drained, &ready);
+        ended.send(cut).expect("the test goes on");
+    });
+    let mut consumer = TcpStream::connect(address).expect("it listens");
+    consumer
+        .write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        .expect("sent");
+    BEGUN.1.lock().recv_timeout(LIMIT).expect("a lookup");
+    drain.send(Duration::ZERO).expect("it runs");
+    assert_eq!(end.recv_timeout(LIMIT), Ok(1));
+}
+
+fn hang(_host: &str, _port: u16) -> io::Result<Vec<SocketAddr>> {
+    BEGUN.0.send(()).expect("the test goes on");
+    loop {
+        thread::park();
+    }
+}
+
+fn listener() -> (Listener, SocketAddr) {
+    let socket = socket::listen(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a port");
+    let address = socket.local_addr().expect("an address");
+    let name = "public".into();
+    (Listener { name, socket }, address)
+}
+
+fn worker() -> Arc<Worker> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let gateway = Arc::new(gateway());
+    let mut registry = Registry::default();
+    let metrics = ProxyMetrics::register(&mut registry);
+    let (recorder, _writer) = Recorder::start(io::sink(), 16, &mut registry).expect("a writer");
+    let meters = Meters::new(metrics, &gateway);
+    let mut worker = Worker::new(gateway, recorder, meters, Arc::clone(&clock), LIMIT);
+    worker.pool = Arc::new(Pool::new(clock).looking_up(hang));
+    Arc::new(worker)
+}
+
+fn gateway() -> Gateway {
+    let upstream = UpstreamSpec {
+        name: "u".into(),
+        endpoints: vec!["http://hangs.example".parse().expect("a URL")],
+        roots: TrustedRoots::System,
+        credential: None,
+        connect_timeout: LIMIT,
+        response_timeout: LIMIT,
+    };
+    let route = RouteSpec {
+        name: "r".into(),
+        host: None,
+        path_prefix: "/".to_owned(),
+        upstream: "u".into(),
+        admission: Admission::Anyone,
+    };
+    Gateway::new(GatewaySpec {
+        routes: vec![route],
+        upstreams: vec![upstream],
+        consumers: Consumers::new(AUTHORIZATION, []),
+    })
+    .expect("a gateway")
+}
+
+type Told = (Sender<()>, Mutex<Receiver<()>>);
+
+static BEGUN: std::sync::LazyLock<Told> = std::sync::LazyLock::new(|| {
+    let (begin, begun) = channel();
+    (begin, Mutex::new(begun))
+});
+const LIMIT: Duration = Duration::from_secs(20);
