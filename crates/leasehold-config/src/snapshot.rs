@@ -222,7 +222,7 @@ pub enum Injection {
 pub struct Timeouts {
     /// For a new connection, TLS included.
     pub connect: Duration,
-    /// For the head of the answer.
+    /// For the head of the answer, and for each silence within it.
     pub response: Duration,
 }
 

@@ -26,9 +26,9 @@ pub enum ReasonCode {
     UpstreamFailed,
     /// The upstream did not answer in time.
     UpstreamTimeout,
-    /// The caller went away before it had the whole answer.
+    /// The caller went away before it had the whole answer, or stopped sending its body.
     ClientAborted,
-    /// The gateway is shutting down.
+    /// The gateway cut the request at the end of the time it had to drain.
     Draining,
     /// A fault of the gateway itself.
     Internal,

@@ -12,7 +12,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Run the gateway until it is told to stop by SIGTERM or SIGINT.
+    /// Run the gateway until it is told to stop by SIGTERM, SIGINT or SIGQUIT.
     Serve(ServeArgs),
     /// Check a configuration file and show every fault in it.
     Check(CheckArgs),

@@ -61,7 +61,8 @@ pub(crate) struct TimeoutsDocument {
     /// How long a new connection may take, TLS included.
     #[schemars(extend("default" = "5s"))]
     pub(crate) connect: Option<DurationText>,
-    /// How long the head of the answer may take.
+    /// How long the head of the answer may take, and then each silence within the answer. Streams
+    /// that are quiet for long want more.
     #[schemars(extend("default" = "60s"))]
     pub(crate) response: Option<DurationText>,
 }
