@@ -31,6 +31,12 @@ impl Consumers {
         Self { header, by_head }
     }
 
+    /// Returns the header that the consumers show their keys in.
+    #[must_use]
+    pub const fn header(&self) -> &HeaderName {
+        &self.header
+    }
+
     /// Tells who sent the request.
     ///
     /// Where the header is `Authorization`, the key is a bearer token of RFC 6750.

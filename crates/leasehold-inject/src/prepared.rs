@@ -17,6 +17,15 @@ pub struct Prepared {
 }
 
 impl Prepared {
+    /// Returns the header that an injection places the credential in.
+    ///
+    /// # Errors
+    ///
+    /// When the generation was not prepared for this injection.
+    pub fn header(&self, index: InjectionIndex) -> Result<&HeaderName, UnknownInjection> {
+        Ok(&self.place(index)?.name)
+    }
+
     /// Strips what the consumer sent at the injection's place and puts the credential there.
     ///
     /// May be repeated on the same head, for a retry with another generation.
@@ -30,11 +39,15 @@ impl Prepared {
         index: InjectionIndex,
         headers: &mut HeaderMap,
     ) -> Result<(), UnknownInjection> {
-        let place = self.places.get(index.0).ok_or(UnknownInjection(index))?;
+        let place = self.place(index)?;
         strip(&place.name, headers);
         // Both clones count a reference: the value's bytes exist once a generation.
         headers.insert(place.name.clone(), place.value.clone());
         Ok(())
+    }
+
+    fn place(&self, index: InjectionIndex) -> Result<&Place, UnknownInjection> {
+        self.places.get(index.0).ok_or(UnknownInjection(index))
     }
 }
 

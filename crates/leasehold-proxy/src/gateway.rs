@@ -5,8 +5,8 @@ mod spec;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use http::HeaderValue;
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, HeaderValue};
 use leasehold_broker::Standing;
 use leasehold_consumer::Consumers;
 use leasehold_model::{BootTime, RouteName, UpstreamName};
@@ -163,13 +163,9 @@ fn route_host(spec: &RouteSpec) -> Result<Option<String>, GatewayError> {
     }
 }
 
-/// Returns the challenge for where the consumers show their keys: a bearer key stands in the header
-/// that the consumers' key is stripped from.
+/// Returns the challenge for where the consumers show their keys.
 fn challenge(consumers: &Consumers) -> HeaderValue {
-    let mut probe = HeaderMap::new();
-    probe.insert(AUTHORIZATION, HeaderValue::from_static("probe"));
-    consumers.strip(&mut probe);
-    HeaderValue::from_static(if probe.is_empty() {
+    HeaderValue::from_static(if consumers.header() == AUTHORIZATION {
         "Bearer realm=\"leasehold\""
     } else {
         "Key realm=\"leasehold\""

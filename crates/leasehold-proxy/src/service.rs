@@ -128,18 +128,16 @@ fn prepare(
     consumers.strip(headers);
     trace.pass_on(headers);
     let Some(credential) = &route.upstream.credential else {
-        trailers::restrict(headers, |announced| consumers.strip(announced));
+        trailers::restrict(headers, &[consumers.header()]);
         return Ok(());
     };
     exchange.note(|record| record.credential = Some(credential.handle.credential().clone()));
     let generation = inject(credential, worker.clock.boot(), headers)?;
-    let mut fits = Ok(());
-    trailers::restrict(headers, |announced| {
-        consumers.strip(announced);
-        fits = generation.prepared().apply(credential.injection, announced);
-    });
+    let place = generation.prepared().header(credential.injection);
+    let place = place.map_err(|_unknown| ReasonCode::Internal)?;
+    trailers::restrict(headers, &[consumers.header(), place]);
     exchange.hold(generation);
-    fits.map_err(|_unknown| ReasonCode::Internal.into())
+    Ok(())
 }
 
 /// Keeps of the head only what is sent: the received path and query, byte by byte.
