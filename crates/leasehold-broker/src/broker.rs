@@ -257,7 +257,9 @@ impl<P: Send + Sync + 'static> Broker<P> {
                 }
             }
             Action::Notify(notice) => {
-                if let Some(credential) = self.credentials.get(slot_of(&notice).index()) {
+                if let Some(credential) =
+                    slot_of(&notice).and_then(|slot| self.credentials.get(slot.index()))
+                {
                     report::notice(&self.metrics, credential.handle.credential(), &notice);
                 }
             }
@@ -273,15 +275,18 @@ impl<P: Send + Sync + 'static> Broker<P> {
             Action::Fetch {
                 slot,
                 number,
-                epoch,
+                holder,
             } => {
-                let target = Target {
-                    slot,
-                    number,
-                    epoch,
-                };
-                self.call(slot, |it, of| it.fetch(target, of.source.clone()));
+                self.call(slot, |it, of| {
+                    it.fetch(slot, number, holder, of.source.clone())
+                });
             }
+            Action::MintAnchor { .. }
+            | Action::RenewAnchor { .. }
+            | Action::RevokeAnchor { .. }
+            | Action::RevokeOrphan { .. }
+            | Action::RevokeFormer { .. }
+            | Action::Forget { .. } => {}
             Action::Renew {
                 slot,
                 number,
@@ -388,13 +393,23 @@ impl<P> fmt::Debug for CredentialSpec<P> {
     }
 }
 
-const fn slot_of(notice: &Notice) -> SlotId {
+const fn slot_of(notice: &Notice) -> Option<SlotId> {
     match notice {
         Notice::Rotating { slot, .. }
         | Notice::Expired { slot, .. }
         | Notice::Revoked { slot, .. }
         | Notice::ExpiryClaimed { slot, .. }
-        | Notice::Irrevocable { slot, .. } => *slot,
+        | Notice::Irrevocable { slot, .. }
+        | Notice::Suspect { slot, .. }
+        | Notice::SuspicionDismissed { slot, .. } => Some(*slot),
+        Notice::AnchorUnavailable { .. }
+        | Notice::AnchorSucceeded { .. }
+        | Notice::AnchorLost { .. }
+        | Notice::AnchorEnded { .. }
+        | Notice::OrphanClaimed { .. }
+        | Notice::OrphanIrrevocable { .. }
+        | Notice::CircuitOpened { .. }
+        | Notice::CircuitClosed { .. } => None,
     }
 }
 

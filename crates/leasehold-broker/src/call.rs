@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use leasehold_lease::{ProviderId, SlotId};
-use leasehold_model::{BootTime, Clock, Failure, GenerationNumber, LeaseId, SessionEpoch};
+use leasehold_model::{BootTime, Clock, Failure, GenerationNumber, Holder, LeaseId, SessionEpoch};
 use leasehold_provider::{
     BoxFuture, Fetched, LeaseGrant, Provider, ProviderError, SessionGrant, Source,
 };
@@ -27,7 +27,7 @@ pub(crate) enum Outcome {
         epoch: SessionEpoch,
         result: Result<(), ProviderError>,
     },
-    Fetch(Target, Timed<Fetched>),
+    Fetch(SlotId, GenerationNumber, Holder, Timed<Fetched>),
     Renew(Target, Timed<LeaseGrant>),
     Revoke(Target, Result<(), ProviderError>),
 }
@@ -84,7 +84,7 @@ impl Caller {
     pub(crate) fn login(&self, epoch: SessionEpoch) -> Call {
         let (to, provider, t_send) = (Arc::clone(&self.to), self.provider, self.clock.boot());
         Box::pin(async move {
-            let result = in_time("log in", Failure::Transient, to.login(epoch)).await;
+            let result = in_time("log in", Failure::Unreachable, to.login(epoch)).await;
             Outcome::Login {
                 provider,
                 epoch,
@@ -97,7 +97,7 @@ impl Caller {
         let (to, provider, t_send) = (Arc::clone(&self.to), self.provider, self.clock.boot());
         Box::pin(async move {
             let renewal = to.renew_session(epoch);
-            let result = in_time("renew the session", Failure::Transient, renewal).await;
+            let result = in_time("renew the session", Failure::Unreachable, renewal).await;
             Outcome::RenewSession {
                 provider,
                 epoch,
@@ -110,7 +110,7 @@ impl Caller {
         let (to, provider) = (Arc::clone(&self.to), self.provider);
         Box::pin(async move {
             let revocation = to.revoke_session(epoch);
-            let result = in_time("revoke the session", Failure::Transient, revocation).await;
+            let result = in_time("revoke the session", Failure::Unreachable, revocation).await;
             Outcome::RevokeSession {
                 provider,
                 epoch,
@@ -119,7 +119,13 @@ impl Caller {
         })
     }
 
-    pub(crate) fn fetch(&self, target: Target, source: Source) -> Call {
+    pub(crate) fn fetch(
+        &self,
+        slot: SlotId,
+        number: GenerationNumber,
+        holder: Holder,
+        source: Source,
+    ) -> Call {
         let (to, clock) = (Arc::clone(&self.to), Arc::clone(&self.clock));
         let places = Arc::clone(&self.issues);
         Box::pin(async move {
@@ -127,7 +133,7 @@ impl Caller {
             let t_send = clock.boot();
             let result = match place {
                 Ok(_place) => {
-                    let fetch = to.fetch(target.epoch, &source);
+                    let fetch = to.fetch(holder, &source);
                     in_time("fetch", Failure::MaybeIssued, fetch).await
                 }
                 Err(closed) => {
@@ -135,7 +141,7 @@ impl Caller {
                     Err(ProviderError::new("fetch", Failure::Transient, detail).caused_by(closed))
                 }
             };
-            Outcome::Fetch(target, Timed { t_send, result })
+            Outcome::Fetch(slot, number, holder, Timed { t_send, result })
         })
     }
 
@@ -147,7 +153,7 @@ impl Caller {
             let _place = places.acquire().await.ok();
             let t_send = clock.boot();
             let renewal = to.renew_lease(target.epoch, &lease);
-            let result = in_time("renew the lease", Failure::Transient, renewal).await;
+            let result = in_time("renew the lease", Failure::Unreachable, renewal).await;
             Outcome::Renew(target, Timed { t_send, result })
         })
     }
@@ -158,7 +164,7 @@ impl Caller {
         Box::pin(async move {
             let _place = places.acquire().await.ok();
             let revocation = to.revoke_lease(target.epoch, &lease);
-            let result = in_time("revoke the lease", Failure::Transient, revocation).await;
+            let result = in_time("revoke the lease", Failure::Unreachable, revocation).await;
             Outcome::Revoke(target, result)
         })
     }

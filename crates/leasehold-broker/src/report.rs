@@ -86,6 +86,16 @@ pub(crate) fn renewed(
 
 pub(crate) fn notice(metrics: &BrokerMetrics, credential: &CredentialName, notice: &Notice) {
     match notice {
+        Notice::Suspect { .. }
+        | Notice::SuspicionDismissed { .. }
+        | Notice::AnchorUnavailable { .. }
+        | Notice::AnchorSucceeded { .. }
+        | Notice::AnchorLost { .. }
+        | Notice::AnchorEnded { .. }
+        | Notice::OrphanClaimed { .. }
+        | Notice::OrphanIrrevocable { .. }
+        | Notice::CircuitOpened { .. }
+        | Notice::CircuitClosed { .. } => {}
         Notice::Rotating { number, .. } => {
             info!(%credential, generation = number.get(), "rotating");
         }

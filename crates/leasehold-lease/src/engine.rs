@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use fastrand::Rng;
-use leasehold_model::{BootTime, Failure, GenerationNumber, LeaseId, SessionEpoch};
+use leasehold_model::{BootTime, Failure, GenerationNumber, Holder, LeaseId, SessionEpoch};
 
 use crate::schedule::Grant;
 use crate::session::Sessions;
@@ -197,6 +197,21 @@ impl Step<'_> {
                 self.with_sessions(provider, |it, _| it.ended(epoch));
                 self.each_slot_of(provider, |_, _| {});
             }
+            Event::AnchorMinted { .. }
+            | Event::AnchorMintFailed { .. }
+            | Event::AnchorRenewed { .. }
+            | Event::AnchorRenewFailed { .. }
+            | Event::AnchorRevoked { .. }
+            | Event::AnchorRevokeFailed { .. }
+            | Event::OrphanRevoked { .. }
+            | Event::OrphanRevokeFailed { .. }
+            | Event::FormerRevoked { .. }
+            | Event::FormerRevokeFailed { .. }
+            | Event::Suspected { .. }
+            | Event::RotationAsked { .. }
+            | Event::RevocationAsked { .. }
+            | Event::AnchorRotationAsked { .. }
+            | Event::Dismissed { .. } => {}
             Event::Shutdown => self.shut_down(),
             Event::Fetched {
                 slot,
@@ -217,10 +232,12 @@ impl Step<'_> {
             Event::FetchFailed {
                 slot,
                 number,
-                epoch,
+                holder,
                 failure,
             } => {
-                self.lose_session_of(slot, epoch, failure);
+                if let Holder::Session(epoch) = holder {
+                    self.lose_session_of(slot, epoch, failure);
+                }
                 self.with_slot(slot, |it, ctx| it.fetch_failed(ctx, number, failure));
             }
             Event::Renewed {

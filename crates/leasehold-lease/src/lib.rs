@@ -55,4 +55,26 @@ pub enum Kind {
         /// How long a value may be used after the provider last confirmed it.
         max_stale: std::time::Duration,
     },
+    /// An account whose password the provider changes: read again just after each change.
+    Rotating {
+        /// How long a password may be used after it was due to change and no newer one could be read.
+        max_stale: std::time::Duration,
+    },
+    /// A certificate without a lease: replaced in time and left to run out.
+    Certificate,
+    /// A stored value without versions: read again at intervals and compared.
+    Hinted {
+        /// How often to read it; the provider's own hint counts where it asks for more often.
+        poll: std::time::Duration,
+        /// How long a value may be used after the provider last confirmed it.
+        max_stale: std::time::Duration,
+    },
+}
+
+impl Kind {
+    /// Tells whether each fetch makes a new credential at the provider.
+    #[must_use]
+    pub const fn is_issued(self) -> bool {
+        matches!(self, Self::Leased | Self::Certificate)
+    }
 }

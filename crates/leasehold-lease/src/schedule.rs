@@ -84,7 +84,7 @@ pub(crate) fn drain_until(now: BootTime, deadline: BootTime) -> BootTime {
 pub(crate) fn retry_at(now: BootTime, failure: Failure, attempt: u32, rng: &mut Rng) -> BootTime {
     let wait = match failure {
         // Full jitter, and a low ceiling: the provider will be back and the outage is what hurts.
-        Failure::Transient | Failure::SessionDead | Failure::LeaseGone => {
+        Failure::Transient | Failure::Unreachable | Failure::SessionDead | Failure::LeaseGone => {
             doubled(Duration::from_millis(250), attempt, Duration::from_secs(5))
                 .mul_f64(between(rng, 0.1, 1.0))
         }

@@ -113,6 +113,7 @@ impl Slot {
                 self.leased(ctx, number, lease, renewable);
             }
             Terms::Versioned { version } => self.versioned(ctx, number, t_send, version),
+            Terms::Rotating { .. } | Terms::Certificate { .. } | Terms::Hinted { .. } => {}
         }
     }
 
@@ -204,6 +205,7 @@ impl Slot {
                 *renewal = Renewal::At(ctx.now.after(grant.ttl.mul_f64(0.125)));
             }
             Failure::Transient
+            | Failure::Unreachable
             | Failure::MaybeIssued
             | Failure::SessionDead
             | Failure::SlowDown { .. } => {

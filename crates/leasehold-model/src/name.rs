@@ -52,6 +52,9 @@ macro_rules! names {
 }
 
 names! {
+    /// Identifies a login or an anchor at its provider, where it can be looked up, renewed and revoked by
+    /// it, and not used. Vault calls it so too.
+    Accessor,
     /// Names the authenticated caller.
     ConsumerName,
     /// Names what an upstream is shown.

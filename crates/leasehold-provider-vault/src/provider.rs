@@ -1,7 +1,7 @@
 use std::fmt;
 
 use bytes::Bytes;
-use leasehold_model::{Failure, LeaseId, ProviderName, SessionEpoch};
+use leasehold_model::{Failure, Holder, LeaseId, ProviderName, SessionEpoch};
 use leasehold_provider::{
     BoxFuture, Fetched, LeaseGrant, Provider, ProviderError, SessionGrant, Source,
 };
@@ -205,12 +205,19 @@ impl Provider for VaultProvider {
 
     fn fetch<'a>(
         &'a self,
-        epoch: SessionEpoch,
+        holder: Holder,
         source: &'a Source,
     ) -> BoxFuture<'a, Result<Fetched, ProviderError>> {
+        let epoch = match holder {
+            Holder::Session(epoch) => epoch,
+            Holder::Anchor(_) => todo!("anchors"),
+        };
         match source {
-            Source::Leased { path } => Box::pin(self.issue(epoch, path)),
+            Source::Leased { path, .. } => Box::pin(self.issue(epoch, path)),
             Source::Versioned { mount, path } => Box::pin(self.read(epoch, mount, path)),
+            Source::Rotating { .. } | Source::Certificate { .. } | Source::Hinted { .. } => {
+                todo!("sources")
+            }
         }
     }
 

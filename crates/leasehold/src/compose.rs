@@ -147,7 +147,10 @@ fn credential_spec(
 ) -> CredentialSpec<Prepared> {
     let (source, kind) = match &credential.source {
         Source::Leased { path } => (
-            leasehold_provider::Source::Leased { path: path.clone() },
+            leasehold_provider::Source::Leased {
+                path: path.clone(),
+                parameters: leasehold_provider::Parameters::new(),
+            },
             Kind::Leased,
         ),
         Source::Versioned {

@@ -1,7 +1,7 @@
 //! What calls came to, told to the engine and to people.
 
 use leasehold_lease::{Event, ProviderId, SessionTerms, SlotId, Terms};
-use leasehold_model::{Failure, Provenance, ProviderName};
+use leasehold_model::{Failure, GenerationNumber, Holder, Provenance, ProviderName};
 use leasehold_provider::{
     Fetched, FingerprintKey, Holding, LeaseGrant, ProviderError, SessionGrant,
 };
@@ -78,7 +78,9 @@ impl<P: Send + Sync + 'static> Broker<P> {
                 };
                 self.step(event, None);
             }
-            Outcome::Fetch(target, timed) => self.fetched(target, timed),
+            Outcome::Fetch(slot, number, holder, timed) => {
+                self.fetched(slot, number, holder, timed);
+            }
             Outcome::Renew(
                 Target {
                     slot,
@@ -131,12 +133,13 @@ impl<P: Send + Sync + 'static> Broker<P> {
         }
     }
 
-    fn fetched(&mut self, target: Target, timed: Timed<Fetched>) {
-        let Target {
-            slot,
-            number,
-            epoch,
-        } = target;
+    fn fetched(
+        &mut self,
+        slot: SlotId,
+        number: GenerationNumber,
+        holder: Holder,
+        timed: Timed<Fetched>,
+    ) {
         let t_send = timed.t_send;
         let result = self.judge(slot, Operation::Fetch, timed.result);
         let Some(credential) = self.credentials.get(slot.index()) else {
@@ -150,7 +153,7 @@ impl<P: Send + Sync + 'static> Broker<P> {
                     Event::FetchFailed {
                         slot,
                         number,
-                        epoch,
+                        holder,
                         failure,
                     },
                     None,
@@ -239,7 +242,7 @@ impl<P: Send + Sync + 'static> Broker<P> {
     }
 }
 
-const fn terms(grant: SessionGrant) -> SessionTerms {
+fn terms(grant: SessionGrant) -> SessionTerms {
     SessionTerms {
         ttl: grant.ttl,
         renewable: grant.renewable,
@@ -259,6 +262,15 @@ fn holding_terms(holding: &Holding) -> Terms {
             renewable: *renewable,
         },
         Holding::Versioned { version } => Terms::Versioned { version: *version },
+        Holding::Rotating { rotation, next } => Terms::Rotating {
+            rotation: *rotation,
+            next: *next,
+        },
+        Holding::Certificate { ttl, .. } => Terms::Certificate { ttl: *ttl },
+        Holding::Hinted { refresh } => Terms::Hinted {
+            refresh: *refresh,
+            changed: true,
+        },
     }
 }
 
@@ -266,6 +278,9 @@ fn provenance(provider: ProviderName, fetched: &Fetched, key: &FingerprintKey) -
     let (lease_id, version) = match &fetched.holding {
         Holding::Leased { lease_id, .. } => (Some(lease_id.clone()), None),
         Holding::Versioned { version } => (None, Some(*version)),
+        Holding::Rotating { .. } | Holding::Certificate { .. } | Holding::Hinted { .. } => {
+            (None, None)
+        }
     };
     let request_id = fetched.request_id.clone();
     let fingerprint = fetched.material.fingerprint(key);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use leasehold_model::{BootTime, SessionEpoch};
+use leasehold_model::{BootTime, Holder, SessionEpoch};
 
 use super::retired::Stage;
 use super::{Active, Context, Fetch, Hold, Slot};
@@ -149,7 +149,7 @@ impl Slot {
         ctx.actions.push(Action::Fetch {
             slot: self.id,
             number,
-            epoch,
+            holder: Holder::Session(epoch),
         });
     }
 
