@@ -136,7 +136,7 @@ impl<P: Send + Sync + 'static> Broker<P> {
 
     /// Declares a provider.
     pub fn provider(&mut self, name: ProviderName, provider: Arc<dyn Provider>) {
-        let id = self.engine.declare_provider(self.clock.boot());
+        let id = self.engine.declare_provider(self.clock.boot(), false);
         self.by_name.insert(name.clone(), id);
         let caller = Caller::new(provider, id, Arc::clone(&self.clock));
         self.providers.push((name, caller));

@@ -11,13 +11,19 @@
 mod action;
 mod engine;
 mod event;
+mod former;
+mod governor;
 mod schedule;
-mod session;
+mod site;
 mod slot;
+mod step;
+mod succession;
+mod view;
 
 pub use action::{Action, Notice};
 pub use engine::{Engine, Leftover};
 pub use event::{Event, SessionTerms, Terms};
+pub use view::{HolderState, HolderView, Stage, View};
 
 /// Identifies one declared credential inside the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
