@@ -84,7 +84,7 @@ pub(crate) fn compose(
         .iter()
         .filter(|it| asked.contains(&it.name))
     {
-        broker.provider(provider.name.clone(), make_provider(provider)?);
+        broker.provider(provider.name.clone(), make_provider(provider)?, false);
     }
     let mut handles = BTreeMap::new();
     for credential in &snapshot.credentials {
