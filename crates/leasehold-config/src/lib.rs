@@ -28,7 +28,7 @@ pub use fault::{Fault, Faults};
 pub use load::{LoadError, load, read};
 pub use schema::schema;
 pub use snapshot::{
-    AccessRecord, Admin, Admission, AppRole, Consumer, Credential, CredentialUse, Injection,
-    Listener, Native, Provider, ProviderKind, RecordTarget, Route, Shutdown, Snapshot, Source,
-    Timeouts, Upstream, Vault, Workers,
+    AccessRecord, Admin, Admission, Anchor, AppRole, Consumer, Credential, CredentialUse,
+    Injection, Ledger, Listener, Native, Per, Provider, ProviderKind, RecordTarget, Route,
+    Shutdown, Snapshot, Source, Suspect, Timeouts, Upstream, Vault, Workers,
 };

@@ -3,10 +3,12 @@ use std::collections::BTreeMap;
 use leasehold_model::ProviderName;
 use url::Url;
 
+use super::source::is_segment;
 use super::{Check, in_order};
-use crate::document::{AppRoleDocument, AuthDocument, OneOrMany, ProviderDocument};
+use crate::code::Code;
+use crate::document::{AnchorDocument, AppRoleDocument, AuthDocument, OneOrMany, ProviderDocument};
 use crate::node::Place;
-use crate::snapshot::{AppRole, Native, Provider, ProviderKind, Vault};
+use crate::snapshot::{Anchor, AppRole, Native, Provider, ProviderKind, Vault};
 
 impl Check<'_> {
     pub(super) fn providers(
@@ -30,11 +32,13 @@ impl Check<'_> {
                 namespace,
                 ca,
                 auth,
+                anchor,
             } => ProviderKind::Vault(Vault {
                 addresses: self.addresses(address, place.field("address")),
                 namespace: namespace.map(|text| self.segments(&text, place.field("namespace"))),
                 ca: ca.map(|path| self.path(path)),
                 approle: self.approle(auth, place.field("auth").field("approle")),
+                anchor: anchor.map(|anchor| self.anchor(anchor, place.field("anchor"))),
             }),
             ProviderDocument::Native { file, key_file } => ProviderKind::Native(Native {
                 file: self.path(file),
@@ -64,6 +68,23 @@ impl Check<'_> {
             role_id,
             secret_id_file: self.path(secret_id.file),
         }
+    }
+
+    fn anchor(&mut self, anchor: AnchorDocument, place: Place<'_>) -> Anchor {
+        let AnchorDocument { token_role } = anchor;
+        let place = place.field("token_role");
+        if !is_segment(&token_role) || token_role.contains('/') {
+            self.report.hide_unless_name(place.node());
+            let help =
+                "write the role's name alone, like `leasehold` for `auth/token/roles/leasehold`";
+            self.fault(
+                Code::BadName,
+                place,
+                "this is not the name of a token role",
+                help,
+            );
+        }
+        Anchor { token_role }
     }
 
     /// Reads a list of URLs that are scheme, host and port.
