@@ -1,4 +1,5 @@
 use std::path::Path;
+use std::time::SystemTime;
 
 use leasehold_model::{LeaseId, ProviderName};
 use redb::{ReadableTable as _, Table, WriteTransaction};
@@ -11,7 +12,7 @@ use crate::entry::{
 use crate::record::{
     Anchor, Incarnation, IncarnationId, Intent, IntentState, Lease, LeaseState, Session, Totals,
 };
-use crate::{AnchorEnd, Change, Event, LedgerError};
+use crate::{AnchorEnd, Change, Event, IntentId, LedgerError};
 
 /// The entries, open to be changed by one incarnation within one transaction.
 pub(crate) struct Book<'t> {
@@ -173,49 +174,12 @@ impl<'t> Book<'t> {
 
     fn intent(&mut self, at: &ProviderName, event: &Event) -> Result<bool, LedgerError> {
         match event {
-            Event::IntentWritten {
-                id,
-                credential,
-                consumer,
-                generation,
-                holder,
-                at: written_at,
-            } => {
-                self.put(&Entry::Intent(Intent {
-                    provider: at.clone(),
-                    incarnation: self.incarnation,
-                    id: *id,
-                    credential: credential.clone(),
-                    consumer: consumer.clone(),
-                    generation: *generation,
-                    holder: holder.clone(),
-                    at: *written_at,
-                    state: IntentState::Open,
-                }))?;
-                Ok(true)
-            }
+            Event::IntentWritten { .. } => self.intend(at, event),
             Event::IntentIssued {
                 id,
                 lease_id,
                 deadline,
-            } => {
-                let key = intent_key(at, self.incarnation, id.0);
-                let Some(Entry::Intent(intent)) = self.take(&key)? else {
-                    return Ok(false);
-                };
-                self.put(&Entry::Lease(Lease {
-                    provider: intent.provider,
-                    incarnation: intent.incarnation,
-                    lease_id: lease_id.clone(),
-                    credential: intent.credential,
-                    consumer: intent.consumer,
-                    generation: intent.generation,
-                    holder: intent.holder,
-                    deadline: *deadline,
-                    state: LeaseState::Held,
-                }))?;
-                Ok(true)
-            }
+            } => self.issued(at, *id, lease_id, *deadline),
             Event::IntentFailed { id } => {
                 let key = intent_key(at, self.incarnation, id.0);
                 self.end(at, &key, |totals| &mut totals.intents_failed)?;
@@ -233,6 +197,59 @@ impl<'t> Book<'t> {
             }
             _ => Ok(false),
         }
+    }
+
+    fn intend(&mut self, provider: &ProviderName, event: &Event) -> Result<bool, LedgerError> {
+        let Event::IntentWritten {
+            id,
+            credential,
+            consumer,
+            generation,
+            holder,
+            at,
+        } = event
+        else {
+            return Ok(false);
+        };
+        self.put(&Entry::Intent(Intent {
+            provider: provider.clone(),
+            incarnation: self.incarnation,
+            id: *id,
+            credential: credential.clone(),
+            consumer: consumer.clone(),
+            generation: *generation,
+            holder: holder.clone(),
+            at: *at,
+            state: IntentState::Open,
+        }))?;
+        Ok(true)
+    }
+
+    /// Makes an intent into the lease that it became.
+    fn issued(
+        &mut self,
+        at: &ProviderName,
+        id: IntentId,
+        lease_id: &LeaseId,
+        deadline: SystemTime,
+    ) -> Result<bool, LedgerError> {
+        let key = intent_key(at, self.incarnation, id.0);
+        let Some(Entry::Intent(intent)) = self.get(&key)? else {
+            return Ok(false);
+        };
+        self.remove(&key)?;
+        self.put(&Entry::Lease(Lease {
+            provider: intent.provider,
+            incarnation: intent.incarnation,
+            lease_id: lease_id.clone(),
+            credential: intent.credential,
+            consumer: intent.consumer,
+            generation: intent.generation,
+            holder: intent.holder,
+            deadline,
+            state: LeaseState::Held,
+        }))?;
+        Ok(true)
     }
 
     fn lease(&mut self, at: &ProviderName, event: &Event) -> Result<bool, LedgerError> {
@@ -333,12 +350,6 @@ impl<'t> Book<'t> {
         value
             .map(|value| decode(self.path, key, value.value()).map(|(entry, _)| entry))
             .transpose()
-    }
-
-    fn take(&mut self, key: &[u8]) -> Result<Option<Entry>, LedgerError> {
-        let entry = self.get(key)?;
-        self.remove(key)?;
-        Ok(entry)
     }
 
     fn put(&mut self, entry: &Entry) -> Result<(), LedgerError> {

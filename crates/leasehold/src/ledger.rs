@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use leasehold_ledger::{
-    Contents, Held, IntentState, LeaseState, Ledger, LedgerError, Report, repair,
+    Contents, Held, Intent, IntentState, Lease, LeaseState, Ledger, LedgerError, Report, Totals,
+    repair,
 };
 use leasehold_model::{Chain, ConsumerName, CredentialName, InstanceName};
 use serde_json::{Value, json};
@@ -61,33 +62,38 @@ fn lines(held: &Held) -> Vec<String> {
         let (accessor, epoch, until) = (&it.accessor, it.epoch, text(it.deadline));
         format!("anchor  {accessor}  epoch {epoch}  until {until}")
     });
-    let leases = held.leases.iter().map(|it| {
-        let whose = whose(&it.credential, it.consumer.as_ref());
-        let (id, state, until) = (&it.lease_id, lease_state(it.state), text(it.deadline));
-        let (generation, holder) = (it.generation, &it.holder);
-        format!(
-            "lease   {id}  {whose}  generation {generation}  {state}  by {holder}  until {until}"
-        )
-    });
-    let intents = held.intents.iter().map(|it| {
-        let whose = whose(&it.credential, it.consumer.as_ref());
-        let (state, since) = (intent_state(it.state), text(it.at));
-        let (generation, holder) = (it.generation, &it.holder);
-        format!("intent  {whose}  generation {generation}  {state}  by {holder}  since {since}")
-    });
-    let ended = format!(
+    let leases = held.leases.iter().map(lease_line);
+    let intents = held.intents.iter().map(intent_line);
+    let all = sessions.chain(anchors).chain(leases).chain(intents);
+    all.chain([ended_line(&held.totals)]).collect()
+}
+
+fn lease_line(lease: &Lease) -> String {
+    let whose = whose(&lease.credential, lease.consumer.as_ref());
+    let (state, until) = (lease_state(lease.state), text(lease.deadline));
+    let (id, generation, holder) = (&lease.lease_id, lease.generation, &lease.holder);
+    format!("lease   {id}  {whose}  generation {generation}  {state}  by {holder}  until {until}")
+}
+
+fn intent_line(intent: &Intent) -> String {
+    let whose = whose(&intent.credential, intent.consumer.as_ref());
+    let (state, since) = (intent_state(intent.state), text(intent.at));
+    let (generation, holder) = (intent.generation, &intent.holder);
+    format!("intent  {whose}  generation {generation}  {state}  by {holder}  since {since}")
+}
+
+fn ended_line(totals: &Totals) -> String {
+    format!(
         "ended   leases: {} revoked, {} ran out or found gone; intents: {} failed, {} collected; \
          anchors: {} revoked, {} lost; sessions: {}",
-        held.totals.leases_revoked,
-        held.totals.leases_expiry_claimed,
-        held.totals.intents_failed,
-        held.totals.intents_collected,
-        held.totals.anchors_revoked,
-        held.totals.anchors_lost,
-        held.totals.sessions_ended
-    );
-    let all = sessions.chain(anchors).chain(leases).chain(intents);
-    all.chain([ended]).collect()
+        totals.leases_revoked,
+        totals.leases_expiry_claimed,
+        totals.intents_failed,
+        totals.intents_collected,
+        totals.anchors_revoked,
+        totals.anchors_lost,
+        totals.sessions_ended
+    )
 }
 
 fn show_json(file: &Path) -> Result<(), CommandError> {
