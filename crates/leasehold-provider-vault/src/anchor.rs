@@ -131,6 +131,9 @@ impl VaultProvider {
         auth: &Auth,
         minted: &Anchor,
     ) -> Result<(), ProviderError> {
+        if minted.token.is_none() {
+            return Err(misconfigured(mint, "the answer gave no token"));
+        }
         if let Err(problem) = admit(auth) {
             return Err(misconfigured(mint, problem));
         }

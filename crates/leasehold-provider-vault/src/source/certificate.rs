@@ -26,8 +26,11 @@ pub(super) fn request(
     let bare = Call::read(Operation::Sign, path);
     refuse_path(&bare)?;
     refuse_parameters(&bare, parameters)?;
-    let named = subject(parameters).map_err(|(name, error)| {
-        misconfigured(&bare, format!("parameter {name} can't stand in a request")).caused_by(error)
+    let named = subject(parameters).map_err(|parameter| {
+        misconfigured(
+            &bare,
+            format!("parameter {parameter} holds what it can't list"),
+        )
     })?;
     let made = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).and_then(|key| {
         let csr = named.serialize_request(&key)?.pem()?;
@@ -128,8 +131,8 @@ fn refuse_parameters(call: &Call, parameters: &Parameters) -> Result<(), Provide
 }
 
 /// Writes into the request what is asked for beside it as well: by default PKI takes the names from
-/// the request and not from the parameters.
-fn subject(parameters: &Parameters) -> Result<CertificateParams, (&str, rcgen::Error)> {
+/// the request and not from the parameters. Returns the parameter that can't be written there.
+fn subject(parameters: &Parameters) -> Result<CertificateParams, &'static str> {
     let mut request = CertificateParams::default();
     request.distinguished_name = DistinguishedName::new();
     if let Some(name) = parameters.get("common_name") {
@@ -139,7 +142,7 @@ fn subject(parameters: &Parameters) -> Result<CertificateParams, (&str, rcgen::E
     }
     for (parameter, kind) in NAMES {
         for name in list(parameters, parameter) {
-            let name = kind(name).map_err(|error| (*parameter, error))?;
+            let name = kind(name).ok_or(*parameter)?;
             request.subject_alt_names.push(name);
         }
     }
@@ -154,24 +157,20 @@ fn list<'a>(parameters: &'a Parameters, name: &str) -> impl Iterator<Item = &'a 
         .filter(|item| !item.is_empty())
 }
 
-type MakeName = fn(&str) -> Result<SanType, rcgen::Error>;
+type MakeName = fn(&str) -> Option<SanType>;
 
+/// What each parameter lists, between commas.
 const NAMES: &[(&str, MakeName)] = &[
     ("alt_names", |name| {
-        let text = name.try_into()?;
-        Ok(if name.contains('@') {
+        let text = name.try_into().ok()?;
+        Some(if name.contains('@') {
             SanType::Rfc822Name(text)
         } else {
             SanType::DnsName(text)
         })
     }),
-    ("ip_sans", |name| {
-        let address = name.parse();
-        address
-            .map(SanType::IpAddress)
-            .map_err(|_invalid| rcgen::Error::InvalidIpAddressOctetLength(name.len()))
-    }),
-    ("uri_sans", |name| Ok(SanType::URI(name.try_into()?))),
+    ("ip_sans", |name| name.parse().ok().map(SanType::IpAddress)),
+    ("uri_sans", |name| name.try_into().ok().map(SanType::URI)),
 ];
 
 #[cfg(test)]

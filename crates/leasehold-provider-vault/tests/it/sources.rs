@@ -60,7 +60,7 @@ async fn leases(lab: &Lab, path: &str) -> Result<usize> {
     let path = format!("sys/leases/lookup/{path}");
     let answer = lab
         .openbao
-        .call(&lab.openbao.root_token(), "LIST", &path, None);
+        .call(lab.openbao.root_token(), "LIST", &path, None);
     let answer = answer.await?;
     let keys = answer.body.pointer("/data/keys").and_then(Value::as_array);
     Ok(keys.map_or(0, Vec::len))
@@ -229,6 +229,10 @@ async fn f14_a_duration_without_a_lease_is_a_hint() -> Result<()> {
 async fn a_source_that_is_something_else_is_a_fault_of_the_setup_and_leaves_nothing() -> Result<()>
 {
     let bench = Bench::logged_in().await?;
+    let nameless = Source::Certificate {
+        path: "pki/sign/nolease".to_owned(),
+        parameters: Parameters::new(),
+    };
     for (source, remedy) in [
         (hinted("kv/data/app"), "declare it with kv"),
         (hinted("kv1/nothing"), "no value at this path"),
@@ -237,6 +241,7 @@ async fn a_source_that_is_something_else_is_a_fault_of_the_setup_and_leaves_noth
         (hinted("database/creds/app"), "declare it with lease"),
         (certificate("pki/issue/nolease"), "pki/sign/web"),
         (certificate("pki/sign/nobody"), "unknown role"),
+        (nameless, "common_name"),
     ] {
         let outcome = bench.provider.fetch(BY_SESSION, &source).await;
         let debug = format!("{outcome:?}");
