@@ -3,6 +3,8 @@
 
 mod bench;
 mod cluster;
+mod consistency;
+mod facts;
 mod fake;
 mod leases;
 mod outages;
