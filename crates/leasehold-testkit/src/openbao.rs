@@ -147,15 +147,25 @@ impl OpenBao {
     ///
     /// When the server does not come to that in time.
     pub async fn unseal(&self) -> Result<()> {
-        let key = json!({ "key": self.unseal_key });
-        let answer = self.call("", "PUT", "sys/unseal", Some(key)).await?;
-        ensure!(answer.status == 200, "unseal: {}", answer.text());
+        self.give_key().await?;
         wait::until_true("openbao to be active", READY_LIMIT, async || {
             let health = self.health().await;
             let serves = health == Some(STANDBY) && !self.alone;
             Ok(serves || health == Some(StatusCode::OK))
         })
         .await
+    }
+
+    /// Gives the server the key that unseals it, and does not wait for what comes of it.
+    ///
+    /// # Errors
+    ///
+    /// When the server is not up or refuses the key.
+    pub async fn give_key(&self) -> Result<()> {
+        let key = json!({ "key": self.unseal_key });
+        let answer = self.call("", "PUT", "sys/unseal", Some(key)).await?;
+        ensure!(answer.status == 200, "unseal: {}", answer.text());
+        Ok(())
     }
 
     /// Tells whether the server is the one that writes.
