@@ -29,6 +29,11 @@ pub(crate) fn classify(
     }
 }
 
+/// Tells whether a refusal is about the index that the request named, and about nothing else.
+pub(crate) fn refuses_index(errors: &[String]) -> bool {
+    Text::of(errors).starts(INDEX_UNREADABLE)
+}
+
 /// Returns the words with which a node says that it carried nothing out and another might.
 pub(crate) fn cannot_serve(errors: &[String]) -> Option<&'static str> {
     let text = Text::of(errors);
@@ -117,6 +122,7 @@ const RENEW_FAILED: &str = "failed to renew entry";
 const NEVER_AGAIN: &[&str] = &["could not find role", "past the max TTL"];
 /// No statement has been sent, so there is no user that could have been left behind.
 const DATABASE_UNREACHED: &str = "unable to start transaction: failed to connect";
+const INDEX_UNREADABLE: &str = "failed to decode \"X-Vault-Index\"";
 const CANNOT_SERVE: &[&str] = &[
     "Vault is sealed",
     "Vault is in standby mode",

@@ -90,7 +90,7 @@ impl Client {
         Err(NoAnswer::NotServed(round.reasons()))
     }
 
-    /// Asks one node; where it says that it lags behind, once more to have the call forwarded.
+    /// Asks one node, for an answer from no older state than what has been seen.
     async fn ask(
         &self,
         address: &Url,
@@ -99,15 +99,33 @@ impl Client {
     ) -> Result<Reply, NoAnswer> {
         // A write is carried out by the active node, whichever is asked.
         let index = self.index.header().filter(|_| call.body.is_none());
-        let forwarding = index.is_some();
+        let Some(index) = index else {
+            return self.ask_plainly(address, call, token).await;
+        };
         let request = self.request(address, call, token);
-        let reply = self.reply(no_older_than(request, index)).await?;
-        if forwarding || !reply.lags_behind() {
+        let request = request.header(INDEX, index).header(INCONSISTENT, FORWARD);
+        let reply = self.reply(request).await?;
+        if !reply.refuses_index() {
+            return Ok(reply);
+        }
+        // A node of another version told it; to go on naming it would fail every read here.
+        self.index.forget();
+        self.ask_plainly(address, call, token).await
+    }
+
+    /// Asks one node; where it says that it lags behind, once more to have the call forwarded.
+    async fn ask_plainly(
+        &self,
+        address: &Url,
+        call: &Call,
+        token: Option<&HeaderValue>,
+    ) -> Result<Reply, NoAnswer> {
+        let reply = self.reply(self.request(address, call, token)).await?;
+        if !reply.lags_behind() {
             return Ok(reply);
         }
         let request = self.request(address, call, token);
-        let request = request.header(INCONSISTENT, FORWARD);
-        self.reply(request).await
+        self.reply(request.header(INCONSISTENT, FORWARD)).await
     }
 
     async fn reply(&self, request: reqwest::RequestBuilder) -> Result<Reply, NoAnswer> {
@@ -163,6 +181,10 @@ impl Reply {
     fn lags_behind(&self) -> bool {
         matches!(self, Self::Answer(answer) if answer.lags_behind())
     }
+
+    fn refuses_index(&self) -> bool {
+        matches!(self, Self::Answer(answer) if answer.refuses_index())
+    }
 }
 
 /// What a node answered, whatever it means.
@@ -184,6 +206,12 @@ impl Answer {
     /// Tells whether the node has not caught up with an index yet, and carried nothing out.
     fn lags_behind(&self) -> bool {
         classify::lags_behind(self.status, &self.body)
+    }
+
+    /// Tells whether the node could not read the index that it was sent, and carried nothing out.
+    fn refuses_index(&self) -> bool {
+        self.status == StatusCode::BAD_REQUEST
+            && classify::refuses_index(&envelope::errors(&self.body))
     }
 
     /// Returns the node's words, or ours for them, where it carried nothing out.
@@ -237,17 +265,6 @@ fn authorities(path: &Path) -> Result<Vec<Certificate>, SetupError> {
         });
     }
     Ok(found)
-}
-
-/// Asks for an answer from no older state than the index; where the node lags behind it forwards.
-fn no_older_than(
-    request: reqwest::RequestBuilder,
-    index: Option<HeaderValue>,
-) -> reqwest::RequestBuilder {
-    match index {
-        Some(index) => request.header(INDEX, index).header(INCONSISTENT, FORWARD),
-        None => request,
-    }
 }
 
 fn location(response: &Response) -> Option<Url> {

@@ -33,6 +33,11 @@ impl LatestIndex {
         }
     }
 
+    /// Forgets the index, which a node could not read.
+    pub(crate) fn forget(&self) {
+        *self.latest.lock() = None;
+    }
+
     /// Returns the header that names the latest index; none where none has been told.
     pub(crate) fn header(&self) -> Option<HeaderValue> {
         let latest = self.latest.lock();

@@ -75,3 +75,20 @@ impl Handler for AuditReceiver {
         origin::json(status, &json!({}))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_that_is_being_written_is_left_out_and_one_that_is_broken_is_not() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let read = |text: &str| {
+            fs::write(file.path(), text).unwrap();
+            audit_entries(file.path())
+        };
+        assert_eq!(read("{\"a\":1}\n{\"a\":").unwrap(), [json!({ "a": 1 })]);
+        assert!(read("").unwrap().is_empty());
+        assert!(read("{\"a\":\n").is_err());
+    }
+}

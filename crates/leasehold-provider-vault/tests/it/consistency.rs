@@ -124,6 +124,26 @@ async fn a_node_that_lags_behind_is_asked_once_more_to_forward_and_then_passed_o
 }
 
 #[tokio::test]
+async fn an_index_that_a_node_can_not_read_is_forgotten() -> Result<()> {
+    let refusal = r#"{"errors":["failed to decode \"X-Vault-Index\": EOF"]}"#;
+    let node = Fake::start(vec![
+        login(),
+        value_at(NINE),
+        json(400, refusal),
+        json(200, VALUE),
+        json(200, VALUE),
+    ])?;
+    let provider = logged_in(&[node.address()]).await?;
+    for _ in 0..3 {
+        provider.fetch(SESSION, &stored("kv", "app")).await?;
+    }
+    let seen = node.seen();
+    let named: Vec<_> = seen.iter().map(|request| index(request)).collect();
+    assert_eq!(named, [None, None, Some(NINE), None, None]);
+    Ok(())
+}
+
+#[tokio::test]
 async fn lagging_behind_is_no_quota_and_nothing_was_issued() -> Result<()> {
     let node = Fake::start(vec![login(), value_at(NINE), behind(), behind(), behind()])?;
     let provider = logged_in(&[node.address()]).await?;

@@ -10,6 +10,7 @@ use leasehold_testkit::origin::Balancer;
 use leasehold_testkit::{Cluster, OpenBao, wait};
 use serde_json::{Value, json};
 
+use super::refusal;
 use crate::bench::{SESSION, chain, config, failure, field, lease_id, leased, stored};
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -162,7 +163,15 @@ async fn f34_an_index_is_a_cluster_and_a_count_and_garbage_is_refused() -> Resul
     let foreign = of(&json!("another"), value + 1_000_000);
     let headers = [(INDEX, foreign.as_str()), (INCONSISTENT, "fail")];
     assert_eq!(read(standby, &headers).await?.0, 200, "not meant for it");
-    assert_eq!(read(standby, &[(INDEX, "garbage")]).await?.0, 400);
+    let garbage = [(INDEX, "garbage")];
+    let refused = standby
+        .call_with(token, "GET", path, &garbage, None)
+        .await?;
+    let (status, said) = refusal(&refused);
+    ensure!(
+        status == 400 && said.starts_with("failed to decode \"X-Vault-Index\""),
+        "{status} {said}"
+    );
     assert_eq!(read(standby, &[(INCONSISTENT, "garbage")]).await?.0, 400);
     Ok(())
 }
