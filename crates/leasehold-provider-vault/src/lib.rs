@@ -15,6 +15,7 @@ mod classify;
 mod client;
 mod config;
 mod envelope;
+mod index;
 mod path;
 mod provider;
 mod refusal;
