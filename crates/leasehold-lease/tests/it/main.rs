@@ -222,7 +222,7 @@ fn leases_on_an_anchor_outlive_sessions() {
         assert_eq!(outcome.anchors, 1, "seed {seed}: {outcome:?}");
         assert!(outcome.logins > 2, "seed {seed}: {outcome:?}");
         let dying = Scenario {
-            session_death: 0.05,
+            session_death: 0.02,
             ..Scenario::anchored()
         };
         let outcome = run(seed, &dying);
