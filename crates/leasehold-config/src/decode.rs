@@ -63,9 +63,9 @@ impl<'a> Decoder<'a> {
         match &here.node.kind {
             Kind::Map(_) => self.object(leaf.schema, here),
             Kind::List(items) => self.list(leaf.schema, here, items),
-            Kind::Text(_) => Some(here.node.clone()),
+            Kind::Text(_) | Kind::Bool(_) => Some(here.node.clone()),
             Kind::Number(number) => self.number(leaf.schema, here, number),
-            Kind::Bool(_) | Kind::Null => None,
+            Kind::Null => None,
         }
     }
 

@@ -3,6 +3,7 @@
 //! The doc comments here are the descriptions that editors show, so they speak to the
 //! operator. What is optional here gets its default in `validate`.
 
+mod auth;
 mod provider;
 mod upstream;
 
@@ -12,9 +13,11 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-pub(crate) use provider::{
-    AppRoleDocument, AuthDocument, CredentialDocument, OneOrMany, ProviderDocument, SourceDocument,
+pub(crate) use auth::{
+    AppRoleDocument, AuthDocument, AwsCredentialsDocument, AwsCredentialsWord, AwsDocument,
+    CertDocument, JwtDocument, KubernetesDocument, SecretIdDocument,
 };
+pub(crate) use provider::{CredentialDocument, OneOrMany, ProviderDocument, SourceDocument};
 pub(crate) use upstream::{BasicDocument, InjectionDocument, TimeoutsDocument, UpstreamDocument};
 
 /// The configuration of one Leasehold gateway.

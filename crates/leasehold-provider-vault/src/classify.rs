@@ -48,6 +48,10 @@ fn refused(operation: Operation, text: Text<'_>) -> Option<Failure> {
     if about_a_lease && LEASE_GONE.contains(&text.inner) {
         return Some(Failure::LeaseGone);
     }
+    if operation.opens_a_session() && is_denial(text) {
+        // No token was shown that could be dead; Kubernetes logins are refused in these words.
+        return Some(Failure::Denied);
+    }
     if text.inner == DENIED {
         // Alone it is said of a token that is not known, in a list of a policy that forbids.
         return Some(if text.listed {
@@ -63,12 +67,17 @@ fn refused(operation: Operation, text: Text<'_>) -> Option<Failure> {
     known.map(|(_, failure)| *failure)
 }
 
+fn is_denial(text: Text<'_>) -> bool {
+    text.inner == DENIED || text.starts(DENIED_AND_INVALID)
+}
+
 /// A refusal whose text is not known.
 const fn by_status(operation: Operation, status: StatusCode) -> Failure {
-    match (operation, status) {
-        (_, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) => Failure::Misconfigured,
+    match status {
+        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => Failure::Misconfigured,
+        StatusCode::FORBIDDEN => Failure::Denied,
         // Auth methods differ in the status that they refuse a login with, not in what it means.
-        (Operation::LogIn, _) | (_, StatusCode::FORBIDDEN) => Failure::Denied,
+        _ if operation.opens_a_session() => Failure::Denied,
         _ => Failure::Transient,
     }
 }
@@ -97,6 +106,7 @@ impl<'a> Text<'a> {
 }
 
 const DENIED: &str = "permission denied";
+const DENIED_AND_INVALID: &str = "2 errors occurred:\n\t* permission denied\n\t* invalid token";
 const LEASE_GONE: &[&str] = &["lease not found", "lease expired", "invalid lease"];
 const RENEW_FAILED: &str = "failed to renew entry";
 const NEVER_AGAIN: &[&str] = &["could not find role", "past the max TTL"];
@@ -123,15 +133,14 @@ const STARTS: &[(&str, Failure)] = &[
     ("unsupported operation", Failure::Misconfigured),
     ("unsupported path", Failure::Misconfigured),
     // How Vault says of a token what OpenBao says with a bare `permission denied`.
-    (
-        "2 errors occurred:\n\t* permission denied\n\t* invalid token",
-        Failure::SessionDead,
-    ),
+    (DENIED_AND_INVALID, Failure::SessionDead),
 ];
 
 #[cfg(test)]
 mod tests {
-    use Operation::{Issue, LogIn, Read, RenewLease, RenewSession, RevokeLease, RevokeSession};
+    use Operation::{
+        Issue, LogIn, Read, RenewLease, RenewSession, RevokeLease, RevokeSession, Unwrap,
+    };
 
     use super::*;
 
@@ -219,6 +228,13 @@ mod tests {
             LogIn,
             403,
             "service account name not authorized",
+            Failure::Denied,
+        ),
+        (LogIn, 403, "permission denied", Failure::Denied),
+        (
+            Unwrap,
+            400,
+            "wrapping token is not valid or does not exist",
             Failure::Denied,
         ),
         (Issue, 400, "unknown role: r2", Failure::Misconfigured),

@@ -7,18 +7,21 @@
 
 mod addresses;
 mod answer;
-mod approle;
 mod body;
 mod call;
 mod classify;
 mod client;
 mod config;
 mod envelope;
+mod login;
 mod path;
 mod provider;
 mod refusal;
 mod said;
 mod session;
 
-pub use config::{AppRole, SetupError, VaultConfig};
+pub use config::auth::{
+    AppRole, AuthMethod, AwsCredentials, AwsIam, ClientCertificate, SecretId, TokenFile,
+};
+pub use config::{SetupError, VaultConfig};
 pub use provider::VaultProvider;

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use leasehold_model::{Failure, LeaseId, ProviderName, SessionEpoch};
@@ -6,17 +7,16 @@ use leasehold_provider::{
     BoxFuture, Fetched, LeaseGrant, Provider, ProviderError, SessionGrant, Source,
 };
 use reqwest::StatusCode;
-use reqwest::header::HeaderValue;
 use serde_json::json;
 
 use crate::answer;
-use crate::approle::{self, Login};
 use crate::call::{Call, Operation};
 use crate::client::{Answer, Client};
 use crate::config::{SetupError, VaultConfig};
+use crate::login::{Attempt, Login, admit};
 use crate::path::{PathError, VaultPath};
-use crate::refusal::{lost, misconfigured, refused, unanswered};
-use crate::session::{self, Sessions};
+use crate::refusal::{lost, misconfigured};
+use crate::session::{self, Line, Sessions};
 
 /// HashiCorp Vault or OpenBao as a provider.
 ///
@@ -28,7 +28,7 @@ use crate::session::{self, Sessions};
 /// belong on one runtime that lives as long as the provider.
 pub struct VaultProvider {
     name: ProviderName,
-    client: Client,
+    client: Arc<Client>,
     login: Login,
     sessions: Sessions,
 }
@@ -43,37 +43,26 @@ impl VaultProvider {
     pub fn new(config: &VaultConfig) -> Result<Self, SetupError> {
         Ok(Self {
             name: config.name.clone(),
-            client: Client::new(config)?,
-            login: Login::new(&config.approle)?,
+            client: Arc::new(Client::new(config)?),
+            login: Login::new(config)?,
             sessions: Sessions::default(),
         })
     }
 
     async fn log_in(&self, epoch: SessionEpoch) -> Result<SessionGrant, ProviderError> {
-        let call = self.login.call()?;
-        let answer = self.exchange(&call, None).await?;
+        let Attempt { call, client } = self.login.prepare(&self.client).await?;
+        let answer = client.exchange(&call, None).await?;
         let (auth, grant) = answer::session(&call, &answer)?;
         let Some(token) = session::header(&auth.client_token) else {
             let detail = "the login gave no token: does the role ask for a second factor?";
             return Err(misconfigured(&call, detail));
         };
-        if let Err(reason) = approle::admit(&auth) {
-            return Err(self.give_back(&call, &token, reason).await);
+        if let Err(reason) = admit(&auth) {
+            let line = Line { token, client };
+            return Err(give_back(&call, &line, reason).await);
         }
-        self.sessions.open(epoch, auth.client_token);
+        self.sessions.open(epoch, auth.client_token, client);
         Ok(grant)
-    }
-
-    /// Revokes a token that was refused, so that it does not live on unknown to anybody.
-    async fn give_back(&self, login: &Call, token: &HeaderValue, reason: &str) -> ProviderError {
-        let call = Call::write(Operation::RevokeSession, REVOKE_SELF, empty());
-        match self.exchange(&call, Some(token)).await {
-            Ok(_) => misconfigured(login, reason),
-            Err(error) => {
-                let detail = format!("{reason}; it could not be given back");
-                misconfigured(login, detail).caused_by(error)
-            }
-        }
     }
 
     async fn prolong(&self, epoch: SessionEpoch) -> Result<SessionGrant, ProviderError> {
@@ -145,7 +134,7 @@ impl VaultProvider {
 
     /// Makes a call in a session. A token that turns out to be dead is dropped.
     async fn in_session(&self, epoch: SessionEpoch, call: &Call) -> Result<Answer, ProviderError> {
-        let Some(token) = self.sessions.header(epoch) else {
+        let Some(line) = self.sessions.line(epoch) else {
             let detail = "there is no such session";
             return Err(ProviderError::new(
                 call.to_string(),
@@ -153,37 +142,15 @@ impl VaultProvider {
                 detail,
             ));
         };
-        let mut error = match self.exchange(call, Some(&token)).await {
+        let mut error = match line.exchange(call).await {
             Err(error) if error.failure == Failure::SessionDead => error,
             decided => return decided,
         };
-        error.failure = self.look_up(&token).await;
+        error.failure = look_up(&line).await;
         if error.failure == Failure::SessionDead {
             self.sessions.bury(epoch);
         }
         Err(error)
-    }
-
-    /// Tells what a refusal means that could mean a dead token.
-    async fn look_up(&self, token: &HeaderValue) -> Failure {
-        let call = Call::read(Operation::LookUpSession, LOOK_UP_SELF);
-        match self.exchange(&call, Some(token)).await {
-            // A token that lives was refused for something else than being dead.
-            Ok(_) => Failure::Denied,
-            Err(error) => error.failure,
-        }
-    }
-
-    async fn exchange(
-        &self,
-        call: &Call,
-        token: Option<&HeaderValue>,
-    ) -> Result<Answer, ProviderError> {
-        match self.client.send(call, token).await {
-            Ok(answer) if answer.status.is_success() => Ok(answer),
-            Ok(answer) => Err(refused(call, &answer)),
-            Err(reason) => Err(unanswered(call, reason)),
-        }
     }
 }
 
@@ -236,6 +203,28 @@ impl fmt::Debug for VaultProvider {
         f.debug_struct("VaultProvider")
             .field("name", &self.name)
             .finish_non_exhaustive()
+    }
+}
+
+/// Tells what a refusal means that could mean a dead token.
+async fn look_up(line: &Line) -> Failure {
+    let call = Call::read(Operation::LookUpSession, LOOK_UP_SELF);
+    match line.exchange(&call).await {
+        // A token that lives was refused for something else than being dead.
+        Ok(_) => Failure::Denied,
+        Err(error) => error.failure,
+    }
+}
+
+/// Revokes a token that was refused, so that it does not live on unknown to anybody.
+async fn give_back(login: &Call, line: &Line, reason: &str) -> ProviderError {
+    let call = Call::write(Operation::RevokeSession, REVOKE_SELF, empty());
+    match line.exchange(&call).await {
+        Ok(_) => misconfigured(login, reason),
+        Err(error) => {
+            let detail = format!("{reason}; it could not be given back");
+            misconfigured(login, detail).caused_by(error)
+        }
     }
 }
 

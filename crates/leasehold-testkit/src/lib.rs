@@ -9,10 +9,12 @@
 //! | --- | --- |
 //! | [`Lab`] | OpenBao and PostgreSQL, configured: what most tests want |
 //! | [`OpenBao`], [`Postgres`] | either server alone |
+//! | [`Authority`] | a certificate authority, for servers and clients |
 //! | [`Origin`] | an HTTP server that stands where an upstream does |
 //! | [`GatewayProcess`] | the real binary, started with a configuration |
 //! | [`scan()`] | looks for secrets in whatever a test collected |
 
+mod authority;
 mod gateway;
 mod lab;
 mod openbao;
@@ -25,6 +27,7 @@ mod scratch;
 mod tools;
 pub mod wait;
 
+pub use authority::{Authority, CertificateFiles};
 pub use gateway::GatewayProcess;
 pub use lab::{AppRole, Lab};
 pub use openbao::{Answer, OpenBao};

@@ -11,6 +11,7 @@ use crate::process::{Process, command};
 use crate::{random, tools, wait};
 
 mod api;
+mod tls;
 
 pub use api::Answer;
 
@@ -25,6 +26,7 @@ pub struct OpenBao {
     root_token: String,
     unseal_key: String,
     process: Option<Process>,
+    tls: Option<tls::Tls>,
 }
 
 impl OpenBao {
@@ -34,6 +36,10 @@ impl OpenBao {
     ///
     /// When `bao` is not installed or the server does not come up.
     pub async fn start(dir: &Path) -> Result<Self> {
+        Self::start_as(dir, None).await
+    }
+
+    async fn start_as(dir: &Path, tls: Option<tls::Tls>) -> Result<Self> {
         let dir = dir.join("openbao");
         fs::create_dir_all(dir.join("raft")).with_context(|| format!("make {}", dir.display()))?;
         let mut server = Self {
@@ -44,6 +50,7 @@ impl OpenBao {
             root_token: String::new(),
             unseal_key: String::new(),
             process: None,
+            tls,
         };
         server.start_on_a_free_port().await?;
         server.initialise().await?;
@@ -134,6 +141,9 @@ impl OpenBao {
     async fn start_on_a_free_port(&mut self) -> Result<()> {
         for _ in 0..PORT_ATTEMPTS {
             self.port = random::free_port()?;
+            if let Some(tls) = &mut self.tls {
+                tls.take_a_free_port()?;
+            }
             self.write_config()?;
             if self.launch(UNINITIALISED).await? {
                 return Ok(());
@@ -186,7 +196,8 @@ impl OpenBao {
     }
 
     fn write_config(&self) -> Result<()> {
-        let text = config(&self.dir, self.port, random::free_port()?);
+        let mut text = config(&self.dir, self.port, random::free_port()?);
+        text.extend(self.tls.as_ref().map(tls::Tls::listener));
         fs::write(self.config(), text).context("write openbao's configuration")
     }
 

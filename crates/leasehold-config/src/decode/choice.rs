@@ -141,6 +141,7 @@ fn expected(schema: &Value) -> String {
     }
     let words = match schema.get("type").and_then(Value::as_str) {
         Some("string") => "text",
+        Some("boolean") => "`true` or `false`",
         Some("integer") => "a whole number",
         Some("array") => "a list",
         Some("object") => "a mapping",

@@ -4,9 +4,9 @@ use leasehold_model::ProviderName;
 use url::Url;
 
 use super::{Check, in_order};
-use crate::document::{AppRoleDocument, AuthDocument, OneOrMany, ProviderDocument};
+use crate::document::{OneOrMany, ProviderDocument};
 use crate::node::Place;
-use crate::snapshot::{AppRole, Native, Provider, ProviderKind, Vault};
+use crate::snapshot::{Native, Provider, ProviderKind, Vault};
 
 impl Check<'_> {
     pub(super) fn providers(
@@ -16,30 +16,41 @@ impl Check<'_> {
     ) -> Vec<Provider> {
         let place = root.field("providers");
         let providers = in_order(providers, place).into_iter();
-        let read = providers.map(|(name, provider)| Provider {
-            kind: self.provider(provider, place.field(&name)),
-            name: ProviderName::from(name.as_str()),
+        let read = providers.filter_map(|(name, provider)| {
+            let kind = self.provider(&name, provider, place.field(&name))?;
+            let name = ProviderName::from(name.as_str());
+            Some(Provider { name, kind })
         });
         read.collect()
     }
 
-    fn provider(&mut self, provider: ProviderDocument, place: Place<'_>) -> ProviderKind {
+    fn provider(
+        &mut self,
+        name: &str,
+        provider: ProviderDocument,
+        place: Place<'_>,
+    ) -> Option<ProviderKind> {
         match provider {
             ProviderDocument::Vault {
                 address,
                 namespace,
                 ca,
                 auth,
-            } => ProviderKind::Vault(Vault {
-                addresses: self.addresses(address, place.field("address")),
-                namespace: namespace.map(|text| self.segments(&text, place.field("namespace"))),
-                ca: ca.map(|path| self.path(path)),
-                approle: self.approle(auth, place.field("auth").field("approle")),
-            }),
-            ProviderDocument::Native { file, key_file } => ProviderKind::Native(Native {
+            } => {
+                let addresses = self.addresses(address, place.field("address"));
+                let namespace = namespace.map(|it| self.segments(&it, place.field("namespace")));
+                let auth = self.auth(*auth, name, &addresses, place.field("auth"));
+                Some(ProviderKind::Vault(Vault {
+                    addresses,
+                    namespace,
+                    ca: ca.map(|path| self.path(path)),
+                    auth: auth?,
+                }))
+            }
+            ProviderDocument::Native { file, key_file } => Some(ProviderKind::Native(Native {
                 file: self.path(file),
                 key_file: self.path(key_file),
-            }),
+            })),
         }
     }
 
@@ -50,22 +61,6 @@ impl Check<'_> {
         }
     }
 
-    fn approle(&mut self, auth: AuthDocument, place: Place<'_>) -> AppRole {
-        let AppRoleDocument {
-            mount,
-            role_id,
-            secret_id,
-        } = auth.approle;
-        AppRole {
-            mount: mount.map_or_else(
-                || DEFAULT_APPROLE_MOUNT.to_owned(),
-                |text| self.segments(&text, place.field("mount")),
-            ),
-            role_id,
-            secret_id_file: self.path(secret_id.file),
-        }
-    }
-
     /// Reads a list of URLs that are scheme, host and port.
     pub(super) fn origins(&mut self, texts: &[String], place: Place<'_>) -> Vec<Url> {
         let read = texts.iter().enumerate();
@@ -73,5 +68,3 @@ impl Check<'_> {
             .collect()
     }
 }
-
-const DEFAULT_APPROLE_MOUNT: &str = "approle";

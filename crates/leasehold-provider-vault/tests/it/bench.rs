@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use leasehold_model::{Failure, LeaseId, ProviderName, SessionEpoch};
 use leasehold_provider::{Fetched, Holding, Provider as _, ProviderError, Source};
-use leasehold_provider_vault::{AppRole, VaultConfig, VaultProvider};
+use leasehold_provider_vault::{AppRole, AuthMethod, SecretId, VaultConfig, VaultProvider};
 use leasehold_secret::Expose as _;
 use leasehold_testkit::Lab;
 
@@ -61,11 +61,11 @@ pub(crate) fn config(
         addresses: parsed.context("an address")?,
         namespace: None,
         ca: None,
-        approle: AppRole {
+        auth: AuthMethod::AppRole(AppRole {
             mount: "approle".to_owned(),
             role_id: role_id.to_owned(),
-            secret_id_file: PathBuf::from(secret_id_file),
-        },
+            secret_id: SecretId::File(PathBuf::from(secret_id_file)),
+        }),
     })
 }
 

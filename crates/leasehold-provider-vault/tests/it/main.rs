@@ -5,6 +5,7 @@ mod bench;
 mod cluster;
 mod fake;
 mod leases;
+mod logins;
 mod outages;
 mod sessions;
 mod values;
