@@ -106,9 +106,11 @@ impl AwsLogin {
         let body = SignableBody::Bytes(REQUEST.as_bytes());
         let request = SignableRequest::new(METHOD, &self.url, unsigned, body).ok()?;
         let (signed, _signature) = sign(request, &params).ok()?.into_parts();
-        let mut all: BTreeMap<&str, &str> = BTreeMap::new();
-        all.extend(headers.iter().map(|(name, value)| (*name, value.as_str())));
-        all.extend(signed.headers());
+        let unsigned = headers.iter().map(|(name, value)| (*name, value.as_str()));
+        let all: BTreeMap<String, &str> = unsigned
+            .chain(signed.headers())
+            .map(|(name, value)| (canonical(name), value))
+            .collect();
         serde_json::to_vec(&all).ok().map(Zeroizing::new)
     }
 }
@@ -130,6 +132,16 @@ fn credentials(keys: &Keys) -> Option<Credentials> {
         None,
         "leasehold",
     ))
+}
+
+/// Writes a header's name as Go does, which is how Vault looks `Authorization` up.
+fn canonical(name: &str) -> String {
+    let words = name.split('-').map(|word| {
+        let mut letters = word.chars();
+        let first = letters.next().map(|it| it.to_ascii_uppercase());
+        first.into_iter().chain(letters).collect::<String>()
+    });
+    words.collect::<Vec<_>>().join("-")
 }
 
 /// Returns where the request is signed for. Where the server sends it is the server's own setting;

@@ -1,8 +1,10 @@
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::Result;
 use leasehold_model::Failure;
 use leasehold_provider_vault::{AuthMethod, AwsCredentials, AwsIam, VaultProvider};
+use leasehold_secret::read_env;
 
 use super::aws_verifier::{AwsVault, Known, Verifier};
 use super::log::Log;
@@ -28,6 +30,8 @@ fn vault(server_id: Option<&'static str>) -> Result<AwsVault> {
         server_id,
     })
 }
+
+const RUN_BY_ITSELF: &str = "LEASEHOLD_TEST_RUN_BY_ITSELF";
 
 struct Keys {
     dir: tempfile::TempDir,
@@ -133,6 +137,36 @@ async fn a_request_for_one_server_is_signed_for_it_and_for_its_region() -> Resul
     assert_eq!(refusals[0], "the server id");
     assert_eq!(refusals[1], "the server id");
     assert!(refusals[2].starts_with("the url is"), "{refusals:?}");
+    Ok(())
+}
+
+/// The environment of a process can't be changed safely while it runs, so this test runs itself as
+/// a process that has the access key in its own.
+#[tokio::test]
+async fn an_access_key_from_the_environment_signs_as_well() -> Result<()> {
+    const NAME: &str = "logins::aws::an_access_key_from_the_environment_signs_as_well";
+    if read_env(RUN_BY_ITSELF).is_err() {
+        let child = Command::new(std::env::current_exe()?)
+            .args(["--exact", NAME])
+            .env(RUN_BY_ITSELF, "yes")
+            .env("AWS_ACCESS_KEY_ID", TEMPORARY.access_key)
+            .env("AWS_SECRET_ACCESS_KEY", TEMPORARY.secret_key)
+            .env(
+                "AWS_SESSION_TOKEN",
+                TEMPORARY.session_token.unwrap_or_default(),
+            )
+            .output()?;
+        let said = String::from_utf8_lossy(&child.stdout);
+        assert!(child.status.success(), "{said}");
+        assert!(said.contains("1 passed"), "{said}");
+        return Ok(());
+    }
+    let vault = vault(None)?;
+    let provider = provider(&vault, Path::new(""), "", |aws| {
+        aws.credentials = AwsCredentials::Environment;
+    })?;
+    live_a_session(&provider).await?;
+    assert_eq!(vault.refusals(), [""; 0]);
     Ok(())
 }
 

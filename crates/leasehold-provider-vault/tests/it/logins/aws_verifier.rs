@@ -122,6 +122,12 @@ impl Verifier {
         );
         let headers: BTreeMap<String, String> =
             serde_json::from_str(&decoded("iam_request_headers")?)?;
+        // Vault looks this one up by its canonical name.
+        ensure!(
+            headers.contains_key("Authorization"),
+            "no Authorization among {:?}",
+            headers.keys()
+        );
         let headers = headers
             .into_iter()
             .map(|(name, value)| (name.to_ascii_lowercase(), value))
