@@ -1,4 +1,8 @@
+mod act;
+mod control;
+mod family;
 mod outcomes;
+mod suspects;
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -9,7 +13,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use leasehold_lease::{Action, Engine, Event, Kind, Notice, ProviderId, SlotId};
+use leasehold_lease::{Action, Engine, Event, Kind, ProviderId, SlotId};
 use leasehold_model::{
     BootTime, Clock, CredentialName, GenerationNumber, LeaseId, Provenance, ProviderName,
 };
@@ -17,10 +21,13 @@ use leasehold_provider::{FingerprintKey, Material, Provider, Source};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::call::{Call, Caller, Target};
-use crate::handle::{Drained, Generation, Handle};
+use self::control::Waits;
+use crate::call::{Call, Caller};
+use crate::control::{Control, Request};
+use crate::family::{Family, FamilyLimits};
+use crate::handle::Handle;
+use crate::link::{Command, Link, Place};
 use crate::metrics::BrokerMetrics;
-use crate::report;
 
 /// Turns the material of a generation into the form that it is injected in.
 pub type Prepare<P> =
@@ -84,22 +91,38 @@ pub struct Leftover {
 pub struct Broker<P> {
     engine: Engine,
     rng: Rng,
-    clock: Arc<dyn Clock>,
     fingerprints: FingerprintKey,
     metrics: BrokerMetrics,
     providers: Vec<(ProviderName, Caller)>,
     by_name: BTreeMap<ProviderName, ProviderId>,
-    credentials: Vec<Credential<P>>,
-    drained: mpsc::UnboundedReceiver<(SlotId, GenerationNumber)>,
-    notify_drained: mpsc::UnboundedSender<(SlotId, GenerationNumber)>,
+    /// By the numbers of their slots; a slot that has been forgotten is empty.
+    credentials: Vec<Option<Credential<P>>>,
+    families: Vec<(Family<P>, Arc<Declared<P>>)>,
+    tenures: u64,
+    link: Link,
+    commands: mpsc::UnboundedReceiver<Command>,
+    control: Control,
+    requests: mpsc::Receiver<Request>,
+    waits: Waits,
     calls: FuturesUnordered<Call>,
     actions: Vec<Action>,
+    next_sweep: BootTime,
+    stopping: bool,
 }
 
 struct Credential<P> {
     handle: Handle<P>,
+    place: Place,
+    /// The family that it belongs to, by its place in the list.
+    family: Option<usize>,
+    declared: Arc<Declared<P>>,
+}
+
+/// What the slots of a credential have in common.
+struct Declared<P> {
     provider: ProviderId,
     source: Source,
+    kind: Kind,
     prepare: Prepare<P>,
 }
 
@@ -117,28 +140,40 @@ impl<P: Send + Sync + 'static> Broker<P> {
         fingerprints: FingerprintKey,
         metrics: BrokerMetrics,
     ) -> Self {
-        let (notify_drained, drained) = mpsc::unbounded_channel();
+        let (tell, commands) = mpsc::unbounded_channel();
+        let (control, requests) = Control::new();
         Self {
             engine: Engine::default(),
             rng: Rng::new(),
-            clock,
             fingerprints,
             metrics,
             providers: Vec::new(),
             by_name: BTreeMap::new(),
             credentials: Vec::new(),
-            drained,
-            notify_drained,
+            families: Vec::new(),
+            tenures: 0,
+            link: Link {
+                clock,
+                commands: tell,
+            },
+            commands,
+            control,
+            requests,
+            waits: Waits::default(),
             calls: FuturesUnordered::new(),
             actions: Vec::new(),
+            next_sweep: BootTime::NEVER,
+            stopping: false,
         }
     }
 
-    /// Declares a provider.
-    pub fn provider(&mut self, name: ProviderName, provider: Arc<dyn Provider>) {
-        let id = self.engine.declare_provider(self.clock.boot());
+    /// Declares a provider. `anchored` tells whether it is to make anchors, so that leases outlive
+    /// logins.
+    pub fn provider(&mut self, name: ProviderName, provider: Arc<dyn Provider>, anchored: bool) {
+        let now = self.now();
+        let id = self.engine.declare_provider(now, anchored);
         self.by_name.insert(name.clone(), id);
-        let caller = Caller::new(provider, id, Arc::clone(&self.clock));
+        let caller = Caller::new(provider, id, Arc::clone(&self.link.clock));
         self.providers.push((name, caller));
     }
 
@@ -148,36 +183,40 @@ impl<P: Send + Sync + 'static> Broker<P> {
     ///
     /// When its provider has not been declared before.
     pub fn credential(&mut self, spec: CredentialSpec<P>) -> Result<Handle<P>, UnknownProvider> {
-        let CredentialSpec {
-            name,
-            provider,
-            source,
-            kind,
-            prepare,
-        } = spec;
-        let Some(provider) = self.by_name.get(&provider).copied() else {
-            return Err(UnknownProvider {
-                credential: name,
-                provider,
-            });
-        };
+        let (name, declared) = self.declared(spec)?;
         self.metrics.ready(&name, false);
-        let handle = Handle::new(name);
-        // Slots are numbered as they are declared, so a slot's number is its place in the list.
-        self.engine.declare(provider, kind, self.clock.boot());
-        self.credentials.push(Credential {
-            handle: handle.clone(),
-            provider,
-            source,
-            prepare,
-        });
+        let handle = Handle::new(name, None, self.link.clone());
+        self.occupy(handle.clone(), None, Arc::new(declared));
         Ok(handle)
+    }
+
+    /// Declares a credential that each consumer is to have for itself, within `limits`.
+    ///
+    /// # Errors
+    ///
+    /// When its provider has not been declared before.
+    pub fn family(
+        &mut self,
+        spec: CredentialSpec<P>,
+        limits: FamilyLimits,
+    ) -> Result<Family<P>, UnknownProvider> {
+        let (name, declared) = self.declared(spec)?;
+        let family = Family::new(self.families.len(), name, limits, self.link.clone());
+        self.families.push((family.clone(), Arc::new(declared)));
+        Ok(family)
+    }
+
+    /// Returns the hold that operators take on the broker.
+    #[must_use]
+    pub fn control(&self) -> Control {
+        self.control.clone()
     }
 
     /// Keeps leases alive until `shutdown`, then gives everything back, taking `budget` at most.
     ///
     /// Requests should have ended by then: a lease is revoked once no request uses it any more.
     pub async fn run(mut self, shutdown: CancellationToken, budget: Duration) -> End {
+        self.next_sweep = self.now();
         self.step(Event::Tick, None);
         while !shutdown.is_cancelled() {
             tokio::select! {
@@ -185,6 +224,7 @@ impl<P: Send + Sync + 'static> Broker<P> {
                 () = self.proceed() => {}
             }
         }
+        self.stopping = true;
         for (_, caller) in &self.providers {
             caller.stop_issuing();
         }
@@ -207,20 +247,41 @@ impl<P: Send + Sync + 'static> Broker<P> {
     /// Waits for the next thing to happen and deals with it. Nothing is lost where the wait is
     /// abandoned.
     async fn proceed(&mut self) {
-        let now = self.clock.boot();
         // Tokio's clock stands still while the machine sleeps: look at ours often enough.
-        let nap = self.engine.wake().since(now).min(LONGEST_NAP);
+        let wake = self.engine.wake().min(self.waits.until());
+        let nap = wake.since(self.now()).min(LONGEST_NAP);
         tokio::select! {
             Some(outcome) = self.calls.next(), if !self.calls.is_empty() => self.conclude(outcome),
-            Some((slot, number)) = self.drained.recv() => {
-                self.step(Event::Drained { slot, number }, None);
-            }
+            Some(command) = self.commands.recv() => self.obey(command),
+            Some(request) = self.requests.recv() => self.attend(request),
             () = tokio::time::sleep(nap) => self.step(Event::Tick, None),
+        }
+        self.look_around();
+    }
+
+    /// Does what falls due outside the engine.
+    fn look_around(&mut self) {
+        let now = self.now();
+        self.waits.give_up(now);
+        if now >= self.next_sweep && !self.stopping {
+            self.next_sweep = self.sweep(now);
+        }
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Drained { place, number } => {
+                if let Some(slot) = self.held_at(place) {
+                    self.step(Event::Drained { slot, number }, None);
+                }
+            }
+            Command::Suspected { place, number } => self.suspect(place, number),
+            Command::Wanted { family, consumer } => self.admit(family, &consumer),
         }
     }
 
     fn step(&mut self, event: Event, mut candidate: Option<Candidate<P>>) {
-        let now = self.clock.boot();
+        let now = self.now();
         let mut actions = std::mem::take(&mut self.actions);
         self.engine.step(now, event, &mut self.rng, &mut actions);
         for action in actions.drain(..) {
@@ -229,132 +290,76 @@ impl<P: Send + Sync + 'static> Broker<P> {
         self.actions = actions;
     }
 
-    fn act(&mut self, now: BootTime, action: Action, candidate: &mut Option<Candidate<P>>) {
-        match action {
-            Action::Activate {
-                slot,
-                number,
-                deadline,
-            } => {
-                if let Some(candidate) = candidate.take() {
-                    self.activate(now, slot, number, deadline, candidate);
-                }
-            }
-            Action::Discard { .. } => *candidate = None,
-            Action::Extend {
-                slot,
-                number,
-                deadline,
-            } => {
-                if let Some(credential) = self.credentials.get(slot.index()) {
-                    credential.handle.extend(number, deadline);
-                }
-            }
-            Action::Withdraw { slot } => {
-                if let Some(credential) = self.credentials.get(slot.index()) {
-                    credential.handle.withdraw();
-                    self.metrics.ready(credential.handle.credential(), false);
-                }
-            }
-            Action::Notify(notice) => {
-                if let Some(credential) = self.credentials.get(slot_of(&notice).index()) {
-                    report::notice(&self.metrics, credential.handle.credential(), &notice);
-                }
-            }
-            Action::Login { provider, epoch } => {
-                self.call_session(provider, |it| it.login(epoch));
-            }
-            Action::RenewSession { provider, epoch } => {
-                self.call_session(provider, |it| it.renew_session(epoch));
-            }
-            Action::RevokeSession { provider, epoch } => {
-                self.call_session(provider, |it| it.revoke_session(epoch));
-            }
-            Action::Fetch {
-                slot,
-                number,
-                epoch,
-            } => {
-                let target = Target {
-                    slot,
-                    number,
-                    epoch,
-                };
-                self.call(slot, |it, of| it.fetch(target, of.source.clone()));
-            }
-            Action::Renew {
-                slot,
-                number,
-                epoch,
-                lease_id,
-            } => {
-                let target = Target {
-                    slot,
-                    number,
-                    epoch,
-                };
-                self.call(slot, |it, _| it.renew(target, lease_id));
-            }
-            Action::Revoke {
-                slot,
-                number,
-                epoch,
-                lease_id,
-            } => {
-                let target = Target {
-                    slot,
-                    number,
-                    epoch,
-                };
-                self.call(slot, |it, _| it.revoke(target, lease_id));
-            }
-        }
-    }
-
-    fn activate(
+    fn declared(
         &self,
-        now: BootTime,
-        slot: SlotId,
-        number: GenerationNumber,
-        deadline: BootTime,
-        candidate: Candidate<P>,
-    ) {
-        let Some(credential) = self.credentials.get(slot.index()) else {
-            return;
+        spec: CredentialSpec<P>,
+    ) -> Result<(CredentialName, Declared<P>), UnknownProvider> {
+        let CredentialSpec {
+            name,
+            provider,
+            source,
+            kind,
+            prepare,
+        } = spec;
+        let Some(provider) = self.by_name.get(&provider).copied() else {
+            return Err(UnknownProvider {
+                credential: name,
+                provider,
+            });
         };
-        let Candidate {
-            prepared,
-            provenance,
-        } = candidate;
-        let name = credential.handle.credential();
-        report::activated(&self.metrics, name, number, &provenance, now, deadline);
-        let drained = Drained {
+        let declared = Declared {
+            provider,
+            source,
+            kind,
+            prepare,
+        };
+        Ok((name, declared))
+    }
+
+    /// Gives a handle a slot.
+    fn occupy(&mut self, handle: Handle<P>, family: Option<usize>, declared: Arc<Declared<P>>) {
+        let now = self.now();
+        let slot = self.engine.declare(declared.provider, declared.kind, now);
+        self.tenures += 1;
+        let place = Place {
             slot,
-            number,
-            notify: self.notify_drained.clone(),
+            tenure: self.tenures,
         };
-        let generation = Generation::new(number, provenance, deadline, prepared, drained);
-        credential.handle.activate(Arc::new(generation));
-    }
-
-    fn call(&self, slot: SlotId, make: impl FnOnce(&Caller, &Credential<P>) -> Call) {
-        let Some(credential) = self.credentials.get(slot.index()) else {
-            return;
-        };
-        if let Some((_, caller)) = self.providers.get(credential.provider.index()) {
-            self.calls.push(make(caller, credential));
+        handle.take_place(place);
+        if self.credentials.len() <= slot.index() {
+            self.credentials.resize_with(slot.index() + 1, || None);
+        }
+        if let Some(free) = self.credentials.get_mut(slot.index()) {
+            *free = Some(Credential {
+                handle,
+                place,
+                family,
+                declared,
+            });
         }
     }
 
-    fn call_session(&self, provider: ProviderId, make: impl FnOnce(&Caller) -> Call) {
-        if let Some((_, caller)) = self.providers.get(provider.index()) {
-            self.calls.push(make(caller));
-        }
+    fn now(&self) -> BootTime {
+        self.link.clock.boot()
+    }
+
+    fn at(&self, slot: SlotId) -> Option<&Credential<P>> {
+        self.credentials.get(slot.index())?.as_ref()
+    }
+
+    fn provider_of(&self, credential: &Credential<P>) -> Option<&(ProviderName, Caller)> {
+        self.providers.get(credential.declared.provider.index())
+    }
+
+    /// Returns the slot, unless it has been forgotten since and belongs to another.
+    fn held_at(&self, place: Place) -> Option<SlotId> {
+        let credential = self.at(place.slot)?;
+        (credential.place == place).then_some(place.slot)
     }
 
     fn leftovers(&self) -> Vec<Leftover> {
         let named = |left: leasehold_lease::Leftover| {
-            let credential = self.credentials.get(left.slot.index())?;
+            let credential = self.at(left.slot)?;
             Some(Leftover {
                 credential: credential.handle.credential().clone(),
                 generation: left.number,
@@ -385,16 +390,6 @@ impl<P> fmt::Debug for CredentialSpec<P> {
             .field("source", &self.source)
             .field("kind", &self.kind)
             .finish_non_exhaustive()
-    }
-}
-
-const fn slot_of(notice: &Notice) -> SlotId {
-    match notice {
-        Notice::Rotating { slot, .. }
-        | Notice::Expired { slot, .. }
-        | Notice::Revoked { slot, .. }
-        | Notice::ExpiryClaimed { slot, .. }
-        | Notice::Irrevocable { slot, .. } => *slot,
     }
 }
 

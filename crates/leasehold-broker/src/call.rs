@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use leasehold_lease::{ProviderId, SlotId};
-use leasehold_model::{BootTime, Clock, Failure, GenerationNumber, LeaseId, SessionEpoch};
+use leasehold_model::{
+    Accessor, AnchorEpoch, BootTime, Clock, Failure, GenerationNumber, Holder, LeaseId,
+    SessionEpoch,
+};
 use leasehold_provider::{
     BoxFuture, Fetched, LeaseGrant, Provider, ProviderError, SessionGrant, Source,
 };
@@ -12,29 +15,29 @@ use tokio::sync::Semaphore;
 
 /// What a call came to.
 pub(crate) enum Outcome {
-    Login {
-        provider: ProviderId,
-        epoch: SessionEpoch,
-        result: Timed<SessionGrant>,
-    },
-    RenewSession {
-        provider: ProviderId,
-        epoch: SessionEpoch,
-        result: Timed<SessionGrant>,
-    },
-    RevokeSession {
-        provider: ProviderId,
-        epoch: SessionEpoch,
-        result: Result<(), ProviderError>,
-    },
-    Fetch(Target, Timed<Fetched>),
-    Renew(Target, Timed<LeaseGrant>),
-    Revoke(Target, Result<(), ProviderError>),
+    Login(Login, Timed<SessionGrant>),
+    RenewSession(Login, Timed<SessionGrant>),
+    RevokeSession(Login, Result<(), ProviderError>),
+    MintAnchor(Login, AnchorEpoch, Timed<SessionGrant>),
+    RenewAnchor(Login, AnchorEpoch, Timed<SessionGrant>),
+    RevokeAnchor(Login, AnchorEpoch, Result<(), ProviderError>),
+    RevokeOrphan(Login, LeaseId, Result<(), ProviderError>),
+    RevokeFormer(Login, Accessor, Result<(), ProviderError>),
+    Fetch(SlotId, GenerationNumber, Holder, Timed<Fetched>),
+    Renew(Which, Timed<LeaseGrant>),
+    Revoke(Which, Result<(), ProviderError>),
+}
+
+/// The session that a call is about, or is made in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Login {
+    pub(crate) provider: ProviderId,
+    pub(crate) epoch: SessionEpoch,
 }
 
 /// The generation that a call is about, and the session that it was made in.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Target {
+pub(crate) struct Which {
     pub(crate) slot: SlotId,
     pub(crate) number: GenerationNumber,
     pub(crate) epoch: SessionEpoch,
@@ -82,44 +85,83 @@ impl Caller {
     }
 
     pub(crate) fn login(&self, epoch: SessionEpoch) -> Call {
-        let (to, provider, t_send) = (Arc::clone(&self.to), self.provider, self.clock.boot());
+        let (to, login, t_send) = self.sent(epoch);
         Box::pin(async move {
-            let result = in_time("log in", Failure::Transient, to.login(epoch)).await;
-            Outcome::Login {
-                provider,
-                epoch,
-                result: Timed { t_send, result },
-            }
+            let result = in_time("log in", Failure::Unreachable, to.login(epoch)).await;
+            Outcome::Login(login, Timed { t_send, result })
         })
     }
 
     pub(crate) fn renew_session(&self, epoch: SessionEpoch) -> Call {
-        let (to, provider, t_send) = (Arc::clone(&self.to), self.provider, self.clock.boot());
+        let (to, login, t_send) = self.sent(epoch);
         Box::pin(async move {
             let renewal = to.renew_session(epoch);
-            let result = in_time("renew the session", Failure::Transient, renewal).await;
-            Outcome::RenewSession {
-                provider,
-                epoch,
-                result: Timed { t_send, result },
-            }
+            let result = in_time("renew the session", Failure::Unreachable, renewal).await;
+            Outcome::RenewSession(login, Timed { t_send, result })
         })
     }
 
     pub(crate) fn revoke_session(&self, epoch: SessionEpoch) -> Call {
-        let (to, provider) = (Arc::clone(&self.to), self.provider);
+        let (to, login, _) = self.sent(epoch);
         Box::pin(async move {
             let revocation = to.revoke_session(epoch);
-            let result = in_time("revoke the session", Failure::Transient, revocation).await;
-            Outcome::RevokeSession {
-                provider,
-                epoch,
-                result,
-            }
+            let result = in_time("revoke the session", Failure::Unreachable, revocation).await;
+            Outcome::RevokeSession(login, result)
         })
     }
 
-    pub(crate) fn fetch(&self, target: Target, source: Source) -> Call {
+    pub(crate) fn mint_anchor(&self, epoch: SessionEpoch, anchor: AnchorEpoch) -> Call {
+        let (to, login, t_send) = self.sent(epoch);
+        Box::pin(async move {
+            let mint = to.mint_anchor(epoch, anchor);
+            let result = in_time("mint an anchor", Failure::MaybeIssued, mint).await;
+            Outcome::MintAnchor(login, anchor, Timed { t_send, result })
+        })
+    }
+
+    pub(crate) fn renew_anchor(&self, epoch: SessionEpoch, anchor: AnchorEpoch) -> Call {
+        let (to, login, t_send) = self.sent(epoch);
+        Box::pin(async move {
+            let renewal = to.renew_anchor(epoch, anchor);
+            let result = in_time("renew the anchor", Failure::Unreachable, renewal).await;
+            Outcome::RenewAnchor(login, anchor, Timed { t_send, result })
+        })
+    }
+
+    pub(crate) fn revoke_anchor(&self, epoch: SessionEpoch, anchor: AnchorEpoch) -> Call {
+        let (to, login, _) = self.sent(epoch);
+        Box::pin(async move {
+            let revocation = to.revoke_anchor(epoch, anchor);
+            let result = in_time("revoke the anchor", Failure::Unreachable, revocation).await;
+            Outcome::RevokeAnchor(login, anchor, result)
+        })
+    }
+
+    pub(crate) fn revoke_orphan(&self, epoch: SessionEpoch, lease: LeaseId) -> Call {
+        let (to, login, _) = self.sent(epoch);
+        Box::pin(async move {
+            let revocation = to.revoke_lease(epoch, &lease);
+            let result = in_time("revoke the lease", Failure::Unreachable, revocation).await;
+            Outcome::RevokeOrphan(login, lease, result)
+        })
+    }
+
+    pub(crate) fn revoke_former(&self, epoch: SessionEpoch, accessor: Accessor) -> Call {
+        let (to, login, _) = self.sent(epoch);
+        Box::pin(async move {
+            let revocation = to.revoke_former(epoch, &accessor);
+            let result = in_time("revoke by accessor", Failure::Unreachable, revocation).await;
+            Outcome::RevokeFormer(login, accessor, result)
+        })
+    }
+
+    pub(crate) fn fetch(
+        &self,
+        slot: SlotId,
+        number: GenerationNumber,
+        holder: Holder,
+        source: Source,
+    ) -> Call {
         let (to, clock) = (Arc::clone(&self.to), Arc::clone(&self.clock));
         let places = Arc::clone(&self.issues);
         Box::pin(async move {
@@ -127,7 +169,7 @@ impl Caller {
             let t_send = clock.boot();
             let result = match place {
                 Ok(_place) => {
-                    let fetch = to.fetch(target.epoch, &source);
+                    let fetch = to.fetch(holder, &source);
                     in_time("fetch", Failure::MaybeIssued, fetch).await
                 }
                 Err(closed) => {
@@ -135,11 +177,11 @@ impl Caller {
                     Err(ProviderError::new("fetch", Failure::Transient, detail).caused_by(closed))
                 }
             };
-            Outcome::Fetch(target, Timed { t_send, result })
+            Outcome::Fetch(slot, number, holder, Timed { t_send, result })
         })
     }
 
-    pub(crate) fn renew(&self, target: Target, lease: LeaseId) -> Call {
+    pub(crate) fn renew(&self, target: Which, lease: LeaseId) -> Call {
         let (to, clock) = (Arc::clone(&self.to), Arc::clone(&self.clock));
         let places = Arc::clone(&self.renewals);
         Box::pin(async move {
@@ -147,20 +189,26 @@ impl Caller {
             let _place = places.acquire().await.ok();
             let t_send = clock.boot();
             let renewal = to.renew_lease(target.epoch, &lease);
-            let result = in_time("renew the lease", Failure::Transient, renewal).await;
+            let result = in_time("renew the lease", Failure::Unreachable, renewal).await;
             Outcome::Renew(target, Timed { t_send, result })
         })
     }
 
-    pub(crate) fn revoke(&self, target: Target, lease: LeaseId) -> Call {
+    pub(crate) fn revoke(&self, target: Which, lease: LeaseId) -> Call {
         let to = Arc::clone(&self.to);
         let places = Arc::clone(&self.revocations);
         Box::pin(async move {
             let _place = places.acquire().await.ok();
             let revocation = to.revoke_lease(target.epoch, &lease);
-            let result = in_time("revoke the lease", Failure::Transient, revocation).await;
+            let result = in_time("revoke the lease", Failure::Unreachable, revocation).await;
             Outcome::Revoke(target, result)
         })
+    }
+
+    fn sent(&self, epoch: SessionEpoch) -> (Arc<dyn Provider>, Login, BootTime) {
+        let provider = self.provider;
+        let login = Login { provider, epoch };
+        (Arc::clone(&self.to), login, self.clock.boot())
     }
 }
 

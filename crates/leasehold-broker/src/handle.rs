@@ -1,13 +1,19 @@
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use leasehold_model::{BootTime, CredentialName, Failure, GenerationNumber, Provenance};
+use leasehold_model::{BootTime, ConsumerName, CredentialName, Failure, GenerationNumber};
 use parking_lot::Mutex;
-use tokio::sync::mpsc;
+use tokio::sync::watch;
+use tokio::time::timeout;
 
-/// A reader's hold on one declared credential: its active generation, or none.
+use crate::generation::Generation;
+use crate::link::{Command, Link, Place};
+use crate::report::Subject;
+
+/// A reader's hold on one credential: its active generation, or none.
 ///
 /// Cloning is cheap and reading takes no lock.
 pub struct Handle<P> {
@@ -33,10 +39,60 @@ impl<P> Handle<P> {
             .ok_or(Unavailable)
     }
 
+    /// Waits for a generation to use, where there is none yet: a consumer's first request finds none.
+    ///
+    /// # Errors
+    ///
+    /// When there is none within `limit`, and at once when the last attempt to get one failed in a way
+    /// that does not pass by itself.
+    pub async fn acquired(&self, limit: Duration) -> Result<Arc<Generation<P>>, Unavailable> {
+        let acquired = async {
+            let mut changes = self.cell.changes.subscribe();
+            loop {
+                if let Ok(generation) = self.current(self.cell.link.clock.boot()) {
+                    return Ok(generation);
+                }
+                if self.is_hopeless() || changes.changed().await.is_err() {
+                    return Err(Unavailable);
+                }
+            }
+        };
+        timeout(limit, acquired).await.unwrap_or(Err(Unavailable))
+    }
+
+    /// Tells the broker that an upstream refused generation `number`, and waits for a newer one.
+    ///
+    /// Resolves to a newer generation, at once where there is one already; and to `None` where there is
+    /// none to be had: the provider has nothing newer, or the attempt failed, or took longer than 10
+    /// seconds. However many requests suspect one generation, it is looked into once. Dropping the
+    /// future abandons the wait and not the matter.
+    pub async fn suspect(
+        &self,
+        number: GenerationNumber,
+        now: BootTime,
+    ) -> Option<Arc<Generation<P>>> {
+        // From here on nothing that happens can be missed.
+        let mut changes = self.cell.changes.subscribe();
+        if let Some(newer) = self.newer_than(number, now) {
+            return Some(newer);
+        }
+        let told = self.report(number);
+        if told && let Ok(Err(gone)) = timeout(LONGEST_SUSPICION, changes.changed()).await {
+            tracing::debug!(error = %gone, "a suspicion outlived its credential");
+        }
+        self.newer_than(number, self.cell.link.clock.boot())
+    }
+
     /// Returns the credential's declared name.
     #[must_use]
     pub fn credential(&self) -> &CredentialName {
         &self.cell.credential
+    }
+
+    /// Returns the consumer it is held for, where the credential is declared `per: consumer`.
+    #[must_use]
+    pub fn consumer(&self) -> Option<&ConsumerName> {
+        self.cell.consumer.as_ref()
     }
 
     /// Returns how the credential stands, for readiness reports.
@@ -50,40 +106,113 @@ impl<P> Handle<P> {
         }
     }
 
-    pub(crate) fn new(credential: CredentialName) -> Self {
+    pub(crate) fn new(
+        credential: CredentialName,
+        consumer: Option<ConsumerName>,
+        link: Link,
+    ) -> Self {
+        let last_use = AtomicU64::new(link.clock.boot().as_nanos());
         Self {
             cell: Arc::new(Cell {
                 credential,
+                consumer,
                 active: ArcSwapOption::empty(),
                 failure: Mutex::new(None),
+                changes: watch::Sender::new(()),
+                suspected: AtomicU64::new(NOTHING),
+                last_use,
+                place: OnceLock::new(),
+                link,
             }),
         }
     }
 
     pub(crate) fn activate(&self, generation: Arc<Generation<P>>) {
         self.cell.active.store(Some(generation));
+        self.settle();
     }
 
     pub(crate) fn extend(&self, number: GenerationNumber, deadline: BootTime) {
-        if let Some(active) = self
-            .cell
-            .active
-            .load()
-            .as_ref()
-            .filter(|it| it.number == number)
-        {
-            active
-                .deadline
-                .store(deadline.as_nanos(), Ordering::Relaxed);
+        let active = self.cell.active.load();
+        if let Some(active) = active.as_ref().filter(|it| it.number() == number) {
+            active.extend(deadline);
         }
     }
 
     pub(crate) fn withdraw(&self) {
         self.cell.active.store(None);
+        self.settle();
     }
 
-    pub(crate) fn note_failure(&self, failure: Option<Failure>) {
-        *self.cell.failure.lock() = failure;
+    /// Notes what the last attempt to get a generation failed with.
+    pub(crate) fn note_failure(&self, failure: Failure) {
+        *self.cell.failure.lock() = Some(failure);
+        self.settle();
+    }
+
+    pub(crate) fn note_success(&self) {
+        *self.cell.failure.lock() = None;
+    }
+
+    pub(crate) fn subject(&self) -> Subject<'_> {
+        Subject {
+            credential: self.credential(),
+            consumer: self.consumer(),
+        }
+    }
+
+    /// Wakes all who wait for something to happen here. What was suspected has been looked into.
+    pub(crate) fn settle(&self) {
+        self.cell.suspected.store(NOTHING, Ordering::Release);
+        self.cell.changes.send_replace(());
+    }
+
+    pub(crate) fn active(&self) -> Option<Arc<Generation<P>>> {
+        self.cell.active.load_full()
+    }
+
+    /// Tells which slot the handle reads; once.
+    pub(crate) fn take_place(&self, place: Place) {
+        if self.cell.place.set(place).is_err() {
+            tracing::error!(credential = %self.cell.credential, "a handle was given a second slot");
+        }
+    }
+
+    pub(crate) fn place(&self) -> Option<Place> {
+        self.cell.place.get().copied()
+    }
+
+    pub(crate) fn touch(&self, now: BootTime) {
+        self.cell
+            .last_use
+            .fetch_max(now.as_nanos(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn last_use(&self) -> BootTime {
+        BootTime::from_nanos(self.cell.last_use.load(Ordering::Relaxed))
+    }
+
+    fn newer_than(&self, number: GenerationNumber, now: BootTime) -> Option<Arc<Generation<P>>> {
+        self.current(now).ok().filter(|it| it.number() > number)
+    }
+
+    /// Tells the broker of a suspicion unless it knows; returns whether there is something to wait for.
+    fn report(&self, number: GenerationNumber) -> bool {
+        let Some(place) = self.place() else {
+            return false;
+        };
+        // Numbers only grow, so whoever suspects a former generation can't hide a later suspicion.
+        let known = self
+            .cell
+            .suspected
+            .fetch_max(number.get(), Ordering::AcqRel);
+        known >= number.get() || self.cell.link.tell(Command::Suspected { place, number })
+    }
+
+    fn is_hopeless(&self) -> bool {
+        let failure = *self.cell.failure.lock();
+        // A dead session is replaced at once, and then the credential is asked for again.
+        failure.is_some_and(|it| !it.may_pass() && it != Failure::SessionDead)
     }
 }
 
@@ -99,6 +228,7 @@ impl<P> fmt::Debug for Handle<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Handle")
             .field("credential", &self.cell.credential)
+            .field("consumer", &self.cell.consumer)
             .finish_non_exhaustive()
     }
 }
@@ -119,87 +249,22 @@ pub enum Standing {
     },
 }
 
-/// One concrete value of a credential, in the form injection prepared it in.
-///
-/// Dropping the last reference wipes it and tells the broker that it has drained.
-pub struct Generation<P> {
-    number: GenerationNumber,
-    provenance: Provenance,
-    deadline: AtomicU64,
-    prepared: P,
-    /// Kept for what its drop does.
-    _drained: Drained,
-}
-
-impl<P> Generation<P> {
-    /// Returns the generation's number.
-    #[must_use]
-    pub const fn number(&self) -> GenerationNumber {
-        self.number
-    }
-
-    /// Returns where it came from.
-    #[must_use]
-    pub const fn provenance(&self) -> &Provenance {
-        &self.provenance
-    }
-
-    /// Returns what injection made of it.
-    #[must_use]
-    pub const fn prepared(&self) -> &P {
-        &self.prepared
-    }
-
-    /// Returns the time from which it must not be used.
-    #[must_use]
-    pub fn deadline(&self) -> BootTime {
-        BootTime::from_nanos(self.deadline.load(Ordering::Relaxed))
-    }
-
-    pub(crate) fn new(
-        number: GenerationNumber,
-        provenance: Provenance,
-        deadline: BootTime,
-        prepared: P,
-        drained: Drained,
-    ) -> Self {
-        let deadline = AtomicU64::new(deadline.as_nanos());
-        Self {
-            number,
-            provenance,
-            deadline,
-            prepared,
-            _drained: drained,
-        }
-    }
-}
-
-impl<P> fmt::Debug for Generation<P> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Generation")
-            .field("number", &self.number)
-            .field("provenance", &self.provenance)
-            .finish_non_exhaustive()
-    }
-}
-
-/// Tells the broker, when dropped with its generation, that nobody uses that generation any more.
-pub(crate) struct Drained {
-    pub(crate) slot: leasehold_lease::SlotId,
-    pub(crate) number: GenerationNumber,
-    pub(crate) notify: mpsc::UnboundedSender<(leasehold_lease::SlotId, GenerationNumber)>,
-}
-
-impl Drop for Drained {
-    fn drop(&mut self) {
-        if self.notify.send((self.slot, self.number)).is_err() {
-            tracing::debug!("a generation outlived the broker");
-        }
-    }
-}
-
 struct Cell<P> {
     credential: CredentialName,
+    consumer: Option<ConsumerName>,
     active: ArcSwapOption<Generation<P>>,
     failure: Mutex<Option<Failure>>,
+    /// Marked at each activation, withdrawal and failed or needless attempt.
+    changes: watch::Sender<()>,
+    /// The generation that the broker has been told is suspect.
+    suspected: AtomicU64,
+    last_use: AtomicU64,
+    /// Set when the broker has declared the slot.
+    place: OnceLock<Place>,
+    link: Link,
 }
+
+/// No generation has this number.
+const NOTHING: u64 = 0;
+/// A request that was refused can't wait for much longer than its caller would.
+const LONGEST_SUSPICION: Duration = Duration::from_secs(10);

@@ -6,10 +6,20 @@
 
 mod broker;
 mod call;
+mod control;
+mod family;
+mod generation;
 mod handle;
+mod link;
 mod metrics;
 mod report;
 
 pub use broker::{Broker, CredentialSpec, End, Leftover, Prepare, UnknownProvider};
-pub use handle::{Generation, Handle, Standing, Unavailable};
+pub use control::{
+    Control, ControlError, LeaseState, LeaseView, Revocation, RevocationOutcome, Rotation,
+    RotationOutcome, Target,
+};
+pub use family::{Family, FamilyFull, FamilyLimits};
+pub use generation::Generation;
+pub use handle::{Handle, Standing, Unavailable};
 pub use metrics::BrokerMetrics;

@@ -16,6 +16,11 @@ pub struct BrokerMetrics {
     irrevocable: Family<CredentialLabels, Counter>,
     claimed: Family<CredentialLabels, Counter>,
     ready: Family<CredentialLabels, Gauge<i64, AtomicI64>>,
+    members: Family<CredentialLabels, Gauge<i64, AtomicI64>>,
+    suspicions: Family<Labels<2>, Counter>,
+    anchors: Family<Labels<2>, Counter>,
+    orphans: Family<Labels<2>, Counter>,
+    circuits: Family<Labels<1>, Gauge<i64, AtomicI64>>,
 }
 
 type Labels<const N: usize> = [(&'static str, String); N];
@@ -28,9 +33,38 @@ pub(crate) enum Operation {
     Login,
     RenewSession,
     RevokeSession,
+    MintAnchor,
+    RenewAnchor,
+    RevokeAnchor,
+    RevokeFormer,
     Fetch,
     Renew,
     Revoke,
+    RevokeOrphan,
+}
+
+/// What becomes of an upstream's refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Suspicion {
+    Raised,
+    Dismissed,
+}
+
+/// What becomes of anchors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AnchorEvent {
+    Unavailable,
+    Succeeded,
+    Lost,
+    Ended,
+}
+
+/// What becomes of leases of earlier processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OrphanEvent {
+    Revoked,
+    Claimed,
+    Irrevocable,
 }
 
 impl BrokerMetrics {
@@ -67,7 +101,36 @@ impl BrokerMetrics {
             "Whether there is a generation to use: 1 or 0",
             it.ready.clone(),
         );
+        it.register_details(registry);
         it
+    }
+
+    fn register_details(&self, registry: &mut Registry) {
+        registry.register(
+            "leasehold_credential_consumers",
+            "Consumers that a credential declared per consumer is held for",
+            self.members.clone(),
+        );
+        registry.register(
+            "leasehold_suspicions",
+            "Generations that upstreams refused, and those of them that were not replaced",
+            self.suspicions.clone(),
+        );
+        registry.register(
+            "leasehold_anchor_events",
+            "What became of anchors",
+            self.anchors.clone(),
+        );
+        registry.register(
+            "leasehold_orphans",
+            "What became of leases of earlier processes",
+            self.orphans.clone(),
+        );
+        registry.register(
+            "leasehold_provider_circuit_open",
+            "Whether the provider can't be reached: 1 or 0",
+            self.circuits.clone(),
+        );
     }
 
     pub(crate) fn called(
@@ -105,6 +168,34 @@ impl BrokerMetrics {
             .get_or_create(&of(credential))
             .set(i64::from(ready));
     }
+
+    pub(crate) fn members(&self, credential: &CredentialName, count: usize) {
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        self.members.get_or_create(&of(credential)).set(count);
+    }
+
+    pub(crate) fn suspected(&self, credential: &CredentialName, outcome: Suspicion) {
+        let labels = [
+            ("credential", credential.to_string()),
+            ("outcome", outcome.as_str().to_owned()),
+        ];
+        self.suspicions.get_or_create(&labels).inc();
+    }
+
+    pub(crate) fn anchor(&self, provider: &ProviderName, event: AnchorEvent) {
+        let labels = at(provider, "event", event.as_str());
+        self.anchors.get_or_create(&labels).inc();
+    }
+
+    pub(crate) fn orphan(&self, provider: &ProviderName, event: OrphanEvent) {
+        let labels = at(provider, "outcome", event.as_str());
+        self.orphans.get_or_create(&labels).inc();
+    }
+
+    pub(crate) fn circuit(&self, provider: &ProviderName, is_open: bool) {
+        let labels = [("provider", provider.to_string())];
+        self.circuits.get_or_create(&labels).set(i64::from(is_open));
+    }
 }
 
 impl Operation {
@@ -113,11 +204,53 @@ impl Operation {
             Self::Login => "login",
             Self::RenewSession => "renew_session",
             Self::RevokeSession => "revoke_session",
+            Self::MintAnchor => "mint_anchor",
+            Self::RenewAnchor => "renew_anchor",
+            Self::RevokeAnchor => "revoke_anchor",
+            Self::RevokeFormer => "revoke_former",
             Self::Fetch => "fetch",
             Self::Renew => "renew",
             Self::Revoke => "revoke",
+            Self::RevokeOrphan => "revoke_orphan",
         }
     }
+}
+
+impl Suspicion {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Raised => "raised",
+            Self::Dismissed => "dismissed",
+        }
+    }
+}
+
+impl AnchorEvent {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unavailable => "unavailable",
+            Self::Succeeded => "succeeded",
+            Self::Lost => "lost",
+            Self::Ended => "ended",
+        }
+    }
+}
+
+impl OrphanEvent {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Revoked => "revoked",
+            Self::Claimed => "expiry_claimed",
+            Self::Irrevocable => "irrevocable",
+        }
+    }
+}
+
+fn at(provider: &ProviderName, label: &'static str, value: &str) -> Labels<2> {
+    [
+        ("provider", provider.to_string()),
+        (label, value.to_owned()),
+    ]
 }
 
 fn of(credential: &CredentialName) -> CredentialLabels {

@@ -4,6 +4,7 @@
 //! operator. What is optional here gets its default in `validate`.
 
 mod auth;
+mod credential;
 mod provider;
 mod upstream;
 
@@ -17,8 +18,11 @@ pub(crate) use auth::{
     AppRoleDocument, AuthDocument, AwsCredentialsDocument, AwsCredentialsWord, AwsDocument,
     CertDocument, JwtDocument, KubernetesDocument, SecretIdDocument,
 };
-pub(crate) use provider::{CredentialDocument, OneOrMany, ProviderDocument, SourceDocument};
-pub(crate) use upstream::{BasicDocument, InjectionDocument, TimeoutsDocument, UpstreamDocument};
+pub(crate) use credential::{CredentialDocument, PerConsumerDocument, PerDocument, SourceDocument};
+pub(crate) use provider::{AnchorDocument, OneOrMany, ProviderDocument};
+pub(crate) use upstream::{
+    BasicDocument, InjectionDocument, SuspectDocument, TimeoutsDocument, UpstreamDocument,
+};
 
 /// The configuration of one Leasehold gateway.
 ///
@@ -45,6 +49,8 @@ pub(crate) struct Document {
     pub(crate) admin: Option<AdminDocument>,
     /// Where access records are written.
     pub(crate) access_record: Option<AccessRecordDocument>,
+    /// Where the leases that are held are written down, without what they are for.
+    pub(crate) ledger: Option<LedgerDocument>,
     /// How long the parts of a shutdown may take.
     pub(crate) shutdown: Option<ShutdownDocument>,
     /// The request header that carries the consumer key.
@@ -80,13 +86,25 @@ pub(crate) struct ListenerDocument {
 }
 
 /// The admin listener.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Admin")]
 pub(crate) struct AdminDocument {
     /// IP address and port.
     #[schemars(extend("default" = "127.0.0.1:9901"))]
     pub(crate) address: Option<String>,
+    /// A Unix socket for the operator's commands, which the gateway makes for its own user alone.
+    /// Default: none.
+    pub(crate) socket: Option<PathBuf>,
+}
+
+/// The durable list of the leases that are held. It holds no secret.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Ledger")]
+pub(crate) struct LedgerDocument {
+    /// The file that it is kept in, made where there is none. One process at a time has it open.
+    pub(crate) file: PathBuf,
 }
 
 /// Where access records go: one JSON line a request.

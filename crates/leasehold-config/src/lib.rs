@@ -29,7 +29,7 @@ pub use load::{LoadError, load, read};
 pub use schema::schema;
 pub use snapshot::auth::{AuthMethod, AwsCredentials, SecretId, TokenFile};
 pub use snapshot::{
-    AccessRecord, Admin, Admission, Consumer, Credential, CredentialUse, Injection, Listener,
-    Native, Provider, ProviderKind, RecordTarget, Route, Shutdown, Snapshot, Source, Timeouts,
-    Upstream, Vault, Workers,
+    AccessRecord, Admin, Admission, Anchor, Consumer, Credential, CredentialUse, Injection, Ledger,
+    Listener, Native, Per, Provider, ProviderKind, RecordTarget, Route, Shutdown, Snapshot, Source,
+    Suspect, Timeouts, Upstream, Vault, Workers,
 };

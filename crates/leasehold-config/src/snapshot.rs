@@ -1,5 +1,6 @@
 pub(crate) mod auth;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -25,6 +26,8 @@ pub struct Snapshot {
     pub admin: Admin,
     /// Where access records go.
     pub access_record: AccessRecord,
+    /// Where the leases that are held are written down, where they are.
+    pub ledger: Option<Ledger>,
     /// How long the parts of a shutdown may take.
     pub shutdown: Shutdown,
     /// The header that carries the consumer key, in small letters.
@@ -64,6 +67,15 @@ pub struct Listener {
 pub struct Admin {
     /// Its address; with port 0, the system chooses one.
     pub address: SocketAddr,
+    /// The Unix socket for the operator's commands, where there is one.
+    pub socket: Option<PathBuf>,
+}
+
+/// The durable list of the leases that are held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ledger {
+    /// The file that it is kept in.
+    pub file: PathBuf,
 }
 
 /// Where access records go.
@@ -120,6 +132,15 @@ pub struct Vault {
     pub ca: Option<PathBuf>,
     /// How to log in.
     pub auth: AuthMethod,
+    /// What leases hang on, where it is not the login.
+    pub anchor: Option<Anchor>,
+}
+
+/// How anchors are made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Anchor {
+    /// The token role that they are made through.
+    pub token_role: String,
 }
 
 /// Where the native provider keeps its credentials.
@@ -142,6 +163,23 @@ pub struct Credential {
     pub source: Source,
     /// The field that a header shows where its injection names none.
     pub field: Option<String>,
+    /// For whom it is issued. Where it is for each consumer, it is issued and no route that uses it
+    /// is open to everybody.
+    pub per: Per,
+}
+
+/// For whom a credential is issued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Per {
+    /// One for all of this instance.
+    Instance,
+    /// One for each consumer.
+    Consumer {
+        /// How many consumers may have one at a time.
+        cap: NonZeroUsize,
+        /// After how long without a request a consumer's own is given back.
+        idle: Duration,
+    },
 }
 
 /// What to ask a provider for.
@@ -151,6 +189,8 @@ pub enum Source {
     Leased {
         /// The path, mount included.
         path: String,
+        /// What to ask with; empty where the path is merely read.
+        parameters: BTreeMap<String, String>,
     },
     /// A stored value whose versions the provider counts.
     Versioned {
@@ -159,6 +199,29 @@ pub enum Source {
         /// The path below the mount.
         path: String,
         /// How often to look for a new version.
+        poll: Duration,
+        /// How long a value may be used after the provider last confirmed it.
+        max_stale: Duration,
+    },
+    /// An account whose password the provider changes.
+    Rotating {
+        /// The path, mount included.
+        path: String,
+        /// How long a password may be used after it was due to change.
+        max_stale: Duration,
+    },
+    /// A certificate without a lease, for a key that is made in memory.
+    Certificate {
+        /// The path that signs, mount included.
+        path: String,
+        /// What to ask with.
+        parameters: BTreeMap<String, String>,
+    },
+    /// A stored value without versions.
+    Hinted {
+        /// The path, mount included.
+        path: String,
+        /// How often to read it.
         poll: Duration,
         /// How long a value may be used after the provider last confirmed it.
         max_stale: Duration,
@@ -187,6 +250,17 @@ pub struct CredentialUse {
     pub credential: CredentialName,
     /// Its place.
     pub injection: Injection,
+    /// Which answers mean that it may be dead.
+    pub suspect: Suspect,
+}
+
+/// Which answers mean that the credential may be dead, and what to do then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Suspect {
+    /// The statuses, each from 400 to 499; none where no answer does.
+    pub statuses: BTreeSet<u16>,
+    /// Whether a request that can be sent again is sent once more with a newer generation.
+    pub retry: bool,
 }
 
 /// The place of a credential in the request.

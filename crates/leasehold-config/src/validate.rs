@@ -6,8 +6,10 @@ mod consumers;
 mod credentials;
 mod gateway;
 mod injection;
+mod per;
 mod providers;
 mod routes;
+mod source;
 mod text;
 mod upstreams;
 mod url;
@@ -43,12 +45,13 @@ pub(crate) fn validate(
     };
     let fields = check.header_fields(&document.credentials, root);
     let admin = check.admin(document.admin, root);
-    Snapshot {
+    let snapshot = Snapshot {
         instance: check.instance(document.instance, root),
         workers: gateway::workers(document.workers),
         listeners: check.listeners(document.listeners, admin.address, root),
         admin,
         access_record: check.access_record(document.access_record),
+        ledger: check.ledger(document.ledger),
         shutdown: check.shutdown(document.shutdown, root),
         consumer_key_header: check.consumer_key_header(document.consumer_key_header, root),
         credentials: check.credentials(document.credentials, &document.providers, root),
@@ -56,7 +59,9 @@ pub(crate) fn validate(
         upstreams: check.upstreams(document.upstreams, &fields, root),
         consumers: check.consumers(document.consumers, root),
         routes: check.routes(document.routes, root),
-    }
+    };
+    check.issued_for_somebody(&snapshot, root);
+    snapshot
 }
 
 /// What every part of the validation needs.

@@ -1,4 +1,6 @@
-use leasehold_model::{BootTime, Failure, GenerationNumber, LeaseId, SessionEpoch};
+use leasehold_model::{
+    Accessor, AnchorEpoch, BootTime, Failure, GenerationNumber, Holder, LeaseId, SessionEpoch,
+};
 
 use crate::{ProviderId, SlotId};
 
@@ -27,14 +29,59 @@ pub enum Action {
         /// The session.
         epoch: SessionEpoch,
     },
+    /// Make an anchor.
+    MintAnchor {
+        /// The provider.
+        provider: ProviderId,
+        /// The session to ask in.
+        epoch: SessionEpoch,
+        /// The number of the new anchor.
+        anchor: AnchorEpoch,
+    },
+    /// Prolong an anchor.
+    RenewAnchor {
+        /// The provider.
+        provider: ProviderId,
+        /// The session to ask in.
+        epoch: SessionEpoch,
+        /// The anchor.
+        anchor: AnchorEpoch,
+    },
+    /// End an anchor that nothing hangs on any more.
+    RevokeAnchor {
+        /// The provider.
+        provider: ProviderId,
+        /// The session to ask in.
+        epoch: SessionEpoch,
+        /// The anchor.
+        anchor: AnchorEpoch,
+    },
+    /// Revoke a lease of an earlier process and wait until its credential is dead.
+    RevokeOrphan {
+        /// The provider.
+        provider: ProviderId,
+        /// The session to ask in.
+        epoch: SessionEpoch,
+        /// The lease.
+        lease_id: LeaseId,
+    },
+    /// End a session or an anchor of an earlier process.
+    RevokeFormer {
+        /// The provider.
+        provider: ProviderId,
+        /// The session to ask in.
+        epoch: SessionEpoch,
+        /// What it is known by.
+        accessor: Accessor,
+    },
     /// Fetch a candidate.
     Fetch {
         /// The credential.
         slot: SlotId,
         /// The number that the candidate gets.
         number: GenerationNumber,
-        /// The session to ask in; a lease dies with the session that issued it.
-        epoch: SessionEpoch,
+        /// What to ask with; a lease dies with what issued it.
+        holder: Holder,
     },
     /// Renew a lease.
     Renew {
@@ -88,6 +135,12 @@ pub enum Action {
         /// The credential.
         slot: SlotId,
     },
+    /// Forget a credential that was dismissed: everything of it has been given back, and its number may
+    /// be given to another.
+    Forget {
+        /// The credential.
+        slot: SlotId,
+    },
     /// Tell people.
     Notify(Notice),
 }
@@ -131,5 +184,74 @@ pub enum Notice {
         number: GenerationNumber,
         /// Why.
         failure: Failure,
+    },
+    /// An upstream refused a generation, and it is looked into.
+    Suspect {
+        /// The credential.
+        slot: SlotId,
+        /// The generation.
+        number: GenerationNumber,
+    },
+    /// What an upstream refused is not replaced: it is as the provider has it, or another was asked for
+    /// too short a time ago.
+    SuspicionDismissed {
+        /// The credential.
+        slot: SlotId,
+        /// The generation.
+        number: GenerationNumber,
+    },
+    /// No anchor can be made: leases hang on the session until a person mends it.
+    AnchorUnavailable {
+        /// The provider.
+        provider: ProviderId,
+        /// Why.
+        failure: Failure,
+    },
+    /// An anchor has a successor, and its leases move over.
+    AnchorSucceeded {
+        /// The provider.
+        provider: ProviderId,
+        /// The former anchor.
+        anchor: AnchorEpoch,
+    },
+    /// An anchor is dead, and every lease that hung on it.
+    AnchorLost {
+        /// The provider.
+        provider: ProviderId,
+        /// The anchor.
+        anchor: AnchorEpoch,
+    },
+    /// An anchor was ended with nothing left on it.
+    AnchorEnded {
+        /// The provider.
+        provider: ProviderId,
+        /// The anchor.
+        anchor: AnchorEpoch,
+    },
+    /// A lease of an earlier process ran out before its revocation was confirmed.
+    OrphanClaimed {
+        /// The provider.
+        provider: ProviderId,
+        /// The lease.
+        lease_id: LeaseId,
+    },
+    /// A lease of an earlier process could not be revoked and needs a person.
+    OrphanIrrevocable {
+        /// The provider.
+        provider: ProviderId,
+        /// The lease.
+        lease_id: LeaseId,
+        /// Why.
+        failure: Failure,
+    },
+    /// A provider can't be reached: one call at a time finds out when it can be again.
+    CircuitOpened {
+        /// The provider.
+        provider: ProviderId,
+    },
+    /// A provider can be reached again.
+    CircuitClosed {
+        /// The provider.
+        provider: ProviderId,
     },
 }

@@ -1,10 +1,12 @@
 use std::time::Duration;
 
-use leasehold_model::{BootTime, Failure, GenerationNumber, LeaseId, SessionEpoch};
+use leasehold_model::{
+    Accessor, AnchorEpoch, BootTime, Failure, GenerationNumber, Holder, LeaseId, SessionEpoch,
+};
 
 use crate::{ProviderId, SlotId};
 
-/// What a login, or the renewal of a session, was granted.
+/// What a login, an anchor, or the renewal of either was granted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionTerms {
     /// How long the session lasts from when the request was sent; `None` where it has no end.
@@ -32,10 +34,29 @@ pub enum Terms {
         /// The version; a greater one is newer.
         version: u64,
     },
+    /// As a password between two changes.
+    Rotating {
+        /// Tells passwords apart; a greater one is newer.
+        rotation: u64,
+        /// How long after the request was sent the next change is due.
+        next: Duration,
+    },
+    /// As a certificate.
+    Certificate {
+        /// How long it is valid from when the request was sent.
+        ttl: Duration,
+    },
+    /// As a stored value without versions.
+    Hinted {
+        /// How soon the provider suggests to read it again; zero where it suggests nothing.
+        refresh: Duration,
+        /// Whether it differs from the active generation.
+        changed: bool,
+    },
 }
 
-/// What happened. Each event but [`Event::Tick`] and [`Event::Shutdown`] answers one
-/// [`crate::Action`]; `t_send` is the time just before the request went out.
+/// What happened. Most events answer one [`crate::Action`]; `t_send` is the time just before the request
+/// went out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// Time has passed and nothing else.
@@ -124,8 +145,8 @@ pub enum Event {
         slot: SlotId,
         /// The candidate that did not come to be.
         number: GenerationNumber,
-        /// The session that was asked in.
-        epoch: SessionEpoch,
+        /// What was asked with.
+        holder: Holder,
         /// What the refusal means.
         failure: Failure,
     },
@@ -177,6 +198,133 @@ pub enum Event {
         epoch: SessionEpoch,
         /// What the refusal means.
         failure: Failure,
+    },
+    /// An anchor was made.
+    AnchorMinted {
+        /// The provider.
+        provider: ProviderId,
+        /// The anchor.
+        anchor: AnchorEpoch,
+        /// When the request went out.
+        t_send: BootTime,
+        /// What was granted.
+        terms: SessionTerms,
+    },
+    /// An anchor could not be made.
+    AnchorMintFailed {
+        /// The provider.
+        provider: ProviderId,
+        /// The anchor that did not come to be.
+        anchor: AnchorEpoch,
+        /// The session that was asked in.
+        epoch: SessionEpoch,
+        /// What the refusal means.
+        failure: Failure,
+    },
+    /// An anchor was prolonged.
+    AnchorRenewed {
+        /// The provider.
+        provider: ProviderId,
+        /// The anchor.
+        anchor: AnchorEpoch,
+        /// When the request went out.
+        t_send: BootTime,
+        /// What was granted.
+        terms: SessionTerms,
+    },
+    /// An anchor could not be prolonged. [`Failure::LeaseGone`] says that it is dead.
+    AnchorRenewFailed {
+        /// The provider.
+        provider: ProviderId,
+        /// The anchor.
+        anchor: AnchorEpoch,
+        /// The session that was asked in.
+        epoch: SessionEpoch,
+        /// What the refusal means.
+        failure: Failure,
+    },
+    /// An anchor was ended.
+    AnchorRevoked {
+        /// The provider.
+        provider: ProviderId,
+        /// The anchor.
+        anchor: AnchorEpoch,
+    },
+    /// An anchor could not be ended.
+    AnchorRevokeFailed {
+        /// The provider.
+        provider: ProviderId,
+        /// The anchor.
+        anchor: AnchorEpoch,
+        /// The session that was asked in.
+        epoch: SessionEpoch,
+        /// What the refusal means.
+        failure: Failure,
+    },
+    /// The provider confirmed that a lease of an earlier process is revoked.
+    OrphanRevoked {
+        /// The provider.
+        provider: ProviderId,
+        /// The lease.
+        lease_id: LeaseId,
+    },
+    /// A lease of an earlier process could not be revoked.
+    OrphanRevokeFailed {
+        /// The provider.
+        provider: ProviderId,
+        /// The lease.
+        lease_id: LeaseId,
+        /// The session that was asked in.
+        epoch: SessionEpoch,
+        /// What the refusal means.
+        failure: Failure,
+    },
+    /// A session or an anchor of an earlier process was ended.
+    FormerRevoked {
+        /// The provider.
+        provider: ProviderId,
+        /// What it is known by.
+        accessor: Accessor,
+    },
+    /// A session or an anchor of an earlier process could not be ended.
+    FormerRevokeFailed {
+        /// The provider.
+        provider: ProviderId,
+        /// What it is known by.
+        accessor: Accessor,
+        /// The session that was asked in.
+        epoch: SessionEpoch,
+        /// What the refusal means.
+        failure: Failure,
+    },
+    /// An upstream refused what it was shown.
+    Suspected {
+        /// The credential.
+        slot: SlotId,
+        /// The generation that was refused.
+        number: GenerationNumber,
+    },
+    /// A person asks for a successor of the active generation.
+    RotationAsked {
+        /// The credential.
+        slot: SlotId,
+    },
+    /// A person asks for the end of a generation, at once and whoever uses it.
+    RevocationAsked {
+        /// The credential.
+        slot: SlotId,
+        /// The generation; where there is none, all that the slot holds.
+        number: Option<GenerationNumber>,
+    },
+    /// A person asks for a new anchor and for the end of the former one.
+    AnchorRotationAsked {
+        /// The provider.
+        provider: ProviderId,
+    },
+    /// Nobody needs a credential any more that was declared while the gateway ran.
+    Dismissed {
+        /// The credential.
+        slot: SlotId,
     },
     /// Give everything back and stop.
     Shutdown,

@@ -11,13 +11,19 @@
 mod action;
 mod engine;
 mod event;
+mod former;
+mod governor;
 mod schedule;
-mod session;
+mod site;
 mod slot;
+mod step;
+mod succession;
+mod view;
 
 pub use action::{Action, Notice};
 pub use engine::{Engine, Leftover};
 pub use event::{Event, SessionTerms, Terms};
+pub use view::{HolderState, HolderView, Stage, View};
 
 /// Identifies one declared credential inside the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -55,4 +61,26 @@ pub enum Kind {
         /// How long a value may be used after the provider last confirmed it.
         max_stale: std::time::Duration,
     },
+    /// An account whose password the provider changes: read again just after each change.
+    Rotating {
+        /// How long a password may be used after it was due to change and no newer one could be read.
+        max_stale: std::time::Duration,
+    },
+    /// A certificate without a lease: replaced in time and left to run out.
+    Certificate,
+    /// A stored value without versions: read again at intervals and compared.
+    Hinted {
+        /// How often to read it; the provider's own hint counts where it asks for more often.
+        poll: std::time::Duration,
+        /// How long a value may be used after the provider last confirmed it.
+        max_stale: std::time::Duration,
+    },
+}
+
+impl Kind {
+    /// Tells whether each fetch makes a new credential at the provider.
+    #[must_use]
+    pub const fn is_issued(self) -> bool {
+        matches!(self, Self::Leased | Self::Certificate)
+    }
 }

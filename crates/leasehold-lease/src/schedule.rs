@@ -84,7 +84,7 @@ pub(crate) fn drain_until(now: BootTime, deadline: BootTime) -> BootTime {
 pub(crate) fn retry_at(now: BootTime, failure: Failure, attempt: u32, rng: &mut Rng) -> BootTime {
     let wait = match failure {
         // Full jitter, and a low ceiling: the provider will be back and the outage is what hurts.
-        Failure::Transient | Failure::SessionDead | Failure::LeaseGone => {
+        Failure::Transient | Failure::Unreachable | Failure::SessionDead | Failure::LeaseGone => {
             doubled(Duration::from_millis(250), attempt, Duration::from_secs(5))
                 .mul_f64(between(rng, 0.1, 1.0))
         }
@@ -93,7 +93,7 @@ pub(crate) fn retry_at(now: BootTime, failure: Failure, attempt: u32, rng: &mut 
             .clamp(Duration::from_secs(1), LONGEST_SLOW_DOWN)
             .mul_f64(between(rng, 1.0, 2.0)),
         // Each attempt may leave a live credential behind.
-        Failure::MaybeIssued => doubled(Duration::from_secs(2), attempt, Duration::from_secs(60))
+        Failure::MaybeIssued => doubled(Duration::from_secs(2), attempt, LONGEST_FRUITLESS)
             .mul_f64(between(rng, 0.5, 1.0)),
         // Only a person can mend these; asking often does not help.
         Failure::Denied | Failure::Misconfigured | Failure::NotRenewable => {
@@ -114,12 +114,49 @@ fn doubled(base: Duration, times: u32, ceiling: Duration) -> Duration {
         .min(ceiling)
 }
 
-const RENEW_FROM: f64 = 0.33;
-const RENEW_TO: f64 = 0.60;
+/// Draws when to read a password again after it was due to change: the provider takes a moment.
+pub(crate) fn after_change(due: BootTime, rng: &mut Rng) -> BootTime {
+    due.after(Duration::from_millis(300).mul_f64(between(rng, 1.0, 1.66)))
+}
+
+/// Returns when to look again for a password that was due to change and has not, the `attempt`th time.
+pub(crate) fn look_again_at(now: BootTime, attempt: u32) -> BootTime {
+    now.after(doubled(
+        Duration::from_millis(250),
+        attempt,
+        Duration::from_secs(2),
+    ))
+}
+
+/// Draws when a lease moves to the successor of what it hangs on: `slots` of them spread, ten a second,
+/// and well before what they hang on ends.
+pub(crate) fn move_at(now: BootTime, ends: BootTime, slots: usize, rng: &mut Rng) -> BootTime {
+    let slots = u32::try_from(slots).unwrap_or(u32::MAX);
+    let spread = LEAST_SPREAD.max(Duration::from_millis(100).saturating_mul(slots));
+    let window = spread.min(ends.since(now).mul_f64(0.5));
+    now.after(window.mul_f64(between(rng, 0.0, 1.0)))
+}
+
+/// Tells whether a failure stays until a person mends it.
+pub(crate) const fn needs_a_person(failure: Failure) -> bool {
+    matches!(
+        failure,
+        Failure::Denied | Failure::Misconfigured | Failure::NotRenewable
+    )
+}
+
+pub(crate) const RENEW_FROM: f64 = 0.33;
+pub(crate) const RENEW_TO: f64 = 0.60;
 const RENEWED_BY: f64 = 0.65;
 /// What a provider asks for beyond this is not believed: a lease would run out meanwhile.
 const LONGEST_SLOW_DOWN: Duration = Duration::from_secs(300);
 const LONGEST_DRAIN: Duration = Duration::from_secs(60);
+const LONGEST_FRUITLESS: Duration = Duration::from_secs(300);
+const LEAST_SPREAD: Duration = Duration::from_secs(30);
+/// How long after a lease has run out its revocation is still tried: the provider needs time to see it.
+pub(crate) const CLAIM_AFTER: Duration = Duration::from_secs(10);
+/// How long leases of an earlier process wait for the new ones to serve.
+pub(crate) const ORPHANS_WAIT: Duration = Duration::from_secs(20);
 
 #[cfg(test)]
 mod tests {

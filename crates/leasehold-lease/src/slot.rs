@@ -1,17 +1,28 @@
 //! One declared credential: its generations and what is due for them.
 
+mod budget;
 mod due;
+mod fetched;
+mod hold;
+mod release;
 mod retired;
+mod suspicion;
+mod view;
 
 use std::time::Duration;
 
 use fastrand::Rng;
-use leasehold_model::{BootTime, Failure, GenerationNumber, LeaseId, SessionEpoch};
+use leasehold_model::{BootTime, Failure, GenerationNumber, Holder, LeaseId};
 
+use self::budget::Budget;
+use self::hold::{Active, Hold};
 use self::retired::{Lease, Retired, Stage};
+use self::suspicion::Suspicion;
+use crate::governor::Rank;
 use crate::schedule::{self, Grant};
-use crate::session::{Renewal, Sessions};
-use crate::{Action, Kind, Notice, ProviderId, SlotId, Terms};
+use crate::site::Site;
+use crate::succession::Renewal;
+use crate::{Action, Kind, Notice, ProviderId, SlotId};
 
 #[derive(Debug)]
 pub(crate) struct Slot {
@@ -22,35 +33,30 @@ pub(crate) struct Slot {
     next_number: GenerationNumber,
     active: Option<Active>,
     fetch: Fetch,
+    /// A person asked for the fetch that is planned: it waits for no budget.
+    asked: bool,
     retired: Vec<Retired>,
     /// Fetches that failed in a row.
     fruitless: u32,
-    stopping: bool,
+    /// How long credentials of this slot live as a rule: as the latest was granted, or as long as what
+    /// it hangs on was to live then.
+    life: Option<Duration>,
+    budget: Budget,
+    suspicion: Suspicion,
+    /// Whether there has been a generation to serve.
+    served: bool,
+    course: Course,
 }
 
-/// The generation that is served.
-#[derive(Debug)]
-struct Active {
-    number: GenerationNumber,
-    /// The deadline that readers were last told.
-    deadline: BootTime,
-    hold: Hold,
-}
-
-#[derive(Debug)]
-enum Hold {
-    Leased {
-        lease: Lease,
-        /// The first grant: what a renewal is measured by.
-        expected: Duration,
-        renewal: Renewal,
-        failures: u32,
-    },
-    Versioned {
-        version: u64,
-        confirmed: BootTime,
-        max_stale: Duration,
-    },
+/// Where a slot is in its own life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Course {
+    Serving,
+    /// Everything is given back.
+    Stopping,
+    /// The same, and the slot is forgotten afterwards.
+    Dismissed,
+    Forgotten,
 }
 
 /// Where the next candidate is.
@@ -58,16 +64,19 @@ enum Hold {
 enum Fetch {
     Idle,
     At(BootTime),
+    /// It is due and waits for its turn.
+    Queued(Rank),
     InFlight {
         number: GenerationNumber,
-        epoch: SessionEpoch,
+        holder: Holder,
+        rank: Rank,
     },
 }
 
 /// What every transition needs beside the slot.
 pub(crate) struct Context<'a> {
     pub(crate) now: BootTime,
-    pub(crate) sessions: &'a Sessions,
+    pub(crate) site: &'a mut Site,
     pub(crate) rng: &'a mut Rng,
     pub(crate) actions: &'a mut Vec<Action>,
 }
@@ -81,72 +90,18 @@ impl Slot {
             next_number: GenerationNumber::FIRST,
             active: None,
             fetch: Fetch::At(now),
+            asked: false,
             retired: Vec::new(),
             fruitless: 0,
-            stopping: false,
+            life: None,
+            budget: Budget::default(),
+            suspicion: Suspicion::default(),
+            served: false,
+            course: Course::Serving,
         }
     }
 
     // === what happened ===
-
-    pub(crate) fn fetched(
-        &mut self,
-        ctx: &mut Context<'_>,
-        number: GenerationNumber,
-        t_send: BootTime,
-        terms: Terms,
-    ) {
-        let Some(epoch) = self.take_candidate(number) else {
-            return;
-        };
-        match terms {
-            Terms::Leased {
-                lease_id,
-                ttl,
-                renewable,
-            } => {
-                let lease = Lease {
-                    lease_id,
-                    epoch,
-                    grant: Grant { t_send, ttl },
-                };
-                self.leased(ctx, number, lease, renewable);
-            }
-            Terms::Versioned { version } => self.versioned(ctx, number, t_send, version),
-        }
-    }
-
-    pub(crate) fn unusable(
-        &mut self,
-        ctx: &mut Context<'_>,
-        number: GenerationNumber,
-        t_send: BootTime,
-        terms: Terms,
-    ) {
-        let Some(epoch) = self.take_candidate(number) else {
-            return;
-        };
-        if let Terms::Leased { lease_id, ttl, .. } = terms {
-            let lease = Lease {
-                lease_id,
-                epoch,
-                grant: Grant { t_send, ttl },
-            };
-            self.give_back(ctx.now, number, lease);
-        }
-        self.plan_retry(ctx, Failure::Misconfigured);
-    }
-
-    pub(crate) fn fetch_failed(
-        &mut self,
-        ctx: &mut Context<'_>,
-        number: GenerationNumber,
-        failure: Failure,
-    ) {
-        if self.take_candidate(number).is_some() {
-            self.plan_retry(ctx, failure);
-        }
-    }
 
     pub(crate) fn renewed(
         &mut self,
@@ -158,6 +113,7 @@ impl Slot {
         let Some(Hold::Leased {
             lease,
             expected,
+            shorter,
             renewal,
             failures,
         }) = self.hold(number)
@@ -166,11 +122,21 @@ impl Slot {
         };
         lease.grant = granted;
         *failures = 0;
+        *renewal = Renewal::At(granted.renew_at(ctx.rng));
         if !capped && !granted.is_short_of(*expected) {
-            *renewal = Renewal::At(granted.renew_at(ctx.rng));
+            *shorter = None;
             return;
         }
-        *renewal = Renewal::Never;
+        // The same again, and no word of a maximum life: the role was given shorter leases.
+        if !capped && shorter.is_some_and(|it| granted.ttl.abs_diff(it) <= ROUNDING) {
+            *expected = granted.ttl;
+            *shorter = None;
+            return;
+        }
+        if capped {
+            *renewal = Renewal::Never;
+        }
+        *shorter = Some(granted.ttl);
         let at = granted.rotate_soon_at(ctx.now, ctx.rng);
         self.plan_fetch(at);
     }
@@ -204,6 +170,7 @@ impl Slot {
                 *renewal = Renewal::At(ctx.now.after(grant.ttl.mul_f64(0.125)));
             }
             Failure::Transient
+            | Failure::Unreachable
             | Failure::MaybeIssued
             | Failure::SessionDead
             | Failure::SlowDown { .. } => {
@@ -213,11 +180,7 @@ impl Slot {
     }
 
     pub(crate) fn drained(&mut self, now: BootTime, number: GenerationNumber) {
-        let draining = self
-            .retired
-            .iter_mut()
-            .find(|retired| retired.number == number);
-        if let Some(retired) = draining
+        if let Some(retired) = self.retired(number)
             && matches!(retired.stage, Stage::Draining { .. })
         {
             retired.stage = Stage::RevokeAt(now);
@@ -247,17 +210,13 @@ impl Slot {
             self.retired.retain(|retired| retired.number != number);
             return ctx.notify(Notice::ExpiryClaimed { slot, number });
         }
-        let Some(retired) = self.retired.iter_mut().find(|it| it.number == number) else {
+        let Some(retired) = self.retired(number) else {
             return;
         };
         let at = schedule::retry_at(ctx.now, failure, retired.failures, ctx.rng);
         retired.stage = Stage::RevokeAt(at);
         retired.failures = retired.failures.saturating_add(1);
-        let needs_a_person = matches!(
-            failure,
-            Failure::Denied | Failure::Misconfigured | Failure::NotRenewable
-        );
-        if needs_a_person && !retired.irrevocable {
+        if schedule::needs_a_person(failure) && !retired.irrevocable {
             retired.irrevocable = true;
             ctx.notify(Notice::Irrevocable {
                 slot,
@@ -267,41 +226,87 @@ impl Slot {
         }
     }
 
-    /// The session is dead, and the leases issued in it with it.
-    pub(crate) fn session_lost(&mut self, ctx: &mut Context<'_>, epoch: SessionEpoch) {
-        if self
-            .active_lease()
-            .is_some_and(|lease| lease.epoch == epoch)
-        {
+    /// A session or an anchor is dead, and the leases that hang on it with it.
+    pub(crate) fn holder_lost(&mut self, ctx: &mut Context<'_>, holder: Holder) {
+        let of_active = self.active_lease().map(|lease| lease.holder);
+        if of_active == Some(holder) {
             self.expire(ctx);
         }
         let slot = self.id;
-        for dead in self
-            .retired
-            .extract_if(.., |retired| retired.lease.epoch == epoch)
-        {
-            ctx.notify(Notice::ExpiryClaimed {
-                slot,
-                number: dead.number,
-            });
+        let died = |retired: &mut Retired| retired.lease.holder == holder;
+        for dead in self.retired.extract_if(.., died) {
+            let number = dead.number;
+            ctx.notify(Notice::ExpiryClaimed { slot, number });
         }
     }
 
-    /// The session has a successor: leases issued in it move over while it still lives.
-    pub(crate) fn session_succeeded(&mut self, ctx: &mut Context<'_>) {
-        let issued_in = self.active_lease().map(|lease| lease.epoch);
-        if let Some(epoch) = issued_in.filter(|epoch| ctx.sessions.is_former(*epoch)) {
-            let left = ctx.sessions.deadline(epoch).since(ctx.now);
-            let at = ctx
-                .now
-                .after(left.mul_f64(schedule::between(ctx.rng, 0.0, 0.5)));
-            self.plan_fetch(at);
+    /// There is something else to hang on: a lease that hangs on the former moves over while that lives.
+    pub(crate) fn holder_succeeded(&mut self, ctx: &mut Context<'_>) {
+        let held_by = self.active_lease().map(|lease| lease.holder);
+        let Some(holder) = held_by.filter(|it| ctx.site.should_leave(*it)) else {
+            return;
+        };
+        let at = ctx.site.leave_at(ctx.now, holder, ctx.rng);
+        self.plan_fetch(at);
+    }
+
+    /// An upstream refused a generation.
+    pub(crate) fn suspected(&mut self, ctx: &mut Context<'_>, number: GenerationNumber) {
+        let slot = self.id;
+        let is_active = self.active.as_ref().is_some_and(|it| it.number == number);
+        if !is_active || self.suspicion.is_of(number) {
+            return;
+        }
+        let under_way = matches!(self.fetch, Fetch::Queued(_) | Fetch::InFlight { .. });
+        let afforded = !self.kind.is_issued() || self.budget.allows_suspicion(ctx.now, self.life);
+        if !(under_way || afforded && self.suspicion.may_follow(ctx.now)) {
+            return ctx.notify(Notice::SuspicionDismissed { slot, number });
+        }
+        self.suspicion.follow(ctx.now, number);
+        ctx.notify(Notice::Suspect { slot, number });
+        self.plan_fetch(ctx.now);
+    }
+
+    /// A person wants a successor now.
+    pub(crate) fn rotation_asked(&mut self, ctx: &Context<'_>) {
+        self.asked = true;
+        self.plan_fetch(ctx.now);
+    }
+
+    /// A person wants a generation dead now, whoever uses it; another is fetched.
+    pub(crate) fn revocation_asked(
+        &mut self,
+        ctx: &mut Context<'_>,
+        number: Option<GenerationNumber>,
+    ) {
+        let meant = |it: GenerationNumber| number.is_none_or(|number| number == it);
+        let active = self
+            .active
+            .take_if(|it| meant(it.number) && it.hold.lease().is_some());
+        if let Some(active) = active {
+            ctx.actions.push(Action::Withdraw { slot: self.id });
+            self.retire(ctx, active);
+            self.rotation_asked(ctx);
+        }
+        for retired in self.retired.iter_mut().filter(|it| meant(it.number)) {
+            retired.hasten(ctx.now);
+        }
+    }
+
+    /// Gives everything back, and is forgotten then.
+    pub(crate) fn dismiss(&mut self, ctx: &mut Context<'_>) {
+        self.stop(ctx);
+        if self.course == Course::Stopping {
+            self.course = Course::Dismissed;
         }
     }
 
     pub(crate) fn stop(&mut self, ctx: &mut Context<'_>) {
-        self.stopping = true;
-        if matches!(self.fetch, Fetch::At(_)) {
+        if self.course != Course::Serving {
+            return;
+        }
+        self.course = Course::Stopping;
+        if matches!(self.fetch, Fetch::At(_) | Fetch::Queued(_)) {
             self.fetch = Fetch::Idle;
         }
         if let Some(active) = self.active.take() {
@@ -311,31 +316,27 @@ impl Slot {
         // Requests had their time to end before this. A straggler must not cost the lease its
         // revocation, whose time is short.
         for retired in &mut self.retired {
-            if matches!(retired.stage, Stage::Draining { .. }) {
-                retired.stage = Stage::RevokeAt(ctx.now);
-            }
+            retired.hasten(ctx.now);
         }
     }
 
     // === for the engine ===
 
-    pub(crate) fn uses(&self, epoch: SessionEpoch) -> bool {
-        let active = self.active_lease().map(|lease| lease.epoch);
+    /// Returns what this slot needs alive: what a lease hangs on, or a call under way was made with.
+    pub(crate) fn holders(&self) -> impl Iterator<Item = Holder> {
+        let active = self.active_lease().map(|lease| lease.holder);
         let candidate = match self.fetch {
-            Fetch::InFlight { epoch, .. } => Some(epoch),
-            Fetch::Idle | Fetch::At(_) => None,
+            Fetch::InFlight { holder, .. } => Some(holder),
+            Fetch::Idle | Fetch::At(_) | Fetch::Queued(_) => None,
         };
-        // A lease that nobody can revoke must not keep its session alive: ending the session is the
-        // one way left to end the lease.
+        // A lease that nobody can revoke must not keep what it hangs on alive: ending that is the one
+        // way left to end the lease.
         let retired = self
             .retired
             .iter()
             .filter(|it| !it.irrevocable)
-            .map(|it| it.lease.epoch);
-        retired
-            .chain(active)
-            .chain(candidate)
-            .any(|used| used == epoch)
+            .map(|it| it.lease.holder);
+        retired.chain(active).chain(candidate)
     }
 
     pub(crate) fn leftovers(&self) -> impl Iterator<Item = (GenerationNumber, &LeaseId)> {
@@ -344,12 +345,27 @@ impl Slot {
             .map(|retired| (retired.number, &retired.lease.lease_id))
     }
 
+    /// Tells whether there is nothing to give back but what can't be.
     pub(crate) fn is_clear(&self) -> bool {
         let fetching = matches!(self.fetch, Fetch::InFlight { .. });
         self.active.is_none() && !fetching && self.retired.iter().all(|it| it.irrevocable)
     }
 
-    pub(crate) fn check_invariants(&self, sessions: &Sessions) {
+    /// Tells whether its first generation is still to come.
+    pub(crate) fn is_awaited(&self) -> bool {
+        !self.served && self.course == Course::Serving
+    }
+
+    /// Tells, once, that a dismissed slot holds nothing any more.
+    pub(crate) fn forget(&mut self) -> bool {
+        let over = self.course == Course::Dismissed && self.is_clear() && self.retired.is_empty();
+        if over {
+            self.course = Course::Forgotten;
+        }
+        over
+    }
+
+    pub(crate) fn check_invariants(&self, site: &Site) {
         let newest = self.active.as_ref().map(|active| active.number);
         assert!(
             newest.is_none_or(|number| number < self.next_number),
@@ -368,125 +384,17 @@ impl Slot {
             );
         }
         if let (Some(active), Some(lease)) = (&self.active, self.active_lease()) {
-            let of_session = sessions.deadline(lease.epoch);
             assert!(
-                active.deadline <= of_session,
-                "a lease outlives its session: {self:?}"
+                active.deadline <= site.deadline(lease.holder),
+                "a lease outlives what it hangs on: {self:?}"
             );
         }
-        if self.stopping {
+        if self.course != Course::Serving {
             assert!(self.active.is_none(), "nothing is served after stopping");
         }
     }
 
     // === transitions ===
-
-    fn leased(
-        &mut self,
-        ctx: &mut Context<'_>,
-        number: GenerationNumber,
-        lease: Lease,
-        renewable: bool,
-    ) {
-        let deadline = lease
-            .grant
-            .deadline()
-            .min(ctx.sessions.deadline(lease.epoch));
-        if self.stopping || deadline <= ctx.now {
-            self.give_back(ctx.now, number, lease);
-            if !self.stopping {
-                // It may be slow for long: each attempt makes a credential that nobody can use.
-                self.plan_retry(ctx, Failure::MaybeIssued);
-            }
-            return;
-        }
-        self.fruitless = 0;
-        let grant = lease.grant;
-        let renewal = if renewable {
-            Renewal::At(grant.renew_at(ctx.rng))
-        } else {
-            let at = grant.replace_at(ctx.rng);
-            self.plan_fetch(at);
-            Renewal::Never
-        };
-        let hold = Hold::Leased {
-            lease,
-            expected: grant.ttl,
-            renewal,
-            failures: 0,
-        };
-        self.activate(
-            ctx,
-            Active {
-                number,
-                deadline,
-                hold,
-            },
-        );
-        // The session may have been succeeded while this lease was being issued in it.
-        self.session_succeeded(ctx);
-    }
-
-    fn versioned(
-        &mut self,
-        ctx: &mut Context<'_>,
-        number: GenerationNumber,
-        t_send: BootTime,
-        new: u64,
-    ) {
-        let slot = self.id;
-        if self.stopping {
-            return ctx.actions.push(Action::Discard { slot, number });
-        }
-        let Kind::Versioned { poll, max_stale } = self.kind else {
-            return ctx.actions.push(Action::Discard { slot, number });
-        };
-        self.fruitless = 0;
-        self.plan_fetch(schedule::poll_at(ctx.now, poll, ctx.rng));
-        if let Some(Active {
-            hold: Hold::Versioned {
-                version, confirmed, ..
-            },
-            ..
-        }) = &mut self.active
-            && *version >= new
-        {
-            // A smaller version comes from a standby that lags behind: it confirms nothing.
-            if *version == new {
-                *confirmed = t_send;
-            }
-            return ctx.actions.push(Action::Discard { slot, number });
-        }
-        let hold = Hold::Versioned {
-            version: new,
-            confirmed: t_send,
-            max_stale,
-        };
-        self.activate(
-            ctx,
-            Active {
-                number,
-                deadline: t_send.after(max_stale),
-                hold,
-            },
-        );
-    }
-
-    /// Puts a generation in the place of the one that was served.
-    fn activate(&mut self, ctx: &mut Context<'_>, active: Active) {
-        let Active {
-            number, deadline, ..
-        } = active;
-        self.next_number = number.next();
-        ctx.actions.push(Action::Activate {
-            slot: self.id,
-            number,
-            deadline,
-        });
-        if let Some(replaced) = self.active.replace(active) {
-            self.retire(ctx, replaced);
-        }
-    }
 
     /// Stops serving a generation that has reached its end, and asks for another.
     fn expire(&mut self, ctx: &mut Context<'_>) {
@@ -506,7 +414,7 @@ impl Slot {
     }
 
     fn retire(&mut self, ctx: &Context<'_>, active: Active) {
-        // A stored value is not given back: dropping it is all there is to do.
+        // Neither a stored value nor a certificate is given back: dropping it is all there is to do.
         if let Hold::Leased { lease, .. } = active.hold {
             let until = schedule::drain_until(ctx.now, active.deadline);
             let stage = Stage::Draining { until };
@@ -514,47 +422,16 @@ impl Slot {
         }
     }
 
-    /// Gives back a lease that was never served.
-    fn give_back(&mut self, now: BootTime, number: GenerationNumber, lease: Lease) {
-        self.next_number = number.next();
-        self.retired
-            .push(Retired::new(number, lease, Stage::RevokeAt(now)));
-    }
-
     fn plan_fetch(&mut self, at: BootTime) {
         match self.fetch {
-            Fetch::Idle if !self.stopping => self.fetch = Fetch::At(at),
+            Fetch::Idle if self.course == Course::Serving => self.fetch = Fetch::At(at),
             Fetch::At(planned) => self.fetch = Fetch::At(planned.min(at)),
-            Fetch::Idle | Fetch::InFlight { .. } => {}
-        }
-    }
-
-    fn plan_retry(&mut self, ctx: &mut Context<'_>, failure: Failure) {
-        let at = schedule::retry_at(ctx.now, failure, self.fruitless, ctx.rng);
-        self.fruitless = self.fruitless.saturating_add(1);
-        // With a live session lost, the retry waits for the next login and for nothing else.
-        self.plan_fetch(if failure == Failure::SessionDead {
-            ctx.now
-        } else {
-            at
-        });
-    }
-
-    fn take_candidate(&mut self, expected: GenerationNumber) -> Option<SessionEpoch> {
-        match self.fetch {
-            Fetch::InFlight { number, epoch } if number == expected => {
-                self.fetch = Fetch::Idle;
-                Some(epoch)
-            }
-            Fetch::Idle | Fetch::At(_) | Fetch::InFlight { .. } => None,
+            Fetch::Idle | Fetch::Queued(_) | Fetch::InFlight { .. } => {}
         }
     }
 
     fn active_lease(&self) -> Option<&Lease> {
-        match &self.active.as_ref()?.hold {
-            Hold::Leased { lease, .. } => Some(lease),
-            Hold::Versioned { .. } => None,
-        }
+        self.active.as_ref()?.hold.lease()
     }
 
     fn hold(&mut self, number: GenerationNumber) -> Option<&mut Hold> {
@@ -563,6 +440,10 @@ impl Slot {
             .filter(|active| active.number == number)
             .map(|it| &mut it.hold)
     }
+
+    fn retired(&mut self, number: GenerationNumber) -> Option<&mut Retired> {
+        self.retired.iter_mut().find(|it| it.number == number)
+    }
 }
 
 impl Context<'_> {
@@ -570,3 +451,6 @@ impl Context<'_> {
         self.actions.push(Action::Notify(notice));
     }
 }
+
+/// Providers round grants to whole seconds.
+const ROUNDING: Duration = Duration::from_secs(1);

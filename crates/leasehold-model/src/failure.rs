@@ -13,8 +13,10 @@ pub enum Failure {
     LeaseGone,
     /// The lease can't be renewed; its credential lives on to its deadline.
     NotRenewable,
-    /// The provider, or what it talks to, is out of order for now.
+    /// What the provider talks to, a database say, is out of order for now; the provider answers.
     Transient,
+    /// The provider itself can't be reached or can't serve for now: no call to it would fare better.
+    Unreachable,
     /// The provider asks for fewer requests.
     SlowDown {
         /// The least time to wait, where the provider named one.
@@ -35,7 +37,7 @@ impl Failure {
     #[must_use]
     pub const fn may_pass(self) -> bool {
         match self {
-            Self::Transient | Self::SlowDown { .. } | Self::MaybeIssued => true,
+            Self::Transient | Self::Unreachable | Self::SlowDown { .. } | Self::MaybeIssued => true,
             Self::LeaseGone
             | Self::NotRenewable
             | Self::SessionDead
@@ -51,6 +53,7 @@ impl Failure {
             Self::LeaseGone => "lease_gone",
             Self::NotRenewable => "not_renewable",
             Self::Transient => "transient",
+            Self::Unreachable => "unreachable",
             Self::SlowDown { .. } => "slow_down",
             Self::SessionDead => "session_dead",
             Self::Denied => "denied",

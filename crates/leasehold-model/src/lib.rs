@@ -16,8 +16,10 @@ pub use clock::{BootTime, Clock, SystemClock};
 pub use failure::Failure;
 pub use header_alias::is_header_alias;
 pub use name::{
-    ConsumerName, CredentialName, InstanceName, LeaseId, ListenerName, ProviderName, RequestId,
-    RouteName, UpstreamName,
+    Accessor, ConsumerName, CredentialName, InstanceName, LeaseId, ListenerName, ProviderName,
+    RequestId, RouteName, UpstreamName,
 };
-pub use provenance::{Fingerprint, GenerationNumber, Provenance, SessionEpoch};
+pub use provenance::{
+    AnchorEpoch, Fingerprint, GenerationNumber, Holder, Provenance, SessionEpoch,
+};
 pub use reason::ReasonCode;

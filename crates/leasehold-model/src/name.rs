@@ -2,7 +2,7 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Declares one name type a noun, so that a route can never be passed where an upstream is meant.
 macro_rules! names {
@@ -48,10 +48,19 @@ macro_rules! names {
                 serializer.serialize_str(&self.0)
             }
         }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer).map(|text| Self::from(text.as_str()))
+            }
+        }
     )+};
 }
 
 names! {
+    /// Identifies a login or an anchor at its provider, where it can be looked up, renewed and revoked by
+    /// it, and not used. Vault calls it so too.
+    Accessor,
     /// Names the authenticated caller.
     ConsumerName,
     /// Names what an upstream is shown.

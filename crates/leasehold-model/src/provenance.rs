@@ -1,11 +1,11 @@
 use std::fmt;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::name::{LeaseId, ProviderName, RequestId};
 
 /// Numbers the values of one credential, from 1, in the order they were asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct GenerationNumber(u64);
 
 impl GenerationNumber {
@@ -31,24 +31,60 @@ impl fmt::Display for GenerationNumber {
     }
 }
 
-/// Numbers our logins at one provider.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-pub struct SessionEpoch(u64);
+/// Declares one number type a noun, so that a session can never be passed where an anchor is meant.
+macro_rules! epochs {
+    ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub struct $name(u64);
 
-impl SessionEpoch {
-    /// The first login.
-    pub const FIRST: Self = Self(1);
+        impl $name {
+            /// The first one.
+            pub const FIRST: Self = Self(1);
 
-    /// Returns the number of the login after this one.
-    #[must_use]
-    pub const fn next(self) -> Self {
-        Self(self.0.saturating_add(1))
-    }
+            /// Returns the number of the one after this.
+            #[must_use]
+            pub const fn next(self) -> Self {
+                Self(self.0.saturating_add(1))
+            }
+
+            /// Returns the number.
+            #[must_use]
+            pub const fn get(self) -> u64 {
+                self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    )+};
 }
 
-impl fmt::Display for SessionEpoch {
+epochs! {
+    /// Numbers our logins at one provider.
+    SessionEpoch,
+    /// Numbers our anchors at one provider.
+    AnchorEpoch,
+}
+
+/// What a lease hangs on: it dies with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Holder {
+    /// The login that issued it.
+    Session(SessionEpoch),
+    /// The anchor that issued it.
+    Anchor(AnchorEpoch),
+}
+
+impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        match self {
+            Self::Session(epoch) => write!(f, "session {epoch}"),
+            Self::Anchor(epoch) => write!(f, "anchor {epoch}"),
+        }
     }
 }
 

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use leasehold_model::{Failure, LeaseId, ProviderName, SessionEpoch};
+use leasehold_model::{Failure, Holder, LeaseId, ProviderName, SessionEpoch};
 use leasehold_provider::{
     BoxFuture, Fetched, Holding, LeaseGrant, Provider, ProviderError, SessionGrant, Source,
 };
@@ -95,6 +95,7 @@ impl Provider for NativeProvider {
                 ttl: None,
                 renewable: false,
                 capped: false,
+                accessor: None,
             })
         })
     }
@@ -122,14 +123,22 @@ impl Provider for NativeProvider {
 
     fn fetch<'a>(
         &'a self,
-        epoch: SessionEpoch,
+        holder: Holder,
         source: &'a Source,
     ) -> BoxFuture<'a, Result<Fetched, ProviderError>> {
         Box::pin(async move {
+            let Holder::Session(epoch) = holder else {
+                return Err(self.error("fetch", Failure::Misconfigured, "it has no anchors"));
+            };
             let (mount, path) = match source {
                 Source::Versioned { mount, path } => (mount.as_str(), path.clone()),
-                Source::Leased { path } => {
+                Source::Leased { path, .. } => {
                     return self.refuse(epoch, &format!("issue {path}"), NO_LEASES);
+                }
+                Source::Rotating { path }
+                | Source::Certificate { path, .. }
+                | Source::Hinted { path } => {
+                    return self.refuse(epoch, &format!("read {path}"), VERSIONS_ONLY);
                 }
             };
             let operation = format!("read {path}");
@@ -173,6 +182,7 @@ struct Files {
 }
 
 const NO_LEASES: &str = "a native provider has no leases";
+const VERSIONS_ONLY: &str = "a native provider has versioned values and nothing else";
 
 #[cfg(test)]
 mod tests {

@@ -20,6 +20,7 @@ pub(crate) fn session(call: &Call, answer: &Answer) -> Result<(Auth, SessionGran
         ttl: Some(Duration::from_secs(auth.lease_duration)),
         renewable: auth.renewable,
         capped,
+        accessor: None,
     };
     Ok((auth, grant))
 }

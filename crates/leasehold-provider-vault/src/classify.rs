@@ -35,8 +35,10 @@ pub(crate) fn cannot_serve(errors: &[String]) -> Option<&'static str> {
 
 /// A fault on the server's side.
 fn failed(operation: Operation, text: Text<'_>) -> Failure {
-    let never_begun = CANNOT_SERVE.contains(&text.inner) || text.starts(DATABASE_UNREACHED);
-    if operation == Operation::Issue && !never_begun {
+    if CANNOT_SERVE.contains(&text.inner) {
+        return Failure::Unreachable;
+    }
+    if operation == Operation::Issue && !text.starts(DATABASE_UNREACHED) {
         return Failure::MaybeIssued;
     }
     Failure::Transient
@@ -253,12 +255,12 @@ mod tests {
                 retry_after: Some(Duration::from_secs(4)),
             },
         ),
-        (Issue, 503, "Vault is sealed", Failure::Transient),
+        (Issue, 503, "Vault is sealed", Failure::Unreachable),
         (
             Issue,
             500,
             "local node not active but active cluster node not found",
-            Failure::Transient,
+            Failure::Unreachable,
         ),
         (
             Issue,

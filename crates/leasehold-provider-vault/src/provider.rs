@@ -2,7 +2,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use leasehold_model::{Failure, LeaseId, ProviderName, SessionEpoch};
+use leasehold_model::{Failure, Holder, LeaseId, ProviderName, SessionEpoch};
 use leasehold_provider::{
     BoxFuture, Fetched, LeaseGrant, Provider, ProviderError, SessionGrant, Source,
 };
@@ -172,12 +172,19 @@ impl Provider for VaultProvider {
 
     fn fetch<'a>(
         &'a self,
-        epoch: SessionEpoch,
+        holder: Holder,
         source: &'a Source,
     ) -> BoxFuture<'a, Result<Fetched, ProviderError>> {
+        let epoch = match holder {
+            Holder::Session(epoch) => epoch,
+            Holder::Anchor(_) => todo!("anchors"),
+        };
         match source {
-            Source::Leased { path } => Box::pin(self.issue(epoch, path)),
+            Source::Leased { path, .. } => Box::pin(self.issue(epoch, path)),
             Source::Versioned { mount, path } => Box::pin(self.read(epoch, mount, path)),
+            Source::Rotating { .. } | Source::Certificate { .. } | Source::Hinted { .. } => {
+                todo!("sources")
+            }
         }
     }
 

@@ -28,10 +28,14 @@ pub(crate) fn refused(call: &Call, answer: &Answer) -> ProviderError {
 pub(crate) fn unanswered(call: &Call, reason: NoAnswer) -> ProviderError {
     match reason {
         NoAnswer::NotServed(_) => {
-            ProviderError::new(call.to_string(), Failure::Transient, reason.to_string())
+            ProviderError::new(call.to_string(), Failure::Unreachable, reason.to_string())
         }
         NoAnswer::Lost(_) | NoAnswer::Unreadable(_) => {
-            lost(call, reason.to_string()).caused_by(reason)
+            let mut error = lost(call, reason.to_string());
+            if error.failure == Failure::Transient {
+                error.failure = Failure::Unreachable;
+            }
+            error.caused_by(reason)
         }
     }
 }
@@ -129,6 +133,6 @@ mod tests {
         assert_eq!(lost(&call(Operation::Read), "").failure, Failure::Transient);
         let not_served = NoAnswer::NotServed("https://a:8200/ connection refused".to_owned());
         let error = unanswered(&call(Operation::Issue), not_served);
-        assert_eq!(error.failure, Failure::Transient);
+        assert_eq!(error.failure, Failure::Unreachable);
     }
 }

@@ -1,11 +1,11 @@
 use std::time::Duration;
 
-use leasehold_model::{LeaseId, RequestId};
+use leasehold_model::{Accessor, LeaseId, RequestId};
 
 use crate::Material;
 
-/// What a login, or the renewal of a session, was granted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a login, the renewal of a session, or an anchor was granted.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionGrant {
     /// How long the session lasts from the moment the request was sent. `None` for a provider that
     /// has no sessions to expire; a provider whose sessions should expire refuses one that does not.
@@ -14,6 +14,8 @@ pub struct SessionGrant {
     pub renewable: bool,
     /// Whether the provider said that it cut the grant short.
     pub capped: bool,
+    /// By what it can be found again at the provider, where the provider has such a thing.
+    pub accessor: Option<Accessor>,
 }
 
 /// What the renewal of a lease was granted.
@@ -42,6 +44,25 @@ pub enum Holding {
     Versioned {
         /// The version; a greater one is newer.
         version: u64,
+    },
+    /// As the account's password between two changes of it.
+    Rotating {
+        /// When the provider changed it last, as a number; a greater one is newer.
+        rotation: u64,
+        /// How long after the request was sent the next change is due.
+        next: Duration,
+    },
+    /// As a certificate.
+    Certificate {
+        /// How long it is valid from the moment the request was sent.
+        ttl: Duration,
+        /// Its serial number, as the provider's log has it.
+        serial: String,
+    },
+    /// As a stored value without a version.
+    Hinted {
+        /// How soon the provider suggests to read it again; zero where it suggests nothing.
+        refresh: Duration,
     },
 }
 

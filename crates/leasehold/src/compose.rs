@@ -86,7 +86,7 @@ pub(crate) fn compose(
         .iter()
         .filter(|it| asked.contains(&it.name))
     {
-        broker.provider(provider.name.clone(), make_provider(provider)?);
+        broker.provider(provider.name.clone(), make_provider(provider)?, false);
     }
     let mut handles = BTreeMap::new();
     for credential in &snapshot.credentials {
@@ -147,10 +147,51 @@ fn credential_spec(
     credential: &Credential,
     injections: Vec<Injection>,
 ) -> CredentialSpec<Prepared> {
-    let (source, kind) = match &credential.source {
-        Source::Leased { path } => (
-            leasehold_provider::Source::Leased { path: path.clone() },
+    let (source, kind) = source(&credential.source);
+    CredentialSpec {
+        name: credential.name.clone(),
+        provider: credential.provider.clone(),
+        source,
+        kind,
+        prepare: Box::new(move |material| {
+            leasehold_inject::prepare(&injections, material).map_err(Into::into)
+        }),
+    }
+}
+
+/// What the provider is asked for, and by what rules it ages.
+fn source(declared: &Source) -> (leasehold_provider::Source, Kind) {
+    match declared {
+        Source::Leased { path, parameters } => (
+            leasehold_provider::Source::Leased {
+                path: path.clone(),
+                parameters: parameters.clone(),
+            },
             Kind::Leased,
+        ),
+        Source::Certificate { path, parameters } => (
+            leasehold_provider::Source::Certificate {
+                path: path.clone(),
+                parameters: parameters.clone(),
+            },
+            Kind::Certificate,
+        ),
+        Source::Rotating { path, max_stale } => (
+            leasehold_provider::Source::Rotating { path: path.clone() },
+            Kind::Rotating {
+                max_stale: *max_stale,
+            },
+        ),
+        Source::Hinted {
+            path,
+            poll,
+            max_stale,
+        } => (
+            leasehold_provider::Source::Hinted { path: path.clone() },
+            Kind::Hinted {
+                poll: *poll,
+                max_stale: *max_stale,
+            },
         ),
         Source::Versioned {
             mount,
@@ -167,15 +208,6 @@ fn credential_spec(
                 max_stale: *max_stale,
             },
         ),
-    };
-    CredentialSpec {
-        name: credential.name.clone(),
-        provider: credential.provider.clone(),
-        source,
-        kind,
-        prepare: Box::new(move |material| {
-            leasehold_inject::prepare(&injections, material).map_err(Into::into)
-        }),
     }
 }
 

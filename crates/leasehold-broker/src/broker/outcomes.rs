@@ -1,198 +1,268 @@
 //! What calls came to, told to the engine and to people.
 
-use leasehold_lease::{Event, ProviderId, SessionTerms, SlotId, Terms};
-use leasehold_model::{Failure, Provenance, ProviderName};
-use leasehold_provider::{
-    Fetched, FingerprintKey, Holding, LeaseGrant, ProviderError, SessionGrant,
-};
+mod fetched;
 
-use super::{Broker, Candidate};
-use crate::call::{Outcome, Target, Timed};
+use leasehold_lease::{Event, ProviderId, SessionTerms, SlotId};
+use leasehold_model::{Accessor, AnchorEpoch, Failure, LeaseId};
+use leasehold_provider::{LeaseGrant, ProviderError, SessionGrant};
+
+use super::Broker;
+use crate::call::{Login, Outcome, Timed, Which};
+use crate::control::RevocationOutcome;
 use crate::metrics::Operation;
 use crate::report;
 
 impl<P: Send + Sync + 'static> Broker<P> {
     pub(super) fn conclude(&mut self, outcome: Outcome) {
         match outcome {
-            Outcome::Login {
-                provider,
-                epoch,
-                result: Timed { t_send, result },
-            } => {
-                let result = self.judge_session(provider, Operation::Login, result);
-                if let Err(failure) = &result {
-                    self.note_login(provider, *failure);
-                }
-                self.step(
-                    match result.map(terms) {
-                        Ok(terms) => Event::LoggedIn {
-                            provider,
-                            epoch,
-                            t_send,
-                            terms,
-                        },
-                        Err(failure) => Event::LoginFailed {
-                            provider,
-                            epoch,
-                            failure,
-                        },
-                    },
-                    None,
-                );
+            Outcome::Login(login, timed) => self.logged_in(login, timed),
+            Outcome::RenewSession(login, timed) => self.session_renewed(login, timed),
+            Outcome::RevokeSession(login, result) => self.session_ended(login, result),
+            Outcome::MintAnchor(login, anchor, timed) => self.anchor_minted(login, anchor, timed),
+            Outcome::RenewAnchor(login, anchor, timed) => self.anchor_renewed(login, anchor, timed),
+            Outcome::RevokeAnchor(login, anchor, result) => {
+                self.anchor_revoked(login, anchor, result);
             }
-            Outcome::RenewSession {
-                provider,
-                epoch,
-                result: Timed { t_send, result },
-            } => {
-                let result = self.judge_session(provider, Operation::RenewSession, result);
-                self.step(
-                    match result.map(terms) {
-                        Ok(terms) => Event::SessionRenewed {
-                            provider,
-                            epoch,
-                            t_send,
-                            terms,
-                        },
-                        Err(failure) => Event::SessionRenewFailed {
-                            provider,
-                            epoch,
-                            failure,
-                        },
-                    },
-                    None,
-                );
+            Outcome::RevokeOrphan(login, lease_id, result) => {
+                self.orphan_revoked(login, lease_id, result);
             }
-            Outcome::RevokeSession {
-                provider,
-                epoch,
-                result,
-            } => {
-                let event = match self.judge_session(provider, Operation::RevokeSession, result) {
-                    Ok(()) => Event::SessionEnded { provider, epoch },
-                    Err(failure) => Event::SessionEndFailed {
-                        provider,
-                        epoch,
-                        failure,
-                    },
-                };
-                self.step(event, None);
+            Outcome::RevokeFormer(login, accessor, result) => {
+                self.former_revoked(login, accessor, result);
             }
-            Outcome::Fetch(target, timed) => self.fetched(target, timed),
-            Outcome::Renew(
-                Target {
-                    slot,
-                    number,
-                    epoch,
-                },
-                Timed { t_send, result },
-            ) => {
-                let event = match self.judge(slot, Operation::Renew, result) {
-                    Ok(LeaseGrant { ttl, capped }) => {
-                        if let Some(credential) = self.credentials.get(slot.index()) {
-                            report::renewed(credential.handle.credential(), number, ttl, capped);
-                        }
-                        Event::Renewed {
-                            slot,
-                            number,
-                            t_send,
-                            ttl,
-                            capped,
-                        }
-                    }
-                    Err(failure) => Event::RenewFailed {
-                        slot,
-                        number,
-                        epoch,
-                        failure,
-                    },
-                };
-                self.step(event, None);
+            Outcome::Fetch(slot, number, holder, timed) => {
+                self.fetched((slot, number), holder, timed);
             }
-            Outcome::Revoke(
-                Target {
-                    slot,
-                    number,
-                    epoch,
-                },
-                result,
-            ) => {
-                let event = match self.judge(slot, Operation::Revoke, result) {
-                    Ok(()) => Event::Revoked { slot, number },
-                    Err(failure) => Event::RevokeFailed {
-                        slot,
-                        number,
-                        epoch,
-                        failure,
-                    },
-                };
-                self.step(event, None);
-            }
+            Outcome::Renew(which, timed) => self.renewed(which, timed),
+            Outcome::Revoke(which, result) => self.revoked(which, result),
         }
     }
 
-    fn fetched(&mut self, target: Target, timed: Timed<Fetched>) {
-        let Target {
+    fn logged_in(&mut self, login: Login, Timed { t_send, result }: Timed<SessionGrant>) {
+        let Login { provider, epoch } = login;
+        let event = match self.judge_at(provider, Operation::Login, result) {
+            Ok(grant) => {
+                self.note_login(provider, None);
+                Event::LoggedIn {
+                    provider,
+                    epoch,
+                    t_send,
+                    terms: terms(&grant),
+                }
+            }
+            Err(failure) => {
+                self.note_login(provider, Some(failure));
+                Event::LoginFailed {
+                    provider,
+                    epoch,
+                    failure,
+                }
+            }
+        };
+        self.step(event, None);
+    }
+
+    fn session_renewed(&mut self, login: Login, Timed { t_send, result }: Timed<SessionGrant>) {
+        let Login { provider, epoch } = login;
+        let event = match self.judge_at(provider, Operation::RenewSession, result) {
+            Ok(grant) => Event::SessionRenewed {
+                provider,
+                epoch,
+                t_send,
+                terms: terms(&grant),
+            },
+            Err(failure) => Event::SessionRenewFailed {
+                provider,
+                epoch,
+                failure,
+            },
+        };
+        self.step(event, None);
+    }
+
+    fn session_ended(&mut self, login: Login, result: Result<(), ProviderError>) {
+        let Login { provider, epoch } = login;
+        let event = match self.judge_at(provider, Operation::RevokeSession, result) {
+            Ok(()) => Event::SessionEnded { provider, epoch },
+            Err(failure) => Event::SessionEndFailed {
+                provider,
+                epoch,
+                failure,
+            },
+        };
+        self.step(event, None);
+    }
+
+    fn anchor_minted(
+        &mut self,
+        login: Login,
+        anchor: AnchorEpoch,
+        Timed { t_send, result }: Timed<SessionGrant>,
+    ) {
+        let Login { provider, epoch } = login;
+        let event = match self.judge_at(provider, Operation::MintAnchor, result) {
+            Ok(grant) => Event::AnchorMinted {
+                provider,
+                anchor,
+                t_send,
+                terms: terms(&grant),
+            },
+            Err(failure) => Event::AnchorMintFailed {
+                provider,
+                anchor,
+                epoch,
+                failure,
+            },
+        };
+        self.step(event, None);
+    }
+
+    fn anchor_renewed(
+        &mut self,
+        login: Login,
+        anchor: AnchorEpoch,
+        Timed { t_send, result }: Timed<SessionGrant>,
+    ) {
+        let Login { provider, epoch } = login;
+        let event = match self.judge_at(provider, Operation::RenewAnchor, result) {
+            Ok(grant) => Event::AnchorRenewed {
+                provider,
+                anchor,
+                t_send,
+                terms: terms(&grant),
+            },
+            Err(failure) => Event::AnchorRenewFailed {
+                provider,
+                anchor,
+                epoch,
+                failure,
+            },
+        };
+        self.step(event, None);
+    }
+
+    fn anchor_revoked(
+        &mut self,
+        login: Login,
+        anchor: AnchorEpoch,
+        result: Result<(), ProviderError>,
+    ) {
+        let Login { provider, epoch } = login;
+        let event = match self.judge_at(provider, Operation::RevokeAnchor, result) {
+            Ok(()) => Event::AnchorRevoked { provider, anchor },
+            Err(failure) => Event::AnchorRevokeFailed {
+                provider,
+                anchor,
+                epoch,
+                failure,
+            },
+        };
+        self.step(event, None);
+    }
+
+    fn orphan_revoked(
+        &mut self,
+        login: Login,
+        lease_id: LeaseId,
+        result: Result<(), ProviderError>,
+    ) {
+        let Login { provider, epoch } = login;
+        let event = match self.judge_at(provider, Operation::RevokeOrphan, result) {
+            Ok(()) => {
+                if let Some((name, _)) = self.providers.get(provider.index()) {
+                    report::orphan_revoked(&self.metrics, name, &lease_id);
+                }
+                Event::OrphanRevoked { provider, lease_id }
+            }
+            Err(failure) => Event::OrphanRevokeFailed {
+                provider,
+                lease_id,
+                epoch,
+                failure,
+            },
+        };
+        self.step(event, None);
+    }
+
+    fn former_revoked(
+        &mut self,
+        login: Login,
+        accessor: Accessor,
+        result: Result<(), ProviderError>,
+    ) {
+        let Login { provider, epoch } = login;
+        let event = match self.judge_at(provider, Operation::RevokeFormer, result) {
+            Ok(()) => Event::FormerRevoked { provider, accessor },
+            Err(failure) => Event::FormerRevokeFailed {
+                provider,
+                accessor,
+                epoch,
+                failure,
+            },
+        };
+        self.step(event, None);
+    }
+
+    fn renewed(&mut self, which: Which, Timed { t_send, result }: Timed<LeaseGrant>) {
+        let Which {
             slot,
             number,
             epoch,
-        } = target;
-        let t_send = timed.t_send;
-        let result = self.judge(slot, Operation::Fetch, timed.result);
-        let Some(credential) = self.credentials.get(slot.index()) else {
-            return;
+        } = which;
+        let event = match self.judge(slot, Operation::Renew, result) {
+            Ok(LeaseGrant { ttl, capped }) => {
+                if let Some(credential) = self.at(slot) {
+                    report::renewed(credential.handle.subject(), number, ttl, capped);
+                }
+                Event::Renewed {
+                    slot,
+                    number,
+                    t_send,
+                    ttl,
+                    capped,
+                }
+            }
+            Err(failure) => Event::RenewFailed {
+                slot,
+                number,
+                epoch,
+                failure,
+            },
         };
-        let fetched = match result {
-            Ok(fetched) => fetched,
+        self.step(event, None);
+    }
+
+    fn revoked(&mut self, which: Which, result: Result<(), ProviderError>) {
+        let Which {
+            slot,
+            number,
+            epoch,
+        } = which;
+        let event = match self.judge(slot, Operation::Revoke, result) {
+            Ok(()) => Event::Revoked { slot, number },
             Err(failure) => {
-                credential.handle.note_failure(Some(failure));
-                return self.step(
-                    Event::FetchFailed {
-                        slot,
-                        number,
-                        epoch,
-                        failure,
-                    },
-                    None,
-                );
+                self.tell_if_refused(which, failure);
+                Event::RevokeFailed {
+                    slot,
+                    number,
+                    epoch,
+                    failure,
+                }
             }
         };
-        let Some((provider, _)) = self.providers.get(credential.provider.index()) else {
-            return;
-        };
-        report::warned(provider, credential.handle.credential(), &fetched.warnings);
-        let terms = holding_terms(&fetched.holding);
-        match (credential.prepare)(&fetched.material) {
-            Ok(prepared) => {
-                credential.handle.note_failure(None);
-                let provenance = provenance(provider.clone(), &fetched, &self.fingerprints);
-                let candidate = Candidate {
-                    prepared,
-                    provenance,
-                };
-                self.step(
-                    Event::Fetched {
-                        slot,
-                        number,
-                        t_send,
-                        terms,
-                    },
-                    Some(candidate),
-                );
-            }
-            Err(error) => {
-                credential.handle.note_failure(Some(Failure::Misconfigured));
-                report::unusable(provider, credential.handle.credential(), error.as_ref());
-                self.step(
-                    Event::Unusable {
-                        slot,
-                        number,
-                        t_send,
-                        terms,
-                    },
-                    None,
-                );
-            }
+        self.step(event, None);
+    }
+
+    /// A lease is told to be irrevocable once in its life; who asks again later is to know it too.
+    fn tell_if_refused(&mut self, which: Which, failure: Failure) {
+        let is_refused = matches!(
+            failure,
+            Failure::Denied | Failure::Misconfigured | Failure::NotRenewable
+        );
+        if let Some(place) = self.at(which.slot).map(|it| it.place)
+            && is_refused
+        {
+            let outcome = RevocationOutcome::Irrevocable;
+            self.waits.revoked(self.now(), place, which.number, outcome);
         }
     }
 
@@ -203,20 +273,22 @@ impl<P: Send + Sync + 'static> Broker<P> {
         operation: Operation,
         result: Result<T, ProviderError>,
     ) -> Result<T, Failure> {
-        let credential = self.credentials.get(slot.index());
-        let provider = credential.and_then(|it| self.providers.get(it.provider.index()));
+        let credential = self.at(slot);
+        let provider = credential.and_then(|it| self.provider_of(it));
         if let (Some(credential), Some((provider, _))) = (credential, provider) {
-            let name = credential.handle.credential();
+            let subject = credential.handle.subject();
             match &result {
                 Ok(_) => report::succeeded(&self.metrics, provider, operation),
-                Err(error) => report::failed(&self.metrics, provider, Some(name), operation, error),
+                Err(error) => {
+                    report::failed(&self.metrics, provider, Some(subject), operation, error);
+                }
             }
         }
         result.map_err(|error| error.failure)
     }
 
-    /// Reports how a call about a session ended.
-    fn judge_session<T>(
+    /// Reports how a call about a session, an anchor or what an earlier process left ended.
+    fn judge_at<T>(
         &self,
         provider: ProviderId,
         operation: Operation,
@@ -232,48 +304,26 @@ impl<P: Send + Sync + 'static> Broker<P> {
     }
 
     /// A credential that waits for a login stands as the login does, until its own fetch tells more.
-    fn note_login(&self, provider: ProviderId, failure: Failure) {
-        for credential in self.credentials.iter().filter(|it| it.provider == provider) {
-            credential.handle.note_failure(Some(failure));
+    fn note_login(&self, provider: ProviderId, failure: Option<Failure>) {
+        for (family, declared) in &self.families {
+            if declared.provider == provider {
+                family.note(failure);
+            }
+        }
+        let Some(failure) = failure else {
+            return;
+        };
+        let of_provider = |it: &&super::Credential<P>| it.declared.provider == provider;
+        for credential in self.credentials.iter().flatten().filter(of_provider) {
+            credential.handle.note_failure(failure);
         }
     }
 }
 
-const fn terms(grant: SessionGrant) -> SessionTerms {
+fn terms(grant: &SessionGrant) -> SessionTerms {
     SessionTerms {
         ttl: grant.ttl,
         renewable: grant.renewable,
         capped: grant.capped,
-    }
-}
-
-fn holding_terms(holding: &Holding) -> Terms {
-    match holding {
-        Holding::Leased {
-            lease_id,
-            ttl,
-            renewable,
-        } => Terms::Leased {
-            lease_id: lease_id.clone(),
-            ttl: *ttl,
-            renewable: *renewable,
-        },
-        Holding::Versioned { version } => Terms::Versioned { version: *version },
-    }
-}
-
-fn provenance(provider: ProviderName, fetched: &Fetched, key: &FingerprintKey) -> Provenance {
-    let (lease_id, version) = match &fetched.holding {
-        Holding::Leased { lease_id, .. } => (Some(lease_id.clone()), None),
-        Holding::Versioned { version } => (None, Some(*version)),
-    };
-    let request_id = fetched.request_id.clone();
-    let fingerprint = fetched.material.fingerprint(key);
-    Provenance {
-        provider,
-        request_id,
-        lease_id,
-        version,
-        fingerprint,
     }
 }

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
-use leasehold_model::{BootTime, Clock, Failure, LeaseId, SessionEpoch};
+use leasehold_model::{BootTime, Clock, Failure, Holder, LeaseId, SessionEpoch};
 use leasehold_provider::{
     BoxFuture, Fetched, Holding, LeaseGrant, Material, Provider, ProviderError, SessionGrant,
     Source,
@@ -114,6 +114,7 @@ impl Provider for FakeProvider {
                 ttl: Some(Duration::from_secs(3600)),
                 renewable: true,
                 capped: false,
+                accessor: None,
             }
         })
     }
@@ -123,6 +124,7 @@ impl Provider for FakeProvider {
             ttl: Some(Duration::from_secs(3600)),
             renewable: true,
             capped: false,
+            accessor: None,
         })
     }
 
@@ -135,7 +137,7 @@ impl Provider for FakeProvider {
 
     fn fetch<'a>(
         &'a self,
-        _: SessionEpoch,
+        _: Holder,
         _: &'a Source,
     ) -> BoxFuture<'a, Result<Fetched, ProviderError>> {
         self.answer(|state| {

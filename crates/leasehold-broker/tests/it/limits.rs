@@ -6,7 +6,7 @@ use std::time::Duration;
 use leasehold_broker::{Broker, BrokerMetrics, CredentialSpec, End, Handle};
 use leasehold_lease::Kind;
 use leasehold_model::{Clock as _, CredentialName, Failure, ProviderName};
-use leasehold_provider::{FingerprintKey, Source};
+use leasehold_provider::{FingerprintKey, Parameters, Source};
 use prometheus_client::registry::Registry;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -159,7 +159,7 @@ impl Lab {
         provider.take(takes);
         let provider = Arc::new(provider);
         self.broker
-            .provider(ProviderName::from(name), Arc::clone(&provider) as _);
+            .provider(ProviderName::from(name), Arc::clone(&provider) as _, false);
         provider
     }
 
@@ -170,6 +170,7 @@ impl Lab {
             provider: ProviderName::from(provider),
             source: Source::Leased {
                 path: "creds/tested".to_owned(),
+                parameters: Parameters::new(),
             },
             kind: Kind::Leased,
             prepare: Box::new(|_| Ok(())),

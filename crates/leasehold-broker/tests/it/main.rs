@@ -16,7 +16,7 @@ use fake::{FakeProvider, VirtualClock};
 use leasehold_broker::{Broker, BrokerMetrics, CredentialSpec, End, Handle, Standing};
 use leasehold_lease::Kind;
 use leasehold_model::{Clock as _, CredentialName, Failure, ProviderName};
-use leasehold_provider::{FingerprintKey, Material, Source};
+use leasehold_provider::{FingerprintKey, Material, Parameters, Source};
 use prometheus_client::registry::Registry;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -186,13 +186,14 @@ impl Gateway {
         let mut broker = Broker::new(Arc::clone(&clock) as _, key, metrics);
         let provider = Arc::new(provider);
         let name = ProviderName::from("fake");
-        broker.provider(name.clone(), Arc::clone(&provider) as _);
+        broker.provider(name.clone(), Arc::clone(&provider) as _, false);
         let handle = broker
             .credential(CredentialSpec {
                 name: CredentialName::from("tested"),
                 provider: name,
                 source: Source::Leased {
                     path: "creds/tested".to_owned(),
+                    parameters: Parameters::new(),
                 },
                 kind,
                 prepare: Box::new(prepare),

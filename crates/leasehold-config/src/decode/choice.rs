@@ -141,8 +141,8 @@ fn expected(schema: &Value) -> String {
     }
     let words = match schema.get("type").and_then(Value::as_str) {
         Some("string") => "text",
-        Some("boolean") => "`true` or `false`",
         Some("integer") => "a whole number",
+        Some("boolean") => "`true` or `false`",
         Some("array") => "a list",
         Some("object") => "a mapping",
         _ => "something else",

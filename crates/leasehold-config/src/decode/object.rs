@@ -59,6 +59,12 @@ impl<'a> Decoder<'a> {
             let fault = Fault::new(Code::BadName, entry.key_span, "this is not a name");
             self.report.add(fault.with_help(words::NAME_HELP));
         }
+        // A name can promise a secret as well as a field can, and what stands under it is not made
+        // harmless by being allowed.
+        if secret_scalar(entry) && self.secret(within(here, entry, &entry.key)) {
+            self.report.hide(&entry.value);
+            return None;
+        }
         let key = if words::may_be_shown(&entry.key) {
             &entry.key
         } else {

@@ -1,11 +1,11 @@
-//! Where credentials come from, as written.
+//! The systems that credentials come from, as written.
 
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{AuthDocument, DurationText};
+use super::AuthDocument;
 
 /// A system that keeps or issues credentials.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -23,6 +23,8 @@ pub(crate) enum ProviderDocument {
         ca: Option<PathBuf>,
         /// How the gateway logs in.
         auth: Box<AuthDocument>,
+        /// What leases hang on instead of the login, so that they outlive it.
+        anchor: Option<AnchorDocument>,
     },
     /// The encrypted file of this machine, kept by `leasehold native`.
     Native {
@@ -33,41 +35,13 @@ pub(crate) enum ProviderDocument {
     },
 }
 
-/// What an upstream is shown.
+/// What leases hang on: an orphan, periodic token.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(rename = "Credential")]
-pub(crate) struct CredentialDocument {
-    /// Where it comes from.
-    pub(crate) from: SourceDocument,
-}
-
-/// Where a credential comes from: exactly one of `lease`, `kv` and `path`.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(rename = "Source")]
-pub(crate) struct SourceDocument {
-    /// The provider's name.
-    pub(crate) provider: String,
-    /// Vault: a path that returns a lease, like `database/creds/orders`.
-    pub(crate) lease: Option<String>,
-    /// Vault: a KV version 2 path as in `vault kv get`, like `kv/payments/api`. Its first
-    /// segment is the mount unless `mount` says otherwise.
-    pub(crate) kv: Option<String>,
-    /// Native: the path in the encrypted file, like `payments/api`.
-    pub(crate) path: Option<String>,
-    /// Vault, with `kv`: the mount, where it has more than one segment. `kv` is then the path
-    /// below it, as with `vault kv get -mount`.
-    pub(crate) mount: Option<String>,
-    /// The field of the credential that an injected header shows.
-    pub(crate) field: Option<String>,
-    /// How often to look for a new version, with `kv` or `path`. Default: `30s` at Vault and
-    /// `1s` at the native provider. At least `100ms`.
-    pub(crate) poll: Option<DurationText>,
-    /// How long a value may be used after the provider last confirmed it, with `kv` or `path`: in
-    /// an outage, the route answers 503 from then on. At least twice `poll`.
-    #[schemars(extend("default" = "1h"))]
-    pub(crate) max_stale: Option<DurationText>,
+#[schemars(rename = "Anchor")]
+pub(crate) struct AnchorDocument {
+    /// Vault's token role that anchors are made through, which makes orphans with a period.
+    pub(crate) token_role: String,
 }
 
 /// One text or a list of texts.

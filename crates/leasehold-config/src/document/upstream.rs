@@ -22,6 +22,8 @@ pub(crate) struct UpstreamDocument {
     pub(crate) credential: Option<String>,
     /// Where the credential is placed. Goes with `credential`.
     pub(crate) inject: Option<InjectionDocument>,
+    /// Which answers mean that the credential may be dead. Goes with `credential`.
+    pub(crate) suspect: Option<SuspectDocument>,
     /// How long to wait.
     pub(crate) timeouts: Option<TimeoutsDocument>,
 }
@@ -51,6 +53,19 @@ pub(crate) struct BasicDocument {
     pub(crate) username: String,
     /// The name of the field with the password; not the password.
     pub(crate) password: String,
+}
+
+/// Which answers mean that the credential may be dead, and what to do then.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Suspect")]
+pub(crate) struct SuspectDocument {
+    /// The statuses, from 400 to 499; an empty list means none. Default: 401 alone.
+    #[schemars(inner(range(min = 400, max = 499)))]
+    pub(crate) statuses: Option<Vec<u16>>,
+    /// Whether a request that can be sent again is sent once more with a newer generation.
+    /// Default: `true`.
+    pub(crate) retry: Option<bool>,
 }
 
 /// How long to wait for an upstream.

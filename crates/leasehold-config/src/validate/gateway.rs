@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use leasehold_model::{InstanceName, ListenerName};
@@ -10,10 +11,11 @@ use leasehold_model::{InstanceName, ListenerName};
 use super::{Check, in_order};
 use crate::code::Code;
 use crate::document::{
-    AccessRecordDocument, AccessRecordTarget, AdminDocument, ListenerDocument, ShutdownDocument,
+    AccessRecordDocument, AccessRecordTarget, AdminDocument, LedgerDocument, ListenerDocument,
+    ShutdownDocument,
 };
 use crate::node::Place;
-use crate::snapshot::{AccessRecord, Admin, Listener, RecordTarget, Shutdown, Workers};
+use crate::snapshot::{AccessRecord, Admin, Ledger, Listener, RecordTarget, Shutdown, Workers};
 use crate::words::{self, NAME_HELP};
 
 impl Check<'_> {
@@ -60,12 +62,34 @@ impl Check<'_> {
     }
 
     pub(super) fn admin(&mut self, admin: Option<AdminDocument>, root: Place<'_>) -> Admin {
-        let place = root.field("admin").field("address");
-        let written = admin.and_then(|admin| admin.address);
-        let address = written.and_then(|text| self.address(&text, place));
+        let place = root.field("admin");
+        let AdminDocument { address, socket } = admin.unwrap_or_default();
+        let address = address.and_then(|text| self.address(&text, place.field("address")));
         Admin {
             address: address.unwrap_or(DEFAULT_ADMIN),
+            socket: socket.map(|path| self.socket(path, place.field("socket"))),
         }
+    }
+
+    /// Reads where a Unix socket is made; the system takes no longer path than it has room for.
+    fn socket(&mut self, written: PathBuf, place: Place<'_>) -> PathBuf {
+        let path = self.path(written);
+        if path.as_os_str().len() > MAX_SOCKET_PATH {
+            let message = format!(
+                "the path of a socket has {MAX_SOCKET_PATH} bytes at most, the directory of the \
+                 document included"
+            );
+            let help = "choose a shorter one, like `/run/leasehold/admin.sock`";
+            self.fault(Code::BadPath, place, message, help);
+        }
+        path
+    }
+
+    pub(super) fn ledger(&self, ledger: Option<LedgerDocument>) -> Option<Ledger> {
+        let LedgerDocument { file } = ledger?;
+        Some(Ledger {
+            file: self.path(file),
+        })
     }
 
     pub(super) fn access_record(&self, record: Option<AccessRecordDocument>) -> AccessRecord {
@@ -111,6 +135,8 @@ pub(super) fn workers(written: Option<usize>) -> Workers {
 }
 
 const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9901);
+/// What `sockaddr_un` holds on Linux, without the zero at its end.
+const MAX_SOCKET_PATH: usize = 107;
 const DEFAULT_DRAIN: Duration = Duration::from_secs(30);
 const DEFAULT_REVOKE: Duration = Duration::from_secs(10);
 const DEFAULT_CONSUMER_KEY_HEADER: &str = "x-api-key";

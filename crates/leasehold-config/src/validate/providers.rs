@@ -3,10 +3,12 @@ use std::collections::BTreeMap;
 use leasehold_model::ProviderName;
 use url::Url;
 
+use super::source::is_segment;
 use super::{Check, in_order};
-use crate::document::{OneOrMany, ProviderDocument};
+use crate::code::Code;
+use crate::document::{AnchorDocument, OneOrMany, ProviderDocument};
 use crate::node::Place;
-use crate::snapshot::{Native, Provider, ProviderKind, Vault};
+use crate::snapshot::{Anchor, Native, Provider, ProviderKind, Vault};
 
 impl Check<'_> {
     pub(super) fn providers(
@@ -36,15 +38,18 @@ impl Check<'_> {
                 namespace,
                 ca,
                 auth,
+                anchor,
             } => {
                 let addresses = self.addresses(address, place.field("address"));
                 let namespace = namespace.map(|it| self.segments(&it, place.field("namespace")));
                 let auth = self.auth(*auth, name, &addresses, place.field("auth"));
+                let anchor = anchor.map(|it| self.anchor(it, place.field("anchor")));
                 Some(ProviderKind::Vault(Vault {
                     addresses,
                     namespace,
                     ca: ca.map(|path| self.path(path)),
                     auth: auth?,
+                    anchor,
                 }))
             }
             ProviderDocument::Native { file, key_file } => Some(ProviderKind::Native(Native {
@@ -59,6 +64,23 @@ impl Check<'_> {
             OneOrMany::One(text) => self.origin(&text, place).into_iter().collect(),
             OneOrMany::Many(texts) => self.origins(&texts, place),
         }
+    }
+
+    fn anchor(&mut self, anchor: AnchorDocument, place: Place<'_>) -> Anchor {
+        let AnchorDocument { token_role } = anchor;
+        let place = place.field("token_role");
+        if !is_segment(&token_role) || token_role.contains('/') {
+            self.report.hide_unless_name(place.node());
+            let help =
+                "write the role's name alone, like `leasehold` for `auth/token/roles/leasehold`";
+            self.fault(
+                Code::BadName,
+                place,
+                "this is not the name of a token role",
+                help,
+            );
+        }
+        Anchor { token_role }
     }
 
     /// Reads a list of URLs that are scheme, host and port.

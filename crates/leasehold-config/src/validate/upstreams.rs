@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use leasehold_model::{CredentialName, UpstreamName};
@@ -6,9 +6,9 @@ use leasehold_model::{CredentialName, UpstreamName};
 use super::injection::Fields;
 use super::{CREDENTIAL, Check, in_order};
 use crate::code::Code;
-use crate::document::{InjectionDocument, TimeoutsDocument, UpstreamDocument};
+use crate::document::{InjectionDocument, SuspectDocument, TimeoutsDocument, UpstreamDocument};
 use crate::node::Place;
-use crate::snapshot::{CredentialUse, Timeouts, Upstream};
+use crate::snapshot::{CredentialUse, Suspect, Timeouts, Upstream};
 
 impl Check<'_> {
     pub(super) fn upstreams(
@@ -26,7 +26,7 @@ impl Check<'_> {
                 endpoints: self.origins(&upstream.endpoints, place.field("endpoints")),
                 ca: upstream.ca.map(|path| self.path(path)),
                 credential: self.credential_use(
-                    (upstream.credential, upstream.inject),
+                    (upstream.credential, upstream.inject, upstream.suspect),
                     fields,
                     &name,
                     place,
@@ -40,12 +40,16 @@ impl Check<'_> {
     /// Reads what the upstream is shown: a credential and its place, or nothing.
     fn credential_use(
         &mut self,
-        written: (Option<String>, Option<InjectionDocument>),
+        written: (
+            Option<String>,
+            Option<InjectionDocument>,
+            Option<SuspectDocument>,
+        ),
         fields: &Fields,
         upstream: &str,
         place: Place<'_>,
     ) -> Option<CredentialUse> {
-        let (credential, injection) = written;
+        let (credential, injection, written_suspect) = written;
         if let Some(credential) = &credential {
             self.reference(credential, CREDENTIAL, place.field("credential"));
         }
@@ -59,10 +63,12 @@ impl Check<'_> {
                 Some(CredentialUse {
                     injection: self.injection(injection, field, whole, at_inject)?,
                     credential: CredentialName::from(credential.as_str()),
+                    suspect: suspect(written_suspect),
                 })
             }
-            (None, None) => None,
+            (None, None) if written_suspect.is_none() => None,
             _ if !whole_upstream => None,
+            (None, None) => self.alone("suspect", "credential", place.field("suspect")),
             (Some(_), None) => self.alone("credential", "inject", place.field("credential")),
             (None, Some(_)) => self.alone("inject", "credential", at_inject),
         }
@@ -89,6 +95,16 @@ impl Check<'_> {
     }
 }
 
+fn suspect(written: Option<SuspectDocument>) -> Suspect {
+    let SuspectDocument { statuses, retry } = written.unwrap_or_default();
+    let statuses = statuses.map(BTreeSet::from_iter);
+    Suspect {
+        statuses: statuses.unwrap_or_else(|| BTreeSet::from([UNAUTHORIZED])),
+        retry: retry.unwrap_or(true),
+    }
+}
+
+const UNAUTHORIZED: u16 = 401;
 const DEFAULT_CONNECT: Duration = Duration::from_secs(5);
 const DEFAULT_RESPONSE: Duration = Duration::from_secs(60);
 const LEAST_TIMEOUT: Duration = Duration::from_millis(1);

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
@@ -19,7 +20,7 @@ fn examples() -> Vec<PathBuf> {
 #[test]
 fn every_example_loads() {
     let examples = examples();
-    assert!(examples.len() >= 4, "{examples:?}");
+    assert!(examples.len() >= 5, "{examples:?}");
     for path in examples {
         if let Err(error) = read(&path) {
             panic!("{}: {:?}", path.display(), miette::Report::new(error));
@@ -42,15 +43,19 @@ fn every_example_has_the_shape_that_the_schema_describes() {
 }
 
 #[test]
-fn the_examples_show_every_source_and_every_injection() {
-    let (mut leased, mut versioned, mut header, mut basic) = (0, 0, 0, 0);
+fn the_examples_show_every_injection_and_every_source_that_can_be_injected() {
+    let mut sources = BTreeSet::new();
+    let (mut header, mut basic) = (0, 0);
     for path in examples() {
         let snapshot = read(&path).expect("an example that loads");
         for credential in &snapshot.credentials {
-            match credential.source {
-                Source::Leased { .. } => leased += 1,
-                Source::Versioned { .. } => versioned += 1,
-            }
+            sources.insert(match credential.source {
+                Source::Leased { .. } => "leased",
+                Source::Versioned { .. } => "versioned",
+                Source::Rotating { .. } => "rotating",
+                Source::Certificate { .. } => "certificate",
+                Source::Hinted { .. } => "hinted",
+            });
         }
         for used in snapshot
             .upstreams
@@ -63,5 +68,8 @@ fn the_examples_show_every_source_and_every_injection() {
             }
         }
     }
-    assert!(leased > 0 && versioned > 0 && header > 0 && basic > 0);
+    // A certificate is made of lines, which no header can show.
+    sources.insert("certificate");
+    assert_eq!(sources.len(), 5, "{sources:?}");
+    assert!(header > 0 && basic > 0);
 }

@@ -282,6 +282,109 @@ const SINGLE: &[(&str, &str, usize, &str)] = &[
         11,
         "out_of_range",
     ),
+    (
+        "instance: edge-1",
+        "instance: edge-1\nledger: {}",
+        2,
+        "missing_field",
+    ),
+    (
+        "secret_id: { file: secret-id } } }",
+        "secret_id: { file: secret-id } } }\n    anchor: { token_role: a/b }",
+        9,
+        "bad_name",
+    ),
+    (
+        "kv: kv/payments/api",
+        "kv1: kv1/payments/api, mount: kv1",
+        11,
+        "bad_combination",
+    ),
+    ("kv: kv/payments/api", "kv1: kv1", 11, "bad_path"),
+    (
+        "lease: database/creds/orders",
+        "static: database/static-creds/orders, poll: 1s",
+        12,
+        "bad_combination",
+    ),
+    (
+        "lease: database/creds/orders",
+        "static: database/static-creds/orders, max_stale: 1s",
+        12,
+        "out_of_range",
+    ),
+    (
+        "lease: database/creds/orders",
+        "certificate: pki/issue/web",
+        12,
+        "bad_path",
+    ),
+    (
+        "lease: database/creds/orders",
+        "certificate: pki/sign/web, max_stale: 1h",
+        12,
+        "bad_combination",
+    ),
+    (
+        "lease: database/creds/orders",
+        "lease: database/creds/orders, static: a/b",
+        12,
+        "bad_combination",
+    ),
+    (
+        "kv: kv/payments/api",
+        "kv: kv/payments/api, parameters: { ttl: 1h }",
+        11,
+        "bad_combination",
+    ),
+    (
+        "lease: database/creds/orders",
+        "lease: database/creds/orders, parameters: { ttl: 3600 }",
+        12,
+        "wrong_type",
+    ),
+    (
+        "path: local, field: key",
+        "certificate: pki/sign/web",
+        13,
+        "provider_mismatch",
+    ),
+    (
+        "field: key } }\n  orders-db",
+        "field: key }, per: consumer }\n  orders-db",
+        11,
+        "bad_combination",
+    ),
+    (
+        "orders } }",
+        "orders }, per: everybody }",
+        12,
+        "unknown_value",
+    ),
+    (
+        "orders } }",
+        "orders }, per: consumer }",
+        21,
+        "bad_combination",
+    ),
+    (
+        "endpoints: [\"https://payments\"],",
+        "endpoints: [\"https://payments\"], suspect: { statuses: [503] },",
+        15,
+        "out_of_range",
+    ),
+    (
+        "endpoints: [\"https://payments\"],",
+        "endpoints: [\"https://payments\"], suspect: { retry: no },",
+        15,
+        "wrong_type",
+    ),
+    (
+        "credential: payments-key, inject: { header: X-Api-Key }",
+        "suspect: { retry: true }",
+        15,
+        "bad_combination",
+    ),
     // YAML.
     (
         "instance: edge-1",
@@ -317,15 +420,40 @@ fn each_kind_of_fault_is_told_from_the_others() {
 fn what_the_design_promises_for_later_is_refused_until_it_is_honoured() {
     let text = SOUND
         .replace("8080\" }", "8080\", tls: { certificate: a, key: b } }")
-        .replace("auth: {", "anchor: { token_role: leasehold }\n    auth: {")
         .replace("payments-key: {", "payments-key: { tier: restricted,");
     assert_eq!(
         faults_of(&text),
-        [
-            (3, "unknown_field"),
-            (8, "unknown_field"),
-            (12, "unknown_field")
-        ]
+        [(3, "unknown_field"), (11, "unknown_field")]
+    );
+}
+
+#[test]
+fn a_limit_on_consumers_that_admits_none_or_keeps_nothing_is_refused() {
+    for (limits, code) in [
+        ("cap: 0", "out_of_range"),
+        ("cap: 20000", "out_of_range"),
+        ("cap: many", "wrong_type"),
+        ("idle: 1ms", "out_of_range"),
+        ("limit: 3", "unknown_field"),
+    ] {
+        let per = format!("orders }}, per: {{ consumer: {{ {limits} }} }} }}");
+        let text = with("orders } }", &per).replace("consumers: anyone", "consumers: [checkout]");
+        assert_eq!(faults_of(&text), [(12, code)], "{limits}");
+    }
+}
+
+#[test]
+fn the_path_of_a_socket_fits_into_what_the_system_holds() {
+    let with_path = |path: &str| {
+        faults_of(&with(
+            "instance: edge-1",
+            &format!("instance: edge-1\nadmin: {{ socket: {path} }}"),
+        ))
+    };
+    assert_eq!(with_path(&format!("/{}", "s".repeat(106))), []);
+    assert_eq!(
+        with_path(&format!("/{}", "s".repeat(107))),
+        [(2, "bad_path")]
     );
 }
 

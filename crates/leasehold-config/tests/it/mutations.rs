@@ -1,16 +1,26 @@
 //! The reader and the schema say the same about documents with a wrong shape.
 
+use std::fs;
+
 use leasehold_config::{Code, load, schema};
 use serde_json::{Value, json};
 
-use crate::documents::SOUND;
+use crate::documents::{SOUND, workspace};
 
 #[test]
 fn what_the_schema_refuses_the_reader_refuses() {
+    let example = workspace().join("examples/vault-anchored.yaml");
+    let example = fs::read_to_string(example).expect("an example");
+    for text in [SOUND, &example] {
+        let sound: Value = serde_saphyr::from_str(text).expect("YAML");
+        refuse_the_same(&sound);
+    }
+}
+
+fn refuse_the_same(sound: &Value) {
     let validator = jsonschema::validator_for(&schema()).expect("a schema");
-    let sound: Value = serde_saphyr::from_str(SOUND).expect("YAML");
     let mut paths = Vec::new();
-    pointers(&sound, "", &mut paths);
+    pointers(sound, "", &mut paths);
     let mut refused = 0;
     for path in &paths {
         for value in replacements() {

@@ -38,6 +38,24 @@ const WRITTEN: &[(&str, &str, usize, &str)] = &[
         "secret_value",
     ),
     (
+        "lease: database/creds/orders",
+        "lease: database/creds/orders, parameters: { db_password: canary }",
+        12,
+        "secret_value",
+    ),
+    (
+        "lease: database/creds/orders",
+        "lease: database/creds/orders, parameters: { a: hvs.canary0123456789abcdefghij }",
+        12,
+        "secret_value",
+    ),
+    (
+        "lease: database/creds/orders",
+        "lease: database/creds/orders, parameters: { token: [canary] }",
+        12,
+        "secret_value",
+    ),
+    (
         "header: X-Api-Key",
         "header: X-Api-Key, value: canary",
         15,

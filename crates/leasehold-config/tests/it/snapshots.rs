@@ -1,10 +1,12 @@
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::Duration;
 
 use leasehold_config::{
-    Admission, AuthMethod, CredentialUse, Injection, LoadError, ProviderKind, RecordTarget,
-    SecretId, Snapshot, Source, Workers, load, read,
+    Admission, AuthMethod, CredentialUse, Injection, LoadError, Per, ProviderKind, RecordTarget,
+    SecretId, Snapshot, Source, Suspect, Workers, load, read,
 };
 use leasehold_model::CredentialName;
 
@@ -19,6 +21,8 @@ fn what_is_left_out_has_its_default() {
     let snapshot = sound();
     assert_eq!(snapshot.workers, Workers::PerCore);
     assert_eq!(snapshot.admin.address.to_string(), "127.0.0.1:9901");
+    assert_eq!(snapshot.admin.socket, None);
+    assert_eq!(snapshot.ledger, None);
     assert_eq!(snapshot.access_record.to, RecordTarget::Stdout);
     assert_eq!(snapshot.shutdown.drain, Duration::from_secs(30));
     assert_eq!(snapshot.shutdown.revoke, Duration::from_secs(10));
@@ -46,11 +50,114 @@ fn each_source_is_read_into_what_its_provider_is_asked_for() {
         [
             versioned("kv", "payments/api", 30),
             Source::Leased {
-                path: "database/creds/orders".to_owned()
+                path: "database/creds/orders".to_owned(),
+                parameters: BTreeMap::new(),
             },
             versioned("", "local", 1),
         ]
     );
+}
+
+#[test]
+fn what_vault_issues_signs_and_changes_is_read_into_what_it_is_asked_for() {
+    let read = |from: &str| {
+        let text = with("lease: database/creds/orders", from);
+        let snapshot = load("leasehold.yaml", &text).expect("a sound document");
+        snapshot.credentials[1].source.clone()
+    };
+    let parameters = BTreeMap::from([("ttl".to_owned(), "1h".to_owned())]);
+    assert_eq!(
+        read("lease: aws/creds/ci, parameters: { ttl: 1h }"),
+        Source::Leased {
+            path: "aws/creds/ci".to_owned(),
+            parameters: parameters.clone(),
+        }
+    );
+    assert_eq!(
+        read("certificate: pki/sign/web, parameters: { ttl: 1h }"),
+        Source::Certificate {
+            path: "pki/sign/web".to_owned(),
+            parameters,
+        }
+    );
+    assert_eq!(
+        read("static: database/static-creds/svc"),
+        Source::Rotating {
+            path: "database/static-creds/svc".to_owned(),
+            max_stale: Duration::from_secs(3600),
+        }
+    );
+    assert_eq!(
+        read("kv1: old/payments/api, poll: 1m"),
+        Source::Hinted {
+            path: "old/payments/api".to_owned(),
+            poll: Duration::from_secs(60),
+            max_stale: Duration::from_secs(3600),
+        }
+    );
+}
+
+#[test]
+fn a_credential_is_issued_for_each_consumer_where_that_is_said() {
+    let read = |per: &str| {
+        let text = with("orders } }", &format!("orders }}, per: {per} }}"));
+        let text = text.replace("consumers: anyone", "consumers: [checkout]");
+        let snapshot = load("leasehold.yaml", &text).expect("a sound document");
+        snapshot.credentials[1].per
+    };
+    let per = |cap, seconds| Per::Consumer {
+        cap: NonZeroUsize::new(cap).expect("more than none"),
+        idle: Duration::from_secs(seconds),
+    };
+    assert_eq!(sound().credentials[1].per, Per::Instance);
+    assert_eq!(read("consumer"), per(100, 600));
+    assert_eq!(read("{ consumer: {} }"), per(100, 600));
+    assert_eq!(read("{ consumer: { cap: 3, idle: 1m } }"), per(3, 60));
+}
+
+#[test]
+fn which_answers_make_a_credential_suspect_can_be_said() {
+    let read = |suspect: &str| {
+        let text = with(
+            "credential: payments-key,",
+            &format!("credential: payments-key, suspect: {suspect},"),
+        );
+        let snapshot = load("leasehold.yaml", &text).expect("a sound document");
+        let used = snapshot.upstreams[0].credential.clone();
+        used.expect("a credential").suspect
+    };
+    let suspect = |statuses: &[u16], retry| Suspect {
+        statuses: statuses.iter().copied().collect(),
+        retry,
+    };
+    assert_eq!(
+        read("{ statuses: [403, 401, 403] }"),
+        suspect(&[401, 403], true)
+    );
+    assert_eq!(read("{ statuses: [], retry: false }"), suspect(&[], false));
+}
+
+#[test]
+fn anchor_ledger_and_socket_are_where_the_document_says() {
+    let text = SOUND
+        .replace("auth: {", "anchor: { token_role: leasehold }\n    auth: {")
+        .replace(
+            "instance: edge-1",
+            "instance: edge-1\nledger: { file: ledger.redb }\nadmin: { socket: admin.sock }",
+        );
+    let snapshot = load("leasehold.yaml", &text).expect("a sound document");
+    assert_eq!(
+        snapshot.ledger.expect("a ledger").file,
+        Path::new("ledger.redb")
+    );
+    assert_eq!(
+        snapshot.admin.socket.as_deref(),
+        Some(Path::new("admin.sock"))
+    );
+    let ProviderKind::Vault(vault) = &snapshot.providers[0].kind else {
+        panic!("the vault provider comes first");
+    };
+    assert_eq!(vault.anchor.as_ref().expect("one").token_role, "leasehold");
 }
 
 #[test]
@@ -91,6 +198,10 @@ fn a_header_shows_the_field_that_its_credential_names() {
             name: "x-api-key".to_owned(),
             prefix: String::new(),
             field: field.to_owned(),
+        },
+        suspect: Suspect {
+            statuses: BTreeSet::from([401]),
+            retry: true,
         },
     };
     assert_eq!(shown(&sound()), Some(header("key")));

@@ -2,81 +2,66 @@
 
 use std::time::Duration;
 
-use leasehold_model::{BootTime, SessionEpoch};
+use leasehold_model::BootTime;
 
 use super::retired::Stage;
-use super::{Active, Context, Fetch, Hold, Slot};
-use crate::session::{Renewal, Sessions};
-use crate::{Action, Kind, Notice};
+use super::{Context, Fetch, Hold, Slot};
+use crate::governor::{Rank, Work};
+use crate::succession::Renewal;
+use crate::{Action, Notice};
 
 impl Slot {
+    /// Does what is due: lets calls wait for their turn, and ends what has reached its end.
     pub(crate) fn fire(&mut self, ctx: &mut Context<'_>) {
         self.tell_deadline(ctx);
-        if self
+        let ended = self
             .active
             .as_ref()
-            .is_some_and(|active| active.deadline <= ctx.now)
-        {
+            .is_some_and(|it| it.deadline <= ctx.now);
+        if ended {
             self.expire(ctx);
         }
         self.fire_urgency(ctx);
-        if let Some(epoch) = ctx.sessions.usable() {
-            self.fire_renewal(ctx, epoch);
-            self.fire_fetch(ctx, epoch);
-        }
+        self.queue_renewal(ctx);
+        self.queue_fetch(ctx);
         self.fire_retired(ctx);
     }
 
     /// Returns when [`Slot::fire`] has something to do, if no event comes first.
-    pub(crate) fn wake(&self, sessions: &Sessions) -> BootTime {
-        let usable = sessions.usable().is_some();
+    pub(crate) fn wake(&self) -> BootTime {
         let mut wake = BootTime::NEVER;
         let mut consider = |at: BootTime| wake = wake.min(at);
         if let Some(active) = &self.active {
             consider(active.deadline);
-            if let Hold::Leased { renewal, .. } = &active.hold
-                && usable
-            {
+            if let Hold::Leased { renewal, .. } = &active.hold {
                 consider(renewal.wake());
             }
         }
         if let Some(at) = self.overdue_at() {
             consider(at);
         }
-        if let Some(at) = self.fetch_at()
-            && usable
-        {
+        if let Some(at) = self.fetch_at() {
             consider(at);
         }
         for retired in &self.retired {
             match retired.stage {
                 Stage::Draining { until } => consider(until),
-                Stage::RevokeAt(at) if usable => consider(at.min(retired.claimed_at())),
-                Stage::RevokeAt(_) => consider(retired.claimed_at()),
+                Stage::RevokeAt(at) => consider(at.min(retired.claimed_at())),
+                Stage::Queued => consider(retired.claimed_at()),
                 Stage::Revoking => {}
             }
         }
         wake
     }
 
-    /// Tells readers the deadline where it has moved: by a renewal, by that of the session beneath,
-    /// or by a poll that confirmed the value.
+    /// Tells readers the deadline where it has moved: by a renewal, by that of what the lease hangs
+    /// on, or by a look that confirmed the value.
     fn tell_deadline(&mut self, ctx: &mut Context<'_>) {
         let slot = self.id;
         let Some(active) = &mut self.active else {
             return;
         };
-        let deadline = match &active.hold {
-            Hold::Leased { lease, .. } => {
-                let of_session = ctx.sessions.deadline(lease.epoch);
-                lease.grant.deadline().min(of_session)
-            }
-            Hold::Versioned {
-                confirmed,
-                max_stale,
-                ..
-            } => confirmed.after(*max_stale),
-        };
+        let deadline = active.hold.deadline(ctx.site);
         if deadline != active.deadline {
             active.deadline = deadline;
             ctx.actions.push(Action::Extend {
@@ -93,14 +78,8 @@ impl Slot {
         }
     }
 
-    /// Returns when a successor must be asked for whatever is hoped for.
     fn urgent_at(&self) -> Option<BootTime> {
-        match &self.active.as_ref()?.hold {
-            Hold::Leased {
-                lease, expected, ..
-            } => Some(lease.grant.urgent_at(*expected)),
-            Hold::Versioned { .. } => None,
-        }
+        self.active.as_ref()?.hold.urgent_at()
     }
 
     /// Returns when the next fetch becomes urgent, where that is before its planned time. Fetches
@@ -110,47 +89,37 @@ impl Slot {
         match self.fetch {
             Fetch::Idle => Some(at),
             Fetch::At(planned) if self.fruitless == 0 && at < planned => Some(at),
-            Fetch::At(_) | Fetch::InFlight { .. } => None,
+            Fetch::At(_) | Fetch::Queued(_) | Fetch::InFlight { .. } => None,
         }
     }
 
-    fn fire_renewal(&mut self, ctx: &mut Context<'_>, epoch: SessionEpoch) {
+    fn queue_renewal(&mut self, ctx: &mut Context<'_>) {
         let slot = self.id;
-        if let Some(Active {
-            number,
-            hold: Hold::Leased { lease, renewal, .. },
-            ..
-        }) = &mut self.active
+        let Some(active) = &mut self.active else {
+            return;
+        };
+        let deadline = active.deadline;
+        if let Hold::Leased { renewal, .. } = &mut active.hold
             && matches!(renewal, Renewal::At(at) if *at <= ctx.now)
         {
-            *renewal = Renewal::InFlight;
-            let lease_id = lease.lease_id.clone();
-            ctx.actions.push(Action::Renew {
-                slot,
-                number: *number,
-                epoch,
-                lease_id,
-            });
+            *renewal = Renewal::Queued;
+            let work = Work::Renew(slot, active.number);
+            ctx.site.governor.enqueue(Rank::Renewal, deadline, work);
         }
     }
 
-    fn fire_fetch(&mut self, ctx: &mut Context<'_>, epoch: SessionEpoch) {
-        if self.fetch_at().is_none_or(|at| at > ctx.now) {
+    fn queue_fetch(&mut self, ctx: &mut Context<'_>) {
+        let Some(planned) = self.fetch_at().filter(|at| *at <= ctx.now) else {
             return;
-        }
-        let number = self.next_number;
-        self.fetch = Fetch::InFlight { number, epoch };
-        if let (Kind::Leased, Some(active)) = (self.kind, &self.active) {
-            ctx.notify(Notice::Rotating {
-                slot: self.id,
-                number: active.number,
-            });
-        }
-        ctx.actions.push(Action::Fetch {
-            slot: self.id,
-            number,
-            epoch,
-        });
+        };
+        let (rank, harm) = match &self.active {
+            _ if !self.kind.is_issued() => (Rank::Read, planned),
+            Some(active) => (Rank::Rotation, active.deadline),
+            None => (Rank::Outage, planned),
+        };
+        self.asked = false;
+        self.fetch = Fetch::Queued(rank);
+        ctx.site.governor.enqueue(rank, harm, Work::Fetch(self.id));
     }
 
     fn fire_retired(&mut self, ctx: &mut Context<'_>) {
@@ -169,30 +138,29 @@ impl Slot {
             if matches!(retired.stage, Stage::Draining { until } if until <= now) {
                 retired.stage = Stage::RevokeAt(now);
             }
-            if matches!(retired.stage, Stage::RevokeAt(at) if at <= now)
-                && let Some(epoch) = ctx.sessions.usable()
-            {
-                retired.stage = Stage::Revoking;
-                let (number, lease_id) = (retired.number, retired.lease.lease_id.clone());
-                ctx.actions.push(Action::Revoke {
-                    slot,
-                    number,
-                    epoch,
-                    lease_id,
-                });
+            if matches!(retired.stage, Stage::RevokeAt(at) if at <= now) {
+                retired.stage = Stage::Queued;
+                let harm = retired.lease.runs_out();
+                let work = Work::Revoke(slot, retired.number);
+                ctx.site.governor.enqueue(Rank::Revocation, harm, work);
             }
         }
     }
 
     /// Returns when the planned fetch may go out.
     ///
-    /// With two predecessors still to be given back, a rotation waits: a slot that rotates faster
-    /// than its requests end would pile up live credentials. It waits no longer than service allows,
-    /// and not for a lease that can't be revoked.
+    /// Not before the budget allows it, and with two predecessors still to be given back a rotation
+    /// waits as well: a slot that rotates faster than its requests end would pile up live
+    /// credentials. For those it waits no longer than service allows, and not for a lease that can't
+    /// be revoked. What a person asked for waits for neither.
     fn fetch_at(&self) -> Option<BootTime> {
         let Fetch::At(at) = self.fetch else {
             return None;
         };
+        if self.asked || !self.kind.is_issued() {
+            return Some(at);
+        }
+        let at = at.max(self.budget.free_at(self.life));
         let waiting = self.retired.iter().filter(|it| !it.irrevocable).count();
         if waiting < MOST_RETIRED {
             return Some(at);
@@ -200,7 +168,7 @@ impl Slot {
         let Some(active) = &self.active else {
             return Some(at);
         };
-        // The deadline may be the session's, which is nearer than the lease's own urgency.
+        // The deadline may be that of what the lease hangs on, which is nearer than its own urgency.
         let last_call = active.deadline.before(CANDIDATE_TAKES);
         let urgent = self.urgent_at().map_or(last_call, |it| it.min(last_call));
         Some(at.max(urgent))

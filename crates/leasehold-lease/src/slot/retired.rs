@@ -1,8 +1,6 @@
-use std::time::Duration;
+use leasehold_model::{BootTime, GenerationNumber, Holder, LeaseId};
 
-use leasehold_model::{BootTime, GenerationNumber, LeaseId, SessionEpoch};
-
-use crate::schedule::Grant;
+use crate::schedule::{self, Grant};
 
 /// A replaced generation whose lease is still to be given back.
 #[derive(Debug)]
@@ -16,8 +14,12 @@ pub(super) struct Retired {
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Stage {
-    Draining { until: BootTime },
+    Draining {
+        until: BootTime,
+    },
     RevokeAt(BootTime),
+    /// Due, and waiting for its turn.
+    Queued,
     Revoking,
 }
 
@@ -34,21 +36,32 @@ impl Retired {
 
     /// Returns when to stop trying: the lease has run out, and the provider has had time to see it.
     pub(super) fn claimed_at(&self) -> BootTime {
-        let Grant { t_send, ttl } = self.lease.grant;
-        t_send.after(ttl).after(CLAIM_AFTER)
+        self.lease.runs_out().after(schedule::CLAIM_AFTER)
     }
 
     pub(super) fn has_run_out(&self, now: BootTime) -> bool {
         self.stage != Stage::Revoking && self.claimed_at() <= now
     }
+
+    /// Revokes it at once, whoever still uses it.
+    pub(super) fn hasten(&mut self, now: BootTime) {
+        if matches!(self.stage, Stage::Draining { .. } | Stage::RevokeAt(_)) {
+            self.stage = Stage::RevokeAt(now);
+        }
+    }
 }
 
-/// A lease, the session that it dies with, and its latest grant.
+/// A lease, what it dies with, and its latest grant.
 #[derive(Debug)]
 pub(super) struct Lease {
     pub(super) lease_id: LeaseId,
-    pub(super) epoch: SessionEpoch,
+    pub(super) holder: Holder,
     pub(super) grant: Grant,
 }
 
-const CLAIM_AFTER: Duration = Duration::from_secs(10);
+impl Lease {
+    /// Returns when the lease itself runs out at the provider.
+    pub(super) fn runs_out(&self) -> BootTime {
+        self.grant.t_send.after(self.grant.ttl)
+    }
+}

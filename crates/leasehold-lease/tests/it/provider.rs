@@ -7,8 +7,11 @@
 use std::time::Duration;
 
 use leasehold_lease::{Event, Kind, SessionTerms, SlotId, Terms};
-use leasehold_model::{BootTime, Failure, GenerationNumber, LeaseId, SessionEpoch};
+use leasehold_model::{
+    Accessor, AnchorEpoch, BootTime, Failure, GenerationNumber, Holder, LeaseId, SessionEpoch,
+};
 
+use crate::scenario::seconds;
 use crate::simulation::{Life, Simulation};
 
 impl Simulation {
@@ -25,7 +28,7 @@ impl Simulation {
         let life = Life {
             issued: self.now,
             ends: self.now.after(self.scenario.session_ttl),
-            session: None,
+            holder: None,
         };
         self.sessions.insert(epoch, life);
         let terms = self.terms(self.scenario.session_ttl, self.scenario.capped_logins);
@@ -73,27 +76,35 @@ impl Simulation {
                 failure,
             });
         }
-        let alive = |it: &&Life| it.session == Some(epoch) && it.ends > self.now;
+        let holder = Some(Holder::Session(epoch));
+        let alive = |it: &&Life| it.holder == holder && it.ends > self.now;
         let alive = self.leases.values().filter(alive).count();
         self.outcome.cascaded += u32::try_from(alive).unwrap_or(u32::MAX);
         self.kill_session(epoch);
         self.answer(Event::SessionEnded { provider, epoch });
     }
 
-    pub(crate) fn fetch(&mut self, slot: SlotId, number: GenerationNumber, epoch: SessionEpoch) {
+    pub(crate) fn fetch(&mut self, slot: SlotId, number: GenerationNumber, holder: Holder) {
         assert!(!self.stopping, "a fetch after shutdown");
         self.outcome.fetches += 1;
-        if let Some(failure) = self.refusal(epoch).or(self.scenario.fetches_fail) {
+        let refusal = match holder {
+            Holder::Session(epoch) => self.refusal(epoch),
+            Holder::Anchor(anchor) => self.refusal_of_anchor(anchor, Failure::SessionDead),
+        };
+        if let Some(failure) = refusal.or(self.scenario.fetches_fail) {
+            if failure == Failure::MaybeIssued {
+                self.made(slot);
+            }
             return self.answer(Event::FetchFailed {
                 slot,
                 number,
-                epoch,
+                holder,
                 failure,
             });
         }
         let terms = match self.kinds.get(&slot) {
-            Some(Kind::Leased) => self.issue(epoch),
-            Some(Kind::Versioned { .. }) | None => {
+            Some(Kind::Leased) => self.issue(slot, holder),
+            Some(_) | None => {
                 self.version += u64::from(self.rng.f64() < 0.2);
                 let behind = u64::from(self.rng.f64() < self.scenario.stale);
                 Terms::Versioned {
@@ -103,6 +114,7 @@ impl Simulation {
         };
         let lease = match &terms {
             Terms::Leased { lease_id, .. } => Some(lease_id.clone()),
+            Terms::Rotating { .. } | Terms::Certificate { .. } | Terms::Hinted { .. } => None,
             Terms::Versioned { version } => {
                 // Carried in the place of a lease id, for the check at activation.
                 Some(LeaseId::from(version.to_string().as_str()))
@@ -117,14 +129,16 @@ impl Simulation {
         });
     }
 
-    fn issue(&mut self, epoch: SessionEpoch) -> Terms {
+    fn issue(&mut self, slot: SlotId, holder: Holder) -> Terms {
         self.outcome.issued += 1;
+        self.made(slot);
+        self.granted.insert(slot);
         let lease_id = LeaseId::from(format!("lease-{}", self.outcome.issued).as_str());
         let ttl = self.scenario.lease_ttl;
         let life = Life {
             issued: self.now,
             ends: self.now.after(ttl),
-            session: Some(epoch),
+            holder: Some(holder),
         };
         self.leases.insert(lease_id.clone(), life);
         Terms::Leased {
@@ -213,13 +227,158 @@ impl Simulation {
         {
             return Some(Failure::SessionDead);
         }
-        self.fails().then_some(Failure::Transient)
+        self.fails().then_some(self.scenario.failing_with)
+    }
+
+    pub(crate) fn mint(&mut self, epoch: SessionEpoch, anchor: AnchorEpoch) {
+        let provider = self.provider;
+        if let Some(failure) = self.refusal(epoch).or(self.scenario.mints_fail) {
+            return self.answer(Event::AnchorMintFailed {
+                provider,
+                anchor,
+                epoch,
+                failure,
+            });
+        }
+        self.outcome.anchors += 1;
+        let period = self.scenario.anchor_period;
+        let life = Life {
+            issued: self.now,
+            ends: self.now.after(period),
+            holder: None,
+        };
+        self.anchors.insert(anchor, life);
+        self.answer(Event::AnchorMinted {
+            provider,
+            anchor,
+            t_send: self.now,
+            terms: periodic(period),
+        });
+    }
+
+    pub(crate) fn renew_anchor(&mut self, epoch: SessionEpoch, anchor: AnchorEpoch) {
+        let provider = self.provider;
+        let refusal = self.refusal(epoch);
+        let refusal = refusal.or_else(|| self.refusal_of_anchor(anchor, Failure::LeaseGone));
+        if let Some(failure) = refusal {
+            return self.answer(Event::AnchorRenewFailed {
+                provider,
+                anchor,
+                epoch,
+                failure,
+            });
+        }
+        let period = self.scenario.anchor_period;
+        let life = self.anchors.get_mut(&anchor).expect("a live anchor");
+        life.ends = self.now.after(period);
+        self.answer(Event::AnchorRenewed {
+            provider,
+            anchor,
+            t_send: self.now,
+            terms: periodic(period),
+        });
+    }
+
+    pub(crate) fn revoke_anchor(&mut self, epoch: SessionEpoch, anchor: AnchorEpoch) {
+        let provider = self.provider;
+        if let Some(failure) = self.refusal(epoch) {
+            return self.answer(Event::AnchorRevokeFailed {
+                provider,
+                anchor,
+                epoch,
+                failure,
+            });
+        }
+        let holder = Some(Holder::Anchor(anchor));
+        let alive = |it: &&Life| it.holder == holder && it.ends > self.now;
+        let alive = self.leases.values().filter(alive).count();
+        self.outcome.cascaded += u32::try_from(alive).unwrap_or(u32::MAX);
+        self.kill_anchor(anchor);
+        self.answer(Event::AnchorRevoked { provider, anchor });
+    }
+
+    pub(crate) fn revoke_orphan(&mut self, epoch: SessionEpoch, lease_id: LeaseId) {
+        let provider = self.provider;
+        if let Some(failure) = self.refusal(epoch).or(self.scenario.revocations_fail) {
+            return self.answer(Event::OrphanRevokeFailed {
+                provider,
+                lease_id,
+                epoch,
+                failure,
+            });
+        }
+        assert!(self.orphans.remove(&lease_id), "an orphan is revoked once");
+        self.answer(Event::OrphanRevoked { provider, lease_id });
+    }
+
+    pub(crate) fn revoke_former(&mut self, epoch: SessionEpoch, accessor: Accessor) {
+        let provider = self.provider;
+        assert!(
+            self.scenario.revocations_fail.is_some() || self.engine.orphans() == 0,
+            "leases of an earlier process are revoked by name before what they hang on"
+        );
+        if let Some(failure) = self.refusal(epoch) {
+            return self.answer(Event::FormerRevokeFailed {
+                provider,
+                accessor,
+                epoch,
+                failure,
+            });
+        }
+        self.outcome.formers += 1;
+        self.answer(Event::FormerRevoked { provider, accessor });
+    }
+
+    fn refusal_of_anchor(&mut self, anchor: AnchorEpoch, dead: Failure) -> Option<Failure> {
+        if self.rng.f64() < self.scenario.anchor_death {
+            self.kill_anchor(anchor);
+        }
+        let now = self.now;
+        if self
+            .anchors
+            .get(&anchor)
+            .is_none_or(|life| life.ends <= now)
+        {
+            return Some(dead);
+        }
+        self.fails().then_some(self.scenario.failing_with)
+    }
+
+    fn kill_anchor(&mut self, anchor: AnchorEpoch) {
+        self.anchors.remove(&anchor);
+        let holder = Some(Holder::Anchor(anchor));
+        self.leases.retain(|_, life| life.holder != holder);
+    }
+
+    /// Checks the budget: three new credentials of a slot within the life of one, at most.
+    fn made(&mut self, slot: SlotId) {
+        let made = self.made.entry(slot).or_default();
+        made.push_back(self.now);
+        if made.len() > 3 {
+            let first = made.pop_front().expect("four of them");
+            // A little less: the engine counts with what it may use of a grant. What hangs on a
+            // session lives no longer than that, which differs from lease to lease.
+            let ttl = self.scenario.lease_ttl;
+            let full = self.scenario.anchored || self.scenario.session_ttl >= ttl * 10;
+            let life = if full {
+                ttl.mul_f64(0.75).min(seconds(900))
+            } else {
+                Duration::ZERO
+            };
+            let unknown = !self.granted.contains(&slot);
+            assert!(
+                unknown || self.now.since(first) >= life,
+                "{slot:?}: four credentials within {:?}",
+                self.now.since(first)
+            );
+        }
     }
 
     fn kill_session(&mut self, epoch: SessionEpoch) {
         self.sessions.remove(&epoch);
         // Its leases die with it.
-        self.leases.retain(|_, life| life.session != Some(epoch));
+        let holder = Some(Holder::Session(epoch));
+        self.leases.retain(|_, life| life.holder != holder);
     }
 
     fn fails(&mut self) -> bool {
@@ -234,4 +393,12 @@ impl Simulation {
 fn granted(now: BootTime, life: &Life, ttl: Duration, max: Duration) -> (Duration, bool) {
     let left = Duration::from_secs(life.issued.after(max).since(now).as_secs());
     (ttl.min(left), left < ttl)
+}
+
+const fn periodic(period: Duration) -> SessionTerms {
+    SessionTerms {
+        ttl: Some(period),
+        renewable: true,
+        capped: false,
+    }
 }

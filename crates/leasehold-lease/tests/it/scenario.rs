@@ -35,6 +35,14 @@ pub(crate) struct Scenario {
     pub(crate) revocations_fail: Option<Failure>,
     /// How long the faults go on after the shutdown has begun.
     pub(crate) faults_at_shutdown: Duration,
+    /// Whether leases hang on anchors.
+    pub(crate) anchored: bool,
+    pub(crate) anchor_period: Duration,
+    /// How likely an anchor is found dead at a call about it.
+    pub(crate) anchor_death: f64,
+    pub(crate) mints_fail: Option<Failure>,
+    /// What a call that fails at random fails with.
+    pub(crate) failing_with: Failure,
     /// When, from the start, everything fails and when it works again.
     pub(crate) outage: Option<(Duration, Duration)>,
 }
@@ -62,6 +70,11 @@ impl Scenario {
             fetches_fail: None,
             revocations_fail: None,
             faults_at_shutdown: Duration::ZERO,
+            anchored: false,
+            anchor_period: seconds(3600),
+            anchor_death: 0.0,
+            mints_fail: None,
+            failing_with: Failure::Transient,
             outage: None,
         }
     }
@@ -214,6 +227,9 @@ pub(crate) struct Outcome {
     pub(crate) claimed: u32,
     pub(crate) fetches: u32,
     pub(crate) irrevocable: u32,
+    pub(crate) anchors: u32,
+    pub(crate) formers: u32,
+    pub(crate) forgotten: u32,
     /// Leases that were still alive when their session was ended.
     pub(crate) cascaded: u32,
     /// When the service last came back after an interruption, from the start.

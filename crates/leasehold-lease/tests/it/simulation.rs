@@ -3,13 +3,15 @@
     reason = "a simulation that is out of step has to stop the test"
 )]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use crate::scenario::{Outcome, Scenario, seconds};
 use fastrand::Rng;
 use leasehold_lease::{Action, Engine, Event, Kind, Notice, ProviderId, SlotId};
-use leasehold_model::{BootTime, Failure, GenerationNumber, LeaseId, SessionEpoch};
+use leasehold_model::{
+    AnchorEpoch, BootTime, Failure, GenerationNumber, Holder, LeaseId, SessionEpoch,
+};
 
 /// Runs one scenario from start to shutdown and checks every step.
 pub(crate) fn run(seed: u64, scenario: &Scenario) -> Outcome {
@@ -53,6 +55,12 @@ pub(crate) struct Simulation {
     pub(crate) sequence: u64,
     pub(crate) sessions: BTreeMap<SessionEpoch, Life>,
     pub(crate) leases: BTreeMap<LeaseId, Life>,
+    pub(crate) anchors: BTreeMap<AnchorEpoch, Life>,
+    pub(crate) orphans: BTreeSet<LeaseId>,
+    /// When the last credentials of each slot were made.
+    pub(crate) made: BTreeMap<SlotId, VecDeque<BootTime>>,
+    /// The slots that know how long their credentials live.
+    pub(crate) granted: BTreeSet<SlotId>,
     pub(crate) version: u64,
     pub(crate) known_gone: BTreeSet<LeaseId>,
     pub(crate) candidates: BTreeMap<(SlotId, GenerationNumber), Option<LeaseId>>,
@@ -65,7 +73,7 @@ pub(crate) struct Simulation {
 pub(crate) struct Life {
     pub(crate) issued: BootTime,
     pub(crate) ends: BootTime,
-    pub(crate) session: Option<SessionEpoch>,
+    pub(crate) holder: Option<Holder>,
 }
 
 #[derive(Debug)]
@@ -80,7 +88,7 @@ impl Simulation {
     fn new(seed: u64, scenario: Scenario) -> Self {
         let now = BootTime::from_nanos(1_000_000_000_000);
         let mut engine = Engine::default();
-        let provider = engine.declare_provider(now);
+        let provider = engine.declare_provider(now, scenario.anchored);
         let poll = Kind::Versioned {
             poll: seconds(10),
             max_stale: seconds(300),
@@ -103,6 +111,10 @@ impl Simulation {
             sequence: 0,
             sessions: BTreeMap::new(),
             leases: BTreeMap::new(),
+            anchors: BTreeMap::new(),
+            orphans: BTreeSet::new(),
+            made: BTreeMap::new(),
+            granted: BTreeSet::new(),
             version: 1,
             known_gone: BTreeSet::new(),
             candidates: BTreeMap::new(),
@@ -174,10 +186,14 @@ impl Simulation {
             );
             // A session that ran out took the lease with it. One that was killed can't be known of
             // before the next call is refused.
-            let session = life.session.and_then(|epoch| self.sessions.get(&epoch));
+            let holder = match life.holder {
+                Some(Holder::Session(epoch)) => self.sessions.get(&epoch),
+                Some(Holder::Anchor(anchor)) => self.anchors.get(&anchor),
+                None => None,
+            };
             assert!(
-                session.is_none_or(|session| self.now < session.ends),
-                "{slot:?} is served after its session has ended"
+                holder.is_none_or(|holder| self.now < holder.ends),
+                "{slot:?} is served after what it hangs on has ended"
             );
         }
     }
@@ -190,8 +206,18 @@ impl Simulation {
             Action::Fetch {
                 slot,
                 number,
-                epoch,
-            } => self.fetch(slot, number, epoch),
+                holder,
+            } => self.fetch(slot, number, holder),
+            Action::MintAnchor { epoch, anchor, .. } => self.mint(epoch, anchor),
+            Action::RenewAnchor { epoch, anchor, .. } => self.renew_anchor(epoch, anchor),
+            Action::RevokeAnchor { epoch, anchor, .. } => self.revoke_anchor(epoch, anchor),
+            Action::RevokeOrphan {
+                epoch, lease_id, ..
+            } => self.revoke_orphan(epoch, lease_id),
+            Action::RevokeFormer {
+                epoch, accessor, ..
+            } => self.revoke_former(epoch, accessor),
+            Action::Forget { slot } => self.forget(slot),
             Action::Renew {
                 slot,
                 number,
@@ -235,6 +261,14 @@ impl Simulation {
             Action::Notify(Notice::Irrevocable { .. }) => self.outcome.irrevocable += 1,
             Action::Notify(_) => {}
         }
+    }
+
+    fn forget(&mut self, slot: SlotId) {
+        assert!(
+            !self.served.contains_key(&slot),
+            "what is served is forgotten"
+        );
+        self.outcome.forgotten += 1;
     }
 
     fn activate(&mut self, slot: SlotId, number: GenerationNumber, deadline: BootTime) {

@@ -10,7 +10,9 @@ use http::HeaderName;
 use leasehold_broker::{Broker, BrokerMetrics, CredentialSpec, Standing};
 use leasehold_inject::{Injection, InjectionIndex, Prepared, prepare};
 use leasehold_lease::Kind;
-use leasehold_model::{Clock, Failure, GenerationNumber, LeaseId, SessionEpoch, SystemClock};
+use leasehold_model::{
+    Clock, Failure, GenerationNumber, Holder, LeaseId, SessionEpoch, SystemClock,
+};
 use leasehold_provider::{
     BoxFuture, Fetched, FingerprintKey, Holding, LeaseGrant, Material, Provider, ProviderError,
     SessionGrant, Source,
@@ -164,7 +166,11 @@ impl Lease {
         let key = FingerprintKey::generate().expect("random bytes");
         let metrics = BrokerMetrics::register(&mut Registry::default());
         let mut broker: Broker<Prepared> = Broker::new(Arc::new(SystemClock), key, metrics);
-        broker.provider("fake".into(), Arc::clone(&provider) as Arc<dyn Provider>);
+        broker.provider(
+            "fake".into(),
+            Arc::clone(&provider) as Arc<dyn Provider>,
+            false,
+        );
         let injection = Injection::Header {
             name: HeaderName::from_static("x-api-key"),
             prefix: "Key ".to_owned(),
@@ -175,6 +181,7 @@ impl Lease {
             provider: "fake".into(),
             source: Source::Leased {
                 path: "creds/api".to_owned(),
+                parameters: leasehold_provider::Parameters::new(),
             },
             kind: Kind::Leased,
             prepare: Box::new(move |material| {
@@ -251,6 +258,7 @@ impl Provider for FakeProvider {
             ttl: None,
             renewable: false,
             capped: false,
+            accessor: None,
         })
     }
 
@@ -267,7 +275,7 @@ impl Provider for FakeProvider {
 
     fn fetch<'a>(
         &'a self,
-        _: SessionEpoch,
+        _: Holder,
         _: &'a Source,
     ) -> BoxFuture<'a, Result<Fetched, ProviderError>> {
         let mut issued = self.issued.lock();

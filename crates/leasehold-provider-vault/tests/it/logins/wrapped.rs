@@ -129,11 +129,11 @@ async fn f27_an_unwrapped_secret_id_outlives_a_server_that_is_down() -> Result<(
     server.write("wrapping-token", &token)?;
     server.bao.stop().await?;
     // Nothing was sent, so the token is as good as before.
-    failed(&provider, SESSION, Failure::Transient).await;
+    failed(&provider, SESSION, Failure::Unreachable).await;
     server.bao.start_again().await?;
     live_a_session(&provider).await?;
     server.bao.stop().await?;
-    failed(&provider, SESSION, Failure::Transient).await;
+    failed(&provider, SESSION, Failure::Unreachable).await;
     server.bao.start_again().await?;
     live_a_session(&provider).await?;
     Ok(())
@@ -155,7 +155,7 @@ async fn an_answer_that_got_lost_is_named_as_what_may_have_spent_the_token() -> 
     let auth = login("role", SecretId::Wrapped(file));
     let provider = provider_at(&server.address(), None, auth)?;
     let log = Log::start();
-    failed(&provider, SESSION, Failure::Transient).await;
+    failed(&provider, SESSION, Failure::Unreachable).await;
     let said = denied(&provider, SESSION).await;
     assert!(
         said.contains("an answer to this gateway was lost"),

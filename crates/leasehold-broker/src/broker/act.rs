@@ -1,0 +1,257 @@
+//! Carries out what the engine decides.
+
+use std::sync::Arc;
+
+use leasehold_lease::{Action, Notice, ProviderId, SlotId};
+use leasehold_model::{BootTime, GenerationNumber};
+
+use super::{Broker, Candidate, Credential};
+use crate::call::{Call, Caller, Which};
+use crate::generation::{Drained, Generation};
+use crate::report;
+
+impl<P: Send + Sync + 'static> Broker<P> {
+    pub(super) fn act(
+        &mut self,
+        now: BootTime,
+        action: Action,
+        candidate: &mut Option<Candidate<P>>,
+    ) {
+        match action {
+            Action::Activate {
+                slot,
+                number,
+                deadline,
+            } => {
+                if let Some(candidate) = candidate.take() {
+                    self.activate(now, (slot, number), deadline, candidate);
+                }
+            }
+            Action::Discard { slot, .. } => {
+                *candidate = None;
+                self.discarded(slot);
+            }
+            Action::Extend {
+                slot,
+                number,
+                deadline,
+            } => {
+                if let Some(credential) = self.at(slot) {
+                    credential.handle.extend(number, deadline);
+                }
+            }
+            Action::Withdraw { slot } => self.withdraw(slot),
+            Action::Forget { slot } => self.forget(slot),
+            Action::Notify(notice) => self.notify(&notice),
+            call => self.place_call(call),
+        }
+    }
+
+    fn place_call(&self, action: Action) {
+        match action {
+            Action::Login { provider, epoch } => {
+                self.call_provider(provider, |it| it.login(epoch));
+            }
+            Action::RenewSession { provider, epoch } => {
+                self.call_provider(provider, |it| it.renew_session(epoch));
+            }
+            Action::RevokeSession { provider, epoch } => {
+                self.call_provider(provider, |it| it.revoke_session(epoch));
+            }
+            Action::Fetch {
+                slot,
+                number,
+                holder,
+            } => self.call(slot, |it, of| {
+                it.fetch(slot, number, holder, of.declared.source.clone())
+            }),
+            Action::Renew {
+                slot,
+                number,
+                epoch,
+                lease_id,
+            } => {
+                let which = Which {
+                    slot,
+                    number,
+                    epoch,
+                };
+                self.call(slot, |it, _| it.renew(which, lease_id));
+            }
+            Action::Revoke {
+                slot,
+                number,
+                epoch,
+                lease_id,
+            } => {
+                let which = Which {
+                    slot,
+                    number,
+                    epoch,
+                };
+                self.call(slot, |it, _| it.revoke(which, lease_id));
+            }
+            other => self.call_about_anchors(other),
+        }
+    }
+
+    fn call_about_anchors(&self, action: Action) {
+        match action {
+            Action::MintAnchor {
+                provider,
+                epoch,
+                anchor,
+            } => self.call_provider(provider, |it| it.mint_anchor(epoch, anchor)),
+            Action::RenewAnchor {
+                provider,
+                epoch,
+                anchor,
+            } => self.call_provider(provider, |it| it.renew_anchor(epoch, anchor)),
+            Action::RevokeAnchor {
+                provider,
+                epoch,
+                anchor,
+            } => self.call_provider(provider, |it| it.revoke_anchor(epoch, anchor)),
+            Action::RevokeOrphan {
+                provider,
+                epoch,
+                lease_id,
+            } => self.call_provider(provider, |it| it.revoke_orphan(epoch, lease_id)),
+            Action::RevokeFormer {
+                provider,
+                epoch,
+                accessor,
+            } => self.call_provider(provider, |it| it.revoke_former(epoch, accessor)),
+            Action::Login { .. }
+            | Action::RenewSession { .. }
+            | Action::RevokeSession { .. }
+            | Action::Fetch { .. }
+            | Action::Renew { .. }
+            | Action::Revoke { .. }
+            | Action::Activate { .. }
+            | Action::Discard { .. }
+            | Action::Extend { .. }
+            | Action::Withdraw { .. }
+            | Action::Forget { .. }
+            | Action::Notify(_) => {}
+        }
+    }
+
+    fn activate(
+        &mut self,
+        now: BootTime,
+        (slot, number): (SlotId, GenerationNumber),
+        deadline: BootTime,
+        candidate: Candidate<P>,
+    ) {
+        let Some(credential) = self.at(slot) else {
+            return;
+        };
+        let Candidate {
+            prepared,
+            provenance,
+        } = candidate;
+        let (handle, place) = (credential.handle.clone(), credential.place);
+        if credential.family.is_none() {
+            self.metrics.ready(handle.credential(), true);
+        }
+        let usable_for = report::left(now, deadline);
+        let subject = handle.subject();
+        report::activated(&self.metrics, subject, number, &provenance, usable_for);
+        let link = self.link.clone();
+        let drained = Drained {
+            place,
+            number,
+            link,
+        };
+        let consumer = handle.consumer().cloned();
+        let generation = Generation::new(consumer, provenance, deadline, prepared, drained);
+        let generation = Arc::new(generation);
+        handle.activate(Arc::clone(&generation));
+        self.waits.activated(now, place, &generation);
+    }
+
+    /// The attempt that a suspicion or an operator asked for found nothing newer.
+    fn discarded(&mut self, slot: SlotId) {
+        let Some(credential) = self.at(slot) else {
+            return;
+        };
+        credential.handle.settle();
+        let place = credential.place;
+        self.waits.unchanged(self.now(), place);
+    }
+
+    fn withdraw(&self, slot: SlotId) {
+        let Some(credential) = self.at(slot) else {
+            return;
+        };
+        credential.handle.withdraw();
+        if credential.family.is_none() {
+            self.metrics.ready(credential.handle.credential(), false);
+        }
+    }
+
+    fn notify(&mut self, notice: &Notice) {
+        match about(notice) {
+            About::Slot(slot) => self.notify_of(slot, notice),
+            About::Provider(provider) => {
+                if let Some((name, _)) = self.providers.get(provider.index()) {
+                    report::provider_notice(&self.metrics, name, notice);
+                }
+            }
+        }
+    }
+
+    fn notify_of(&mut self, slot: SlotId, notice: &Notice) {
+        let Some(credential) = self.at(slot) else {
+            return;
+        };
+        report::notice(&self.metrics, credential.handle.subject(), notice);
+        if matches!(notice, Notice::SuspicionDismissed { .. }) {
+            credential.handle.settle();
+        }
+        let place = credential.place;
+        self.waits.noticed(self.now(), place, notice);
+    }
+
+    fn call(&self, slot: SlotId, make: impl FnOnce(&Caller, &Credential<P>) -> Call) {
+        let Some(credential) = self.at(slot) else {
+            return;
+        };
+        if let Some((_, caller)) = self.provider_of(credential) {
+            self.calls.push(make(caller, credential));
+        }
+    }
+
+    fn call_provider(&self, provider: ProviderId, make: impl FnOnce(&Caller) -> Call) {
+        if let Some((_, caller)) = self.providers.get(provider.index()) {
+            self.calls.push(make(caller));
+        }
+    }
+}
+
+/// What a notice is about.
+enum About {
+    Slot(SlotId),
+    Provider(ProviderId),
+}
+
+const fn about(notice: &Notice) -> About {
+    match notice {
+        Notice::Rotating { slot, .. }
+        | Notice::Expired { slot, .. }
+        | Notice::Revoked { slot, .. }
+        | Notice::ExpiryClaimed { slot, .. }
+        | Notice::Irrevocable { slot, .. }
+        | Notice::Suspect { slot, .. }
+        | Notice::SuspicionDismissed { slot, .. } => About::Slot(*slot),
+        Notice::AnchorUnavailable { provider, .. }
+        | Notice::AnchorSucceeded { provider, .. }
+        | Notice::AnchorLost { provider, .. }
+        | Notice::AnchorEnded { provider, .. }
+        | Notice::OrphanClaimed { provider, .. }
+        | Notice::OrphanIrrevocable { provider, .. }
+        | Notice::CircuitOpened { provider }
+        | Notice::CircuitClosed { provider } => About::Provider(*provider),
+    }
+}

@@ -1,0 +1,74 @@
+//! Credentials that each consumer has one of.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use super::Check;
+use super::source::Form;
+use crate::code::Code;
+use crate::document::{PerConsumerDocument, PerDocument};
+use crate::node::Place;
+use crate::snapshot::{Admission, Per, Snapshot};
+use crate::words;
+
+impl Check<'_> {
+    /// Reads for whom a credential is issued; `form` is unknown where its source has a fault.
+    pub(super) fn per(
+        &mut self,
+        written: Option<PerDocument>,
+        form: Option<Form>,
+        place: Place<'_>,
+    ) -> Per {
+        let Some(written) = written else {
+            return Per::Instance;
+        };
+        if let Some(form) = form.filter(|form| !form.is_issued()) {
+            let message = format!("`per: consumer` does not go with `{}`", form.name());
+            let help = "a stored value is the same for everybody: remove `per`, or have one issued \
+                        with `lease` or `certificate`";
+            self.fault(Code::BadCombination, place, message, help);
+        }
+        let PerConsumerDocument { cap, idle } = match written {
+            PerDocument::Word(_) => PerConsumerDocument::default(),
+            PerDocument::Limited(limited) => limited.consumer,
+        };
+        let place = place.field("consumer").field("idle");
+        Per::Consumer {
+            cap: cap.and_then(NonZeroUsize::new).unwrap_or(DEFAULT_CAP),
+            idle: self.duration(idle.as_ref(), DEFAULT_IDLE, LEAST_IDLE, place),
+        }
+    }
+
+    /// Reports routes that are open to everybody and use a credential that each consumer has one
+    /// of: there is nobody to issue it for.
+    pub(super) fn issued_for_somebody(&mut self, snapshot: &Snapshot, root: Place<'_>) {
+        let section = root.field("routes");
+        for (index, route) in snapshot.routes.iter().enumerate() {
+            let upstreams = &snapshot.upstreams;
+            let upstream = upstreams.iter().find(|it| it.name == route.upstream);
+            let used = upstream.and_then(|upstream| upstream.credential.as_ref());
+            let credential = used.and_then(|used| {
+                let mut credentials = snapshot.credentials.iter();
+                credentials.find(|it| it.name == used.credential)
+            });
+            let Some(credential) = credential else {
+                continue;
+            };
+            if matches!(credential.per, Per::Consumer { .. })
+                && route.consumers == Admission::Anyone
+            {
+                let name = words::shown(credential.name.as_str(), "the credential");
+                let message = format!(
+                    "{name} is issued for each consumer, and this route is open to `anyone`"
+                );
+                let help = "name the route's consumers, or remove `per` from the credential";
+                let place = section.item(index).field("consumers");
+                self.fault(Code::BadCombination, place, message, help);
+            }
+        }
+    }
+}
+
+const DEFAULT_CAP: NonZeroUsize = NonZeroUsize::new(100).expect("one hundred is not zero");
+const DEFAULT_IDLE: Duration = Duration::from_secs(10 * 60);
+const LEAST_IDLE: Duration = Duration::from_secs(1);

@@ -1,0 +1,296 @@
+//! What a provider is asked for.
+
+use std::time::Duration;
+
+use super::Check;
+use crate::code::Code;
+use crate::document::{ProviderDocument, SourceDocument};
+use crate::node::Place;
+use crate::snapshot::Source;
+use crate::words;
+
+impl Check<'_> {
+    /// Reads by which field a source says what it is; a source that is not `whole` has a fault.
+    pub(super) fn form(
+        &mut self,
+        from: &SourceDocument,
+        whole: bool,
+        place: Place<'_>,
+    ) -> Option<Form> {
+        let mut written = Form::ALL.into_iter().filter(|form| form.of(from).is_some());
+        if let (Some(form), None) = (written.next(), written.next()) {
+            return Some(form);
+        }
+        if whole {
+            let names = Form::ALL.map(Form::name);
+            let message = format!(
+                "a credential comes from exactly one of {}",
+                words::list(names)
+            );
+            self.fault(Code::BadCombination, place, message, SOURCE_HELP);
+        }
+        None
+    }
+
+    /// Reads what to ask the provider for; `kind` is unknown where the provider has a fault.
+    pub(super) fn source(
+        &mut self,
+        from: &SourceDocument,
+        form: Form,
+        kind: Option<Kind>,
+        place: Place<'_>,
+    ) -> Option<Source> {
+        if kind.is_some_and(|kind| kind != form.kind()) {
+            let provider = words::shown(&from.provider, "this provider");
+            let other = form.kind().other_in_words();
+            let message = format!("{provider} has no `{}`: it is {other}", form.name());
+            let place = place.field(form.name());
+            self.fault(Code::ProviderMismatch, place, message, SOURCE_HELP);
+        }
+        self.lone_fields(from, form, place);
+        let path = self.segments(form.of(from)?, place.field(form.name()));
+        let parameters = || from.parameters.clone();
+        Some(match form {
+            Form::Lease => Source::Leased {
+                path,
+                parameters: parameters(),
+            },
+            Form::Certificate => Source::Certificate {
+                path: self.signing(path, place.field("certificate")),
+                parameters: parameters(),
+            },
+            Form::Static => Source::Rotating {
+                path,
+                max_stale: self.stale(from, DEFAULT_MAX_STALE, LEAST_STALE, place),
+            },
+            Form::Kv | Form::Kv1 | Form::Path => return self.stored(from, form, path, place),
+        })
+    }
+
+    /// Reads a value that is looked at again and again.
+    fn stored(
+        &mut self,
+        from: &SourceDocument,
+        form: Form,
+        path: String,
+        place: Place<'_>,
+    ) -> Option<Source> {
+        let default = form.kind().default_poll();
+        let poll = self.duration(from.poll.as_ref(), default, LEAST_POLL, place.field("poll"));
+        // Between two polls a value is unconfirmed for a fifth more than the interval.
+        let least = poll.saturating_mul(2);
+        let max_stale = self.stale(from, DEFAULT_MAX_STALE.max(least), least, place);
+        let (mount, path) = match form {
+            Form::Kv if from.mount.is_some() => {
+                let mount = from.mount.as_deref().unwrap_or_default();
+                (self.segments(mount, place.field("mount")), path)
+            }
+            Form::Kv | Form::Kv1 => self.below_mount(&path, place.field(form.name()))?,
+            Form::Path | Form::Lease | Form::Static | Form::Certificate => (String::new(), path),
+        };
+        Some(if form == Form::Kv1 {
+            Source::Hinted {
+                path: format!("{mount}/{path}"),
+                poll,
+                max_stale,
+            }
+        } else {
+            Source::Versioned {
+                mount,
+                path,
+                poll,
+                max_stale,
+            }
+        })
+    }
+
+    fn stale(
+        &mut self,
+        from: &SourceDocument,
+        default: Duration,
+        least: Duration,
+        place: Place<'_>,
+    ) -> Duration {
+        let place = place.field("max_stale");
+        self.duration(from.max_stale.as_ref(), default, least, place)
+    }
+
+    /// Reports fields that say nothing beside the form.
+    fn lone_fields(&mut self, from: &SourceDocument, form: Form, place: Place<'_>) {
+        let written = [
+            ("mount", from.mount.is_some()),
+            ("poll", from.poll.is_some()),
+            ("max_stale", from.max_stale.is_some()),
+            ("parameters", !from.parameters.is_empty()),
+        ];
+        for (name, is_written) in written {
+            if is_written && !form.takes(name) {
+                let message = format!("`{name}` does not go with `{}`", form.name());
+                let help = format!("{}: remove `{name}`", form.nature());
+                self.fault(Code::BadCombination, place.field(name), message, &help);
+            }
+        }
+    }
+
+    /// Parts a KV path into its mount and the rest.
+    fn below_mount(&mut self, path: &str, place: Place<'_>) -> Option<(String, String)> {
+        match path.split_once('/') {
+            Some((mount, path)) => Some((mount.to_owned(), path.to_owned())),
+            None => {
+                let message = "this is a mount without a path below it";
+                let help = "write mount and path, like `kv/payments/api`";
+                self.fault(Code::BadPath, place, message, help);
+                None
+            }
+        }
+    }
+
+    /// Refuses a path that would make the key at the provider and send it.
+    fn signing(&mut self, path: String, place: Place<'_>) -> String {
+        let mut segments = path.rsplit('/').skip(1);
+        if segments.next() == Some("issue") {
+            let message = "this path makes the key at the provider and sends it";
+            let help = "write the path that signs, like `pki/sign/web`: the key is made in memory";
+            self.fault(Code::BadPath, place, message, help);
+        }
+        path
+    }
+
+    /// Checks a path at a provider: segments between slashes, none empty, none that climbs.
+    pub(super) fn segments(&mut self, text: &str, place: Place<'_>) -> String {
+        let path = text.strip_suffix('/').unwrap_or(text);
+        if path.split('/').all(is_segment) {
+            return path.to_owned();
+        }
+        self.report.hide_unless_name(place.node());
+        let message = "this is not a path at a provider";
+        let help = "write names between slashes, like `payments/api`, without a slash before them";
+        self.fault(Code::BadPath, place, message, help);
+        path.to_owned()
+    }
+}
+
+/// By which field a source says what it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    Lease,
+    Static,
+    Certificate,
+    Kv,
+    Kv1,
+    Path,
+}
+
+impl Form {
+    const ALL: [Self; 6] = [
+        Self::Lease,
+        Self::Static,
+        Self::Certificate,
+        Self::Kv,
+        Self::Kv1,
+        Self::Path,
+    ];
+
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Lease => "lease",
+            Self::Static => "static",
+            Self::Certificate => "certificate",
+            Self::Kv => "kv",
+            Self::Kv1 => "kv1",
+            Self::Path => "path",
+        }
+    }
+
+    /// Tells whether each fetch makes a new credential, so that each consumer can have its own.
+    pub(super) const fn is_issued(self) -> bool {
+        matches!(self, Self::Lease | Self::Certificate)
+    }
+
+    /// Returns what is written in the field.
+    fn of(self, from: &SourceDocument) -> Option<&str> {
+        let written = match self {
+            Self::Lease => &from.lease,
+            Self::Static => &from.rotating,
+            Self::Certificate => &from.certificate,
+            Self::Kv => &from.kv,
+            Self::Kv1 => &from.kv1,
+            Self::Path => &from.path,
+        };
+        written.as_deref()
+    }
+
+    const fn kind(self) -> Kind {
+        match self {
+            Self::Lease | Self::Static | Self::Certificate | Self::Kv | Self::Kv1 => Kind::Vault,
+            Self::Path => Kind::Native,
+        }
+    }
+
+    /// Tells whether a field of the source says something beside the form.
+    fn takes(self, field: &str) -> bool {
+        match field {
+            "mount" => self == Self::Kv,
+            "parameters" => self.is_issued(),
+            "poll" => matches!(self, Self::Kv | Self::Kv1 | Self::Path),
+            _ => !self.is_issued(),
+        }
+    }
+
+    /// Says what the form is, as the reason why a field is out of place beside it.
+    const fn nature(self) -> &'static str {
+        match self {
+            Self::Lease => "a lease is one path and ages by its own times",
+            Self::Static => "the provider says when it changes the password",
+            Self::Certificate => "a certificate is one path and says until when it is valid",
+            Self::Kv | Self::Kv1 | Self::Path => "a stored value is read as it is",
+        }
+    }
+}
+
+/// What a provider is, as far as its sources go.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Vault,
+    Native,
+}
+
+impl Kind {
+    pub(super) const fn of(provider: &ProviderDocument) -> Self {
+        match provider {
+            ProviderDocument::Vault { .. } => Self::Vault,
+            ProviderDocument::Native { .. } => Self::Native,
+        }
+    }
+
+    /// Names the kind that this one was taken for.
+    const fn other_in_words(self) -> &'static str {
+        match self {
+            Self::Vault => "the native provider",
+            Self::Native => "Vault",
+        }
+    }
+
+    const fn default_poll(self) -> Duration {
+        match self {
+            Self::Vault => Duration::from_secs(30),
+            Self::Native => Duration::from_secs(1),
+        }
+    }
+}
+
+pub(super) fn is_segment(segment: &str) -> bool {
+    !segment.is_empty()
+        && !matches!(segment, "." | "..")
+        && segment.bytes().all(|each| each.is_ascii_graphic())
+        && !segment.contains(['?', '#', '%', '\\'])
+}
+
+const DEFAULT_MAX_STALE: Duration = Duration::from_secs(60 * 60);
+const LEAST_POLL: Duration = Duration::from_millis(100);
+/// A password that changed is read within seconds of the change.
+const LEAST_STALE: Duration = Duration::from_secs(5);
+const SOURCE_HELP: &str = "Vault has `lease: database/creds/orders`, `static: \
+                           database/static-creds/orders`, `certificate: pki/sign/web`, `kv: \
+                           kv/payments/api` and `kv1: kv1/payments/api`; the native provider has \
+                           `path: payments/api`, and cannot lease";
