@@ -66,6 +66,15 @@ pub(crate) enum Operation {
     Read,
     RenewLease,
     RevokeLease,
+    MintAnchor,
+    RenewAnchor,
+    RevokeAnchor,
+    /// Ends a token of an earlier process.
+    RevokeFormer,
+    /// Has a certificate signed: each call makes one, of no use to anybody without its key.
+    Sign,
+    /// Reads a path whose answer is the value itself.
+    ReadPlain,
 }
 
 impl Operation {
@@ -75,12 +84,14 @@ impl Operation {
             Self::LookUpWrapping
             | Self::LookUpSession
             | Self::RenewSession
+            | Self::RenewAnchor
             | Self::Read
+            | Self::ReadPlain
             | Self::RenewLease => 5,
-            Self::LogIn | Self::Unwrap => 10,
-            Self::Issue => 15,
+            Self::LogIn | Self::Unwrap | Self::MintAnchor => 10,
+            Self::Issue | Self::Sign => 15,
             // Longest, because the server answers only when the credential is dead.
-            Self::RevokeSession | Self::RevokeLease => 30,
+            Self::RevokeSession | Self::RevokeAnchor | Self::RevokeFormer | Self::RevokeLease => 30,
         })
     }
 
@@ -98,9 +109,14 @@ impl Operation {
             Self::RenewSession => "renew the session at",
             Self::RevokeSession => "revoke the session at",
             Self::Issue => "issue",
-            Self::Read => "read",
+            Self::Read | Self::ReadPlain => "read",
             Self::RenewLease => "renew lease",
             Self::RevokeLease => "revoke lease",
+            Self::MintAnchor => "mint an anchor at",
+            Self::RenewAnchor => "renew the anchor at",
+            Self::RevokeAnchor => "revoke the anchor at",
+            Self::RevokeFormer => "revoke a former holder at",
+            Self::Sign => "sign at",
         }
     }
 }

@@ -54,6 +54,13 @@ fn refused(operation: Operation, text: Text<'_>) -> Option<Failure> {
         // No token was shown that could be dead; Kubernetes logins are refused in these words.
         return Some(Failure::Denied);
     }
+    let by_accessor = matches!(
+        operation,
+        Operation::RenewAnchor | Operation::RevokeAnchor | Operation::RevokeFormer
+    );
+    if by_accessor && text.inner == ACCESSOR_UNKNOWN {
+        return Some(Failure::LeaseGone);
+    }
     if text.inner == DENIED {
         // Alone it is said of a token that is not known, in a list of a policy that forbids.
         return Some(if text.listed {
@@ -80,6 +87,10 @@ const fn by_status(operation: Operation, status: StatusCode) -> Failure {
         StatusCode::FORBIDDEN => Failure::Denied,
         // Auth methods differ in the status that they refuse a login with, not in what it means.
         _ if operation.opens_a_session() => Failure::Denied,
+        // A request that was refused for what it asks for is refused again.
+        StatusCode::BAD_REQUEST if matches!(operation, Operation::Sign | Operation::MintAnchor) => {
+            Failure::Misconfigured
+        }
         _ => Failure::Transient,
     }
 }
@@ -110,6 +121,8 @@ impl<'a> Text<'a> {
 const DENIED: &str = "permission denied";
 const DENIED_AND_INVALID: &str = "2 errors occurred:\n\t* permission denied\n\t* invalid token";
 const LEASE_GONE: &[&str] = &["lease not found", "lease expired", "invalid lease"];
+/// Said of a token that is gone; where it is to be revoked, OpenBao warns and does not refuse.
+const ACCESSOR_UNKNOWN: &str = "invalid accessor";
 const RENEW_FAILED: &str = "failed to renew entry";
 const NEVER_AGAIN: &[&str] = &["could not find role", "past the max TTL"];
 /// No statement has been sent, so there is no user that could have been left behind.
@@ -125,6 +138,10 @@ const STARTS: &[(&str, Failure)] = &[
     ("past the max TTL", Failure::NotRenewable),
     ("batch tokens cannot be renewed", Failure::NotRenewable),
     ("batch tokens cannot be revoked", Failure::Denied),
+    (
+        "batch tokens cannot create more tokens",
+        Failure::Misconfigured,
+    ),
     // The database behind the lease is out of order, or refuses: the lease is as it was.
     (RENEW_FAILED, Failure::Transient),
     ("failed to revoke entry", Failure::Transient),
@@ -141,7 +158,8 @@ const STARTS: &[(&str, Failure)] = &[
 #[cfg(test)]
 mod tests {
     use Operation::{
-        Issue, LogIn, Read, RenewLease, RenewSession, RevokeLease, RevokeSession, Unwrap,
+        Issue, LogIn, MintAnchor, Read, RenewAnchor, RenewLease, RenewSession, RevokeFormer,
+        RevokeLease, RevokeSession, Sign, Unwrap,
     };
 
     use super::*;
@@ -211,6 +229,29 @@ mod tests {
             "batch tokens cannot be revoked",
             Failure::Denied,
         ),
+        (
+            RenewAnchor,
+            400,
+            "1 error occurred:\n\t* invalid accessor\n\n",
+            Failure::LeaseGone,
+        ),
+        // As Vault says it, by what is written of it.
+        (RevokeFormer, 403, "invalid accessor", Failure::LeaseGone),
+        (
+            MintAnchor,
+            400,
+            "batch tokens cannot create more tokens",
+            Failure::Misconfigured,
+        ),
+        (MintAnchor, 400, "unknown role r2", Failure::Misconfigured),
+        (
+            Sign,
+            400,
+            "common name evil.com not allowed by this role",
+            Failure::Misconfigured,
+        ),
+        (Sign, 400, "unknown role: nope", Failure::Misconfigured),
+        (Sign, 500, "internal error", Failure::Transient),
         (RenewLease, 403, "permission denied", Failure::SessionDead),
         (Issue, 403, "permission denied", Failure::SessionDead),
         (

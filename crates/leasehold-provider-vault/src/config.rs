@@ -3,7 +3,7 @@ pub(crate) mod auth;
 use std::io;
 use std::path::PathBuf;
 
-use leasehold_model::ProviderName;
+use leasehold_model::{InstanceName, ProviderName};
 use url::Url;
 
 use auth::AuthMethod;
@@ -25,6 +25,10 @@ pub struct VaultConfig {
     pub ca: Option<PathBuf>,
     /// How to log in.
     pub auth: AuthMethod,
+    /// The name of this instance, which is written into each anchor.
+    pub instance: InstanceName,
+    /// The token role that anchors are minted through; without it there are none.
+    pub token_role: Option<String>,
 }
 
 /// Why a provider could not be set up from its configuration.
@@ -60,6 +64,14 @@ pub enum SetupError {
     CertificateWithoutTls {
         /// The address.
         address: String,
+    },
+    /// The token role is not the name of one.
+    #[error("token role {role:?} {problem}")]
+    TokenRole {
+        /// The role.
+        role: String,
+        /// What is wrong with it.
+        problem: &'static str,
     },
     /// The file of authorities could not be read.
     #[error("read authorities from {}", path.display())]

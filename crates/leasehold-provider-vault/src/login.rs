@@ -9,6 +9,7 @@ mod wrapped;
 
 use std::error::Error;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use leasehold_model::Failure;
 use leasehold_provider::ProviderError;
@@ -52,15 +53,28 @@ impl Login {
         })
     }
 
+    /// Returns the client that the latest login went over; `client` where there was none.
+    pub(crate) fn latest_client(&self, client: &Arc<Client>) -> Arc<Client> {
+        let latest = match self {
+            Self::Certificate(login) => login.latest_client(),
+            Self::AppRole(_) | Self::TokenFile(_) | Self::AwsIam(_) => None,
+        };
+        latest.unwrap_or_else(|| Arc::clone(client))
+    }
+
     /// Reads what is to be shown and writes the call that logs in with it.
     ///
     /// Only a wrapped secret id makes calls of its own here, `client` is what they go over.
-    pub(crate) async fn prepare(&self, client: &Arc<Client>) -> Result<Attempt, ProviderError> {
+    pub(crate) async fn prepare(
+        &self,
+        client: &Arc<Client>,
+        now: SystemTime,
+    ) -> Result<Attempt, ProviderError> {
         let call = match self {
             Self::AppRole(login) => login.call(client).await?,
             Self::TokenFile(login) => login.call()?,
             Self::Certificate(login) => return login.attempt(client),
-            Self::AwsIam(login) => login.call()?,
+            Self::AwsIam(login) => login.call(now)?,
         };
         let client = Arc::clone(client);
         Ok(Attempt { call, client })

@@ -15,14 +15,8 @@ use crate::client::{Answer, Client};
 /// Our logins, each under the number that the engine gave it.
 #[derive(Debug, Default)]
 pub(crate) struct Sessions {
-    open: Mutex<BTreeMap<SessionEpoch, Session>>,
-}
-
-#[derive(Debug)]
-struct Session {
-    /// A session whose token turned out to be dead has none any more, until it is revoked.
-    token: Option<Secret>,
-    client: Arc<Client>,
+    tokens: Tokens<SessionEpoch>,
+    clients: Mutex<BTreeMap<SessionEpoch, Arc<Client>>>,
 }
 
 /// How a call in a session goes out.
@@ -44,29 +38,65 @@ impl Line {
 
 impl Sessions {
     pub(crate) fn open(&self, epoch: SessionEpoch, token: Secret, client: Arc<Client>) {
-        let token = Some(token);
-        self.open.lock().insert(epoch, Session { token, client });
+        self.clients.lock().insert(epoch, client);
+        self.tokens.open(epoch, token);
     }
 
     /// Returns how a call in the session goes out; none where there is no live session.
     pub(crate) fn line(&self, epoch: SessionEpoch) -> Option<Line> {
-        let open = self.open.lock();
-        let session = open.get(&epoch)?;
-        let token = session.token.as_ref().and_then(header)?;
-        let client = Arc::clone(&session.client);
+        let token = self.tokens.header(epoch)?;
+        let client = self.clients.lock().get(&epoch).map(Arc::clone)?;
         Some(Line { token, client })
     }
 
     /// Drops the token of a session that turned out to be dead.
     pub(crate) fn bury(&self, epoch: SessionEpoch) {
-        if let Some(session) = self.open.lock().get_mut(&epoch) {
-            session.token = None;
-        }
+        self.tokens.bury(epoch);
     }
 
     /// Forgets a session; `false` where there is none.
     pub(crate) fn close(&self, epoch: SessionEpoch) -> bool {
-        self.open.lock().remove(&epoch).is_some()
+        self.clients.lock().remove(&epoch);
+        self.tokens.close(epoch)
+    }
+}
+
+/// Tokens, each under the number that the engine gave it.
+#[derive(Debug)]
+pub(crate) struct Tokens<E> {
+    /// What turned out to be dead has no token any more, until it is revoked.
+    tokens: Mutex<BTreeMap<E, Option<Secret>>>,
+}
+
+impl<E> Default for Tokens<E> {
+    fn default() -> Self {
+        Self {
+            tokens: Mutex::default(),
+        }
+    }
+}
+
+impl<E: Copy + Ord> Tokens<E> {
+    pub(crate) fn open(&self, epoch: E, token: Secret) {
+        self.tokens.lock().insert(epoch, Some(token));
+    }
+
+    /// Returns the header that a call with the token carries; none where there is no live one.
+    pub(crate) fn header(&self, epoch: E) -> Option<HeaderValue> {
+        let tokens = self.tokens.lock();
+        tokens.get(&epoch).and_then(Option::as_ref).and_then(header)
+    }
+
+    /// Drops a token that turned out to be dead.
+    pub(crate) fn bury(&self, epoch: E) {
+        if let Some(token) = self.tokens.lock().get_mut(&epoch) {
+            *token = None;
+        }
+    }
+
+    /// Forgets a number; `false` where there is none.
+    pub(crate) fn close(&self, epoch: E) -> bool {
+        self.tokens.lock().remove(&epoch).is_some()
     }
 }
 
@@ -85,7 +115,7 @@ pub(crate) fn header(token: &Secret) -> Option<HeaderValue> {
 
 #[cfg(test)]
 mod tests {
-    use leasehold_model::ProviderName;
+    use leasehold_model::{InstanceName, ProviderName};
 
     use super::*;
     use crate::config::VaultConfig;
@@ -97,6 +127,8 @@ mod tests {
             addresses: vec!["http://127.0.0.1:8200".parse().expect("a url")],
             namespace: None,
             ca: None,
+            instance: InstanceName::from("edge-1"),
+            token_role: None,
             auth: AuthMethod::Jwt(TokenFile {
                 mount: "jwt".to_owned(),
                 role: "gateway".to_owned(),

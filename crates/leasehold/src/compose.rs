@@ -12,7 +12,7 @@ use leasehold_config::{Admission, Credential, Provider, ProviderKind, Snapshot, 
 use leasehold_consumer::{Consumers, KeyDigest};
 use leasehold_inject::{Injection, InjectionIndex, Prepared};
 use leasehold_lease::Kind;
-use leasehold_model::{Clock, CredentialName, ProviderName};
+use leasehold_model::{Clock, CredentialName, InstanceName, ProviderName};
 use leasehold_provider::FingerprintKey;
 use leasehold_provider_native::NativeProvider;
 use leasehold_provider_vault::VaultProvider;
@@ -86,7 +86,8 @@ pub(crate) fn compose(
         .iter()
         .filter(|it| asked.contains(&it.name))
     {
-        broker.provider(provider.name.clone(), make_provider(provider)?, false);
+        let made = make_provider(provider, &snapshot.instance, clock)?;
+        broker.provider(provider.name.clone(), made, false);
     }
     let mut handles = BTreeMap::new();
     for credential in &snapshot.credentials {
@@ -213,12 +214,15 @@ fn source(declared: &Source) -> (leasehold_provider::Source, Kind) {
 
 fn make_provider(
     provider: &Provider,
+    instance: &InstanceName,
+    clock: &Arc<dyn Clock>,
 ) -> Result<Arc<dyn leasehold_provider::Provider>, ComposeError> {
     let name = provider.name.clone();
     Ok(match &provider.kind {
         ProviderKind::Vault(vault) => {
-            let config = vault_login::config(&name, vault);
-            let vault = VaultProvider::new(&config).map_err(|source| ComposeError::Vault {
+            let config = vault_login::config(&name, instance, vault);
+            let vault = VaultProvider::new(&config, Arc::clone(clock));
+            let vault = vault.map_err(|source| ComposeError::Vault {
                 provider: name,
                 source,
             })?;

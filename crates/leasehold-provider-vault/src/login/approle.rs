@@ -89,7 +89,7 @@ impl AppRoleLogin {
 mod tests {
     use std::fs;
 
-    use leasehold_model::Failure;
+    use leasehold_model::{Failure, InstanceName};
 
     use super::*;
     use crate::config::VaultConfig;
@@ -108,6 +108,8 @@ mod tests {
             addresses: vec!["http://127.0.0.1:8200".parse().expect("a url")],
             namespace: None,
             ca: None,
+            instance: InstanceName::from("edge-1"),
+            token_role: None,
             auth: AuthMethod::AppRole(approle),
         });
         (login, client.expect("a client"))

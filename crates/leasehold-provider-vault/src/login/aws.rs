@@ -7,7 +7,6 @@ use aws_sigv4::sign::v4::SigningParams;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use leasehold_model::{Clock as _, SystemClock};
 use leasehold_provider::ProviderError;
 use leasehold_secret::{Expose as _, Secret};
 use serde::Serialize;
@@ -46,12 +45,12 @@ impl AwsLogin {
     }
 
     /// Reads the access key, signs the request with it and writes the call.
-    pub(super) fn call(&self) -> Result<Call, ProviderError> {
+    pub(super) fn call(&self, now: SystemTime) -> Result<Call, ProviderError> {
         let keys = Keys::read(&self.credentials).map_err(|error| {
             unprepared_by(&self.path, "the access key could not be read", error)
         })?;
         let body = self
-            .body(&keys, SystemClock.wall())
+            .body(&keys, now)
             .ok_or_else(|| unprepared(&self.path, "the request to aws could not be signed"))?;
         Ok(Call::write(Operation::LogIn, self.path.clone(), body))
     }

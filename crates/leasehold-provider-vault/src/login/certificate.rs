@@ -71,6 +71,11 @@ impl CertificateLogin {
         })
     }
 
+    pub(super) fn latest_client(&self) -> Option<Arc<Client>> {
+        let latest = self.latest.lock();
+        latest.as_ref().map(|it| Arc::clone(&it.client))
+    }
+
     /// Returns the latest client while the files hold what they held then, and a new one otherwise.
     fn presenting(&self, client: &Client) -> Result<Arc<Client>, ProviderError> {
         let certificate = self.read(&self.certificate, "the certificate could not be read")?;
@@ -127,7 +132,7 @@ fn same(one: &Secret, other: &Secret) -> bool {
 mod tests {
     use std::fs;
 
-    use leasehold_model::{Failure, ProviderName};
+    use leasehold_model::{Failure, InstanceName, ProviderName};
 
     use super::*;
     use crate::config::VaultConfig;
@@ -145,6 +150,8 @@ mod tests {
             addresses: vec![address.parse().expect("a url")],
             namespace: None,
             ca: None,
+            instance: InstanceName::from("edge-1"),
+            token_role: None,
             auth: AuthMethod::Certificate(shown.clone()),
         };
         (config, shown)

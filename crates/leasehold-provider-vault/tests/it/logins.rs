@@ -21,13 +21,13 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
-use leasehold_model::{Failure, ProviderName, SessionEpoch};
+use leasehold_model::{Failure, InstanceName, ProviderName, SessionEpoch};
 use leasehold_provider::{Provider as _, ProviderError, SessionGrant};
 use leasehold_provider_vault::{AuthMethod, VaultConfig, VaultProvider};
 use leasehold_testkit::{OpenBao, Scratch};
 use serde_json::{Value, json};
 
-use crate::bench::{SESSION, chain, failure};
+use crate::bench::{SESSION, chain, failure, make};
 
 /// An OpenBao without a database, and a directory for what logins are made with.
 pub(crate) struct Server {
@@ -101,8 +101,10 @@ pub(crate) fn provider_at(
         namespace: None,
         ca,
         auth,
+        instance: InstanceName::from("edge-1"),
+        token_role: None,
     };
-    Ok(VaultProvider::new(&config)?)
+    Ok(make(&config)?)
 }
 
 /// What the roles of these tests give their tokens.

@@ -1,12 +1,12 @@
 use leasehold_config::{AuthMethod, AwsCredentials, SecretId, TokenFile, Vault};
-use leasehold_model::ProviderName;
+use leasehold_model::{InstanceName, ProviderName};
 use leasehold_provider_vault as room;
 use leasehold_provider_vault::VaultConfig;
 use tracing::warn;
 use url::{Host, Url};
 
 /// Says to the provider's room what the document says of a cluster and of the login there.
-pub(super) fn config(name: &ProviderName, vault: &Vault) -> VaultConfig {
+pub(super) fn config(name: &ProviderName, instance: &InstanceName, vault: &Vault) -> VaultConfig {
     for address in vault.addresses.iter().filter(|it| goes_out_in_clear(it)) {
         warn!(
             provider = %name,
@@ -20,6 +20,8 @@ pub(super) fn config(name: &ProviderName, vault: &Vault) -> VaultConfig {
         namespace: vault.namespace.clone(),
         ca: vault.ca.clone(),
         auth: auth(&vault.auth),
+        instance: instance.clone(),
+        token_role: vault.anchor.as_ref().map(|it| it.token_role.clone()),
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::approle::{login, role};
 use super::log::Log;
 use super::{Server, denied, failed, live_a_session, provider_at};
-use crate::bench::SESSION;
+use crate::bench::{SESSION, make};
 use crate::fake::{self, Fake, Reply};
 
 const ISSUE: &str = "auth/approle/role/gateway/secret-id";
@@ -185,7 +185,7 @@ async fn f27_a_namespace_wraps_as_the_root_does() -> Result<()> {
     let mut config = crate::bench::config(&[server.bao.address()], "", &file)?;
     config.namespace = Some("team".to_owned());
     config.auth = login(role_id.context("a role id")?, SecretId::Wrapped(file));
-    let provider = VaultProvider::new(&config)?;
+    let provider = make(&config)?;
     provider.login(SESSION).await?;
     provider.renew_session(SESSION).await?;
     Ok(())
