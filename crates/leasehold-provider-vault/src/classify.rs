@@ -2,6 +2,8 @@ use std::time::Duration;
 
 use leasehold_model::Failure;
 use reqwest::StatusCode;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::call::Operation;
 
@@ -27,10 +29,28 @@ pub(crate) fn classify(
     }
 }
 
+/// Tells whether a refusal is about the index that the request named, and about nothing else.
+pub(crate) fn refuses_index(errors: &[String]) -> bool {
+    Text::of(errors).starts(INDEX_UNREADABLE)
+}
+
 /// Returns the words with which a node says that it carried nothing out and another might.
 pub(crate) fn cannot_serve(errors: &[String]) -> Option<&'static str> {
     let text = Text::of(errors);
     CANNOT_SERVE.iter().copied().find(|it| text.inner == *it)
+}
+
+/// Tells whether an answer says that a standby has not reached the index that it was asked for.
+///
+/// That has the status of a quota, which always says which path it is for; an answer that is none of
+/// the server's own, such as a load balancer's, is no such word either.
+pub(crate) fn lags_behind(status: StatusCode, body: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Errors {
+        errors: Vec<IgnoredAny>,
+    }
+    let errors = || serde_json::from_slice::<Errors>(body);
+    status == StatusCode::TOO_MANY_REQUESTS && errors().is_ok_and(|it| it.errors.is_empty())
 }
 
 /// A fault on the server's side.
@@ -127,6 +147,7 @@ const RENEW_FAILED: &str = "failed to renew entry";
 const NEVER_AGAIN: &[&str] = &["could not find role", "past the max TTL"];
 /// No statement has been sent, so there is no user that could have been left behind.
 const DATABASE_UNREACHED: &str = "unable to start transaction: failed to connect";
+const INDEX_UNREADABLE: &str = "failed to decode \"X-Vault-Index\"";
 const CANNOT_SERVE: &[&str] = &[
     "Vault is sealed",
     "Vault is in standby mode",
@@ -348,6 +369,21 @@ mod tests {
         assert_eq!(of(RenewLease, 403), Failure::Denied);
         assert_eq!(of(Read, 302), Failure::Transient);
         assert_eq!(of(Issue, 429), Failure::SlowDown { retry_after: None });
+    }
+
+    #[test]
+    fn a_standby_that_lags_behind_is_told_from_a_quota() {
+        let too_many = StatusCode::TOO_MANY_REQUESTS;
+        assert!(lags_behind(too_many, br#"{"errors":[]}"#));
+        for other in [
+            r#"{"errors":["request path \"kv\": rate limit quota exceeded"]}"#,
+            "{}",
+            "",
+            "<html>",
+        ] {
+            assert!(!lags_behind(too_many, other.as_bytes()), "{other}");
+        }
+        assert!(!lags_behind(StatusCode::NOT_FOUND, br#"{"errors":[]}"#));
     }
 
     #[test]

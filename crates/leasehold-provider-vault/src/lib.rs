@@ -14,6 +14,7 @@ mod classify;
 mod client;
 mod config;
 mod envelope;
+mod index;
 mod login;
 mod path;
 mod provider;

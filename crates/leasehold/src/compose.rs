@@ -87,7 +87,7 @@ pub(crate) fn compose(
         .filter(|it| asked.contains(&it.name))
     {
         let made = make_provider(provider, &snapshot.instance, clock)?;
-        broker.provider(provider.name.clone(), made, false);
+        broker.provider(provider.name.clone(), made, anchored(provider));
     }
     let mut handles = BTreeMap::new();
     for credential in &snapshot.credentials {
@@ -209,6 +209,14 @@ fn source(declared: &Source) -> (leasehold_provider::Source, Kind) {
                 max_stale: *max_stale,
             },
         ),
+    }
+}
+
+/// Tells whether leases of the provider are to hang on anchors.
+const fn anchored(provider: &Provider) -> bool {
+    match &provider.kind {
+        ProviderKind::Vault(vault) => vault.anchor.is_some(),
+        ProviderKind::Native(_) => false,
     }
 }
 

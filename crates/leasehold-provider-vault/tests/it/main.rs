@@ -4,6 +4,8 @@
 mod anchors;
 mod bench;
 mod cluster;
+mod consistency;
+mod facts;
 mod fake;
 mod leases;
 mod logins;

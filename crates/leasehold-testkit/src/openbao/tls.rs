@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-use super::OpenBao;
+use super::{Audit, OpenBao};
 use crate::{Authority, random};
 
 /// A second listener of the server, with TLS. It asks for a client certificate and takes none as
@@ -30,7 +30,7 @@ impl OpenBao {
             certificate: files.certificate,
             key: files.key,
         };
-        Self::start_as(dir, Some(tls)).await
+        Self::start_first(dir, Audit::Files, Some(tls)).await
     }
 
     /// Returns the address of the listener with TLS, `https://127.0.0.1:<port>`, and the file with
