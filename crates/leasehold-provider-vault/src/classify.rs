@@ -70,6 +70,10 @@ fn refused(operation: Operation, text: Text<'_>) -> Option<Failure> {
     if about_a_lease && LEASE_GONE.contains(&text.inner) {
         return Some(Failure::LeaseGone);
     }
+    if operation.opens_a_session() && is_denial(text) {
+        // No token was shown that could be dead; Kubernetes logins are refused in these words.
+        return Some(Failure::Denied);
+    }
     let by_accessor = matches!(
         operation,
         Operation::RenewAnchor | Operation::RevokeAnchor | Operation::RevokeFormer
@@ -92,14 +96,19 @@ fn refused(operation: Operation, text: Text<'_>) -> Option<Failure> {
     known.map(|(_, failure)| *failure)
 }
 
+fn is_denial(text: Text<'_>) -> bool {
+    text.inner == DENIED || text.starts(DENIED_AND_INVALID)
+}
+
 /// A refusal whose text is not known.
 const fn by_status(operation: Operation, status: StatusCode) -> Failure {
-    match (operation, status) {
-        (_, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) => Failure::Misconfigured,
+    match status {
+        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => Failure::Misconfigured,
+        StatusCode::FORBIDDEN => Failure::Denied,
         // Auth methods differ in the status that they refuse a login with, not in what it means.
-        (Operation::LogIn, _) | (_, StatusCode::FORBIDDEN) => Failure::Denied,
+        _ if operation.opens_a_session() => Failure::Denied,
         // A request that was refused for what it asks for is refused again.
-        (Operation::Sign | Operation::MintAnchor, StatusCode::BAD_REQUEST) => {
+        StatusCode::BAD_REQUEST if matches!(operation, Operation::Sign | Operation::MintAnchor) => {
             Failure::Misconfigured
         }
         _ => Failure::Transient,
@@ -130,6 +139,7 @@ impl<'a> Text<'a> {
 }
 
 const DENIED: &str = "permission denied";
+const DENIED_AND_INVALID: &str = "2 errors occurred:\n\t* permission denied\n\t* invalid token";
 const LEASE_GONE: &[&str] = &["lease not found", "lease expired", "invalid lease"];
 /// Said of a token that is gone; where it is to be revoked, OpenBao warns and does not refuse.
 const ACCESSOR_UNKNOWN: &str = "invalid accessor";
@@ -163,17 +173,14 @@ const STARTS: &[(&str, Failure)] = &[
     ("unsupported operation", Failure::Misconfigured),
     ("unsupported path", Failure::Misconfigured),
     // How Vault says of a token what OpenBao says with a bare `permission denied`.
-    (
-        "2 errors occurred:\n\t* permission denied\n\t* invalid token",
-        Failure::SessionDead,
-    ),
+    (DENIED_AND_INVALID, Failure::SessionDead),
 ];
 
 #[cfg(test)]
 mod tests {
     use Operation::{
         Issue, LogIn, MintAnchor, Read, RenewAnchor, RenewLease, RenewSession, RevokeFormer,
-        RevokeLease, RevokeSession, Sign,
+        RevokeLease, RevokeSession, Sign, Unwrap,
     };
 
     use super::*;
@@ -285,6 +292,13 @@ mod tests {
             LogIn,
             403,
             "service account name not authorized",
+            Failure::Denied,
+        ),
+        (LogIn, 403, "permission denied", Failure::Denied),
+        (
+            Unwrap,
+            400,
+            "wrapping token is not valid or does not exist",
             Failure::Denied,
         ),
         (Issue, 400, "unknown role: r2", Failure::Misconfigured),

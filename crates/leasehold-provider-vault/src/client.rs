@@ -1,10 +1,12 @@
 use std::error::Error;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use leasehold_provider::ProviderError;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
-use reqwest::{Certificate, Method, Response, StatusCode, redirect, retry};
+use reqwest::{Certificate, Identity, Method, Response, StatusCode, redirect, retry};
 use url::Url;
 use zeroize::Zeroizing;
 
@@ -15,45 +17,51 @@ use crate::classify;
 use crate::config::{SetupError, VaultConfig};
 use crate::envelope;
 use crate::index::{INDEX, LatestIndex};
+use crate::refusal::{refused, unanswered};
 
 /// Sends calls to the nodes of one cluster.
 #[derive(Debug)]
 pub(crate) struct Client {
     http: reqwest::Client,
-    addresses: Addresses,
-    index: LatestIndex,
+    addresses: Arc<Addresses>,
+    index: Arc<LatestIndex>,
+    settings: Settings,
 }
 
 impl Client {
     pub(crate) fn new(config: &VaultConfig) -> Result<Self, SetupError> {
         let addresses = Addresses::new(config.addresses.clone())?;
-        let builder = reqwest::Client::builder()
-            .default_headers(headers(config.namespace.as_deref())?)
-            .user_agent(concat!("leasehold/", env!("CARGO_PKG_VERSION")))
-            // A redirect is followed by hand, and only to a configured address: a client that
-            // follows by itself takes the token along.
-            .redirect(redirect::Policy::none())
-            .retry(retry::never())
-            .referer(false)
-            .no_proxy()
-            .http1_only()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .pool_idle_timeout(POOL_IDLE_TIMEOUT)
-            .pool_max_idle_per_host(POOL_MAX_IDLE);
-        let builder = match &config.ca {
-            Some(path) => builder.tls_certs_only(authorities(path)?),
-            // The system's authorities are not looked for where nothing would be checked by them.
-            None if !addresses.any_tls() => builder.tls_certs_only([]),
-            None => builder,
-        };
-        let http = builder
-            .build()
-            .map_err(|source| SetupError::Http { source })?;
+        let settings = Settings::of(config, &addresses)?;
+        let http = settings.client(None);
         Ok(Self {
-            http,
-            addresses,
-            index: LatestIndex::default(),
+            http: http.map_err(|source| SetupError::Http { source })?,
+            addresses: Arc::new(addresses),
+            index: Arc::default(),
+            settings,
         })
+    }
+
+    /// Returns a client with connections of its own, on each of which it shows the certificate.
+    pub(crate) fn presenting(&self, identity: Identity) -> Result<Self, reqwest::Error> {
+        Ok(Self {
+            http: self.settings.client(Some(identity))?,
+            addresses: Arc::clone(&self.addresses),
+            index: Arc::clone(&self.index),
+            settings: self.settings.clone(),
+        })
+    }
+
+    /// Makes a call; whatever is not a success is an error.
+    pub(crate) async fn exchange(
+        &self,
+        call: &Call,
+        token: Option<&HeaderValue>,
+    ) -> Result<Answer, ProviderError> {
+        match self.send(call, token).await {
+            Ok(answer) if answer.status.is_success() => Ok(answer),
+            Ok(answer) => Err(refused(call, &answer)),
+            Err(reason) => Err(unanswered(call, reason)),
+        }
     }
 
     /// Sends a call and returns the first answer of a node that serves.
@@ -167,6 +175,52 @@ impl Client {
             Some(body) => request.body(body.clone()),
             None => request,
         }
+    }
+}
+
+/// What every connection to the cluster is made with.
+#[derive(Clone, Debug)]
+struct Settings {
+    headers: HeaderMap,
+    /// The authorities to trust; those of the system where there are none.
+    authorities: Option<Vec<Certificate>>,
+}
+
+impl Settings {
+    fn of(config: &VaultConfig, addresses: &Addresses) -> Result<Self, SetupError> {
+        let authorities = match &config.ca {
+            Some(path) => Some(authorities(path)?),
+            // The system's authorities are not looked for where nothing would be checked by them.
+            None if !addresses.any_tls() => Some(Vec::new()),
+            None => None,
+        };
+        Ok(Self {
+            headers: headers(config.namespace.as_deref())?,
+            authorities,
+        })
+    }
+
+    fn client(&self, identity: Option<Identity>) -> Result<reqwest::Client, reqwest::Error> {
+        let mut builder = reqwest::Client::builder()
+            .default_headers(self.headers.clone())
+            .user_agent(concat!("leasehold/", env!("CARGO_PKG_VERSION")))
+            // A redirect is followed by hand, and only to a configured address: a client that
+            // follows by itself takes the token along.
+            .redirect(redirect::Policy::none())
+            .retry(retry::never())
+            .referer(false)
+            .no_proxy()
+            .http1_only()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .pool_idle_timeout(POOL_IDLE_TIMEOUT)
+            .pool_max_idle_per_host(POOL_MAX_IDLE);
+        if let Some(authorities) = &self.authorities {
+            builder = builder.tls_certs_only(authorities.clone());
+        }
+        if let Some(identity) = identity {
+            builder = builder.identity(identity);
+        }
+        builder.build()
     }
 }
 

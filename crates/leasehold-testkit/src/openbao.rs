@@ -12,6 +12,7 @@ use crate::{random, tools, wait};
 
 mod api;
 mod config;
+mod tls;
 
 pub use api::Answer;
 
@@ -33,6 +34,7 @@ pub struct OpenBao {
     /// Whether it serves only where it is active, because there is no other node.
     alone: bool,
     process: Option<Process>,
+    tls: Option<tls::Tls>,
 }
 
 impl OpenBao {
@@ -42,7 +44,7 @@ impl OpenBao {
     ///
     /// When `bao` is not installed or the server does not come up.
     pub async fn start(dir: &Path) -> Result<Self> {
-        Self::start_first(dir, Audit::Files).await
+        Self::start_first(dir, Audit::Files, None).await
     }
 
     /// As [`OpenBao::start`], with one audit device: each entry is posted to `url`, and what is
@@ -52,11 +54,11 @@ impl OpenBao {
     ///
     /// As [`OpenBao::start`].
     pub async fn start_audited_by(dir: &Path, url: &str) -> Result<Self> {
-        Self::start_first(dir, Audit::Http(url.to_owned())).await
+        Self::start_first(dir, Audit::Http(url.to_owned()), None).await
     }
 
-    async fn start_first(dir: &Path, audit: Audit) -> Result<Self> {
-        let mut server = Self::launch_new(dir, FIRST_NODE, audit).await?;
+    async fn start_first(dir: &Path, audit: Audit, tls: Option<tls::Tls>) -> Result<Self> {
+        let mut server = Self::launch_new(dir, FIRST_NODE, audit, tls).await?;
         server.initialise().await?;
         server.unseal().await?;
         Ok(server)
@@ -64,7 +66,7 @@ impl OpenBao {
 
     /// Starts another node of a cluster, below a directory of its own in `dir`.
     pub(crate) async fn join(dir: &Path, node: &str, first: &Self) -> Result<Self> {
-        let mut server = Self::launch_new(dir, node, first.audit.clone()).await?;
+        let mut server = Self::launch_new(dir, node, first.audit.clone(), None).await?;
         server.root_token.clone_from(&first.root_token);
         server.unseal_key.clone_from(&first.unseal_key);
         let leader = json!({ "leader_api_addr": first.address() });
@@ -81,7 +83,12 @@ impl OpenBao {
         self.alone = false;
     }
 
-    async fn launch_new(dir: &Path, node: &str, audit: Audit) -> Result<Self> {
+    async fn launch_new(
+        dir: &Path,
+        node: &str,
+        audit: Audit,
+        tls: Option<tls::Tls>,
+    ) -> Result<Self> {
         let dir = dir.join(if node == FIRST_NODE { "openbao" } else { node });
         fs::create_dir_all(dir.join("raft")).with_context(|| format!("make {}", dir.display()))?;
         let mut server = Self {
@@ -95,6 +102,7 @@ impl OpenBao {
             audit,
             alone: true,
             process: None,
+            tls,
         };
         server.start_on_a_free_port().await?;
         Ok(server)
@@ -207,6 +215,9 @@ impl OpenBao {
     async fn start_on_a_free_port(&mut self) -> Result<()> {
         for _ in 0..PORT_ATTEMPTS {
             self.port = random::free_port()?;
+            if let Some(tls) = &mut self.tls {
+                tls.take_a_free_port()?;
+            }
             self.write_config()?;
             if self.launch(UNINITIALISED).await? {
                 return Ok(());
@@ -265,7 +276,9 @@ impl OpenBao {
             cluster_port: random::free_port()?,
             audit: self.audit.clone(),
         };
-        fs::write(self.config(), config.text(&self.dir)).context("write openbao's configuration")
+        let mut text = config.text(&self.dir);
+        text.extend(self.tls.as_ref().map(tls::Tls::listener));
+        fs::write(self.config(), text).context("write openbao's configuration")
     }
 
     fn config(&self) -> PathBuf {

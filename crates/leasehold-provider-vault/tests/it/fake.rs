@@ -97,7 +97,7 @@ fn answer(mut stream: TcpStream, reply: Option<Reply>, log: &Mutex<Vec<String>>)
     Ok(())
 }
 
-fn read_request(stream: &mut TcpStream) -> Result<String> {
+pub(crate) fn read_request(stream: &mut TcpStream) -> Result<String> {
     let mut request = Vec::new();
     let mut chunk = [0; 4096];
     while !is_complete(&request) {

@@ -8,6 +8,7 @@ mod consistency;
 mod facts;
 mod fake;
 mod leases;
+mod logins;
 mod outages;
 mod sessions;
 mod sources;
