@@ -170,12 +170,15 @@ impl Simulation {
             self.scenario.consumers,
         ];
         for (what, a_second) in plan.into_iter().enumerate() {
-            let mut at = 0.0;
-            while a_second > 0.0 {
-                at += self.rng.f64() * 2.0 / a_second;
-                if at >= length {
-                    break;
-                }
+            // With none a second, the first is never.
+            let mut draw = || self.rng.f64() * 2.0 / a_second;
+            let mut times = Vec::new();
+            let mut at = draw();
+            while at < length {
+                times.push(at);
+                at += draw();
+            }
+            for at in times {
                 let when = self.start.after(Duration::from_secs_f64(at));
                 let slot = self.rng.choice(&slots).copied();
                 let happening = match (what, slot) {
