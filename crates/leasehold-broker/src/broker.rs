@@ -1,6 +1,8 @@
 mod act;
 mod control;
+mod counts;
 mod family;
+mod ledger;
 mod outcomes;
 mod suspects;
 
@@ -22,6 +24,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use self::control::Waits;
+use self::counts::Counts;
+use crate::book::Book;
 use crate::call::{Call, Caller};
 use crate::control::{Control, Request};
 use crate::family::{Family, FamilyLimits};
@@ -64,7 +68,8 @@ pub struct End {
     pub leases: Vec<Leftover>,
     /// Calls that had no answer yet: an issue among them may still bring a credential to life.
     pub unanswered: usize,
-    /// Sessions that have not been ended: they run out by themselves, and what hangs on them too.
+    /// Sessions and anchors that have not been ended: they run out by themselves, and what hangs on
+    /// them too.
     pub sessions: usize,
 }
 
@@ -107,6 +112,8 @@ pub struct Broker<P> {
     calls: FuturesUnordered<Call>,
     actions: Vec<Action>,
     next_sweep: BootTime,
+    counts: Counts,
+    book: Option<Book>,
     stopping: bool,
 }
 
@@ -163,6 +170,8 @@ impl<P: Send + Sync + 'static> Broker<P> {
             calls: FuturesUnordered::new(),
             actions: Vec::new(),
             next_sweep: BootTime::NEVER,
+            counts: Counts::default(),
+            book: None,
             stopping: false,
         }
     }
@@ -172,6 +181,7 @@ impl<P: Send + Sync + 'static> Broker<P> {
     pub fn provider(&mut self, name: ProviderName, provider: Arc<dyn Provider>, anchored: bool) {
         let now = self.now();
         let id = self.engine.declare_provider(now, anchored);
+        self.metrics.circuit(&name, false);
         self.by_name.insert(name.clone(), id);
         let caller = Caller::new(provider, id, Arc::clone(&self.link.clock));
         self.providers.push((name, caller));
@@ -225,9 +235,6 @@ impl<P: Send + Sync + 'static> Broker<P> {
             }
         }
         self.stopping = true;
-        for (_, caller) in &self.providers {
-            caller.stop_issuing();
-        }
         self.step(Event::Shutdown, None);
         let everything_given_back = async {
             while !self.engine.is_finished() {
@@ -237,11 +244,16 @@ impl<P: Send + Sync + 'static> Broker<P> {
         let in_time = tokio::time::timeout(budget, everything_given_back)
             .await
             .is_ok();
-        End {
+        self.count(self.now());
+        let end = End {
             leases: self.leftovers(),
             unanswered: if in_time { 0 } else { self.calls.len() },
             sessions: self.engine.open_sessions(),
+        };
+        if let Some(book) = self.book.take() {
+            book.close().await;
         }
+        end
     }
 
     /// Waits for the next thing to happen and deals with it. Nothing is lost where the wait is
@@ -265,6 +277,9 @@ impl<P: Send + Sync + 'static> Broker<P> {
         self.waits.give_up(now);
         if now >= self.next_sweep && !self.stopping {
             self.next_sweep = self.sweep(now);
+        }
+        if self.counts.are_due(now) {
+            self.count(now);
         }
     }
 

@@ -4,6 +4,7 @@
 //! cannot open them: [`CredentialSpec::prepare`] turns the material into that form as soon as it
 //! arrives, and the material is wiped.
 
+mod book;
 mod broker;
 mod call;
 mod control;
@@ -16,8 +17,8 @@ mod report;
 
 pub use broker::{Broker, CredentialSpec, End, Leftover, Prepare, UnknownProvider};
 pub use control::{
-    Control, ControlError, LeaseState, LeaseView, Revocation, RevocationOutcome, Rotation,
-    RotationOutcome, Target,
+    Control, ControlError, HolderStatus, LeaseState, LeaseView, Revocation, RevocationOutcome,
+    Rotation, RotationOutcome, Target,
 };
 pub use family::{Family, FamilyFull, FamilyLimits};
 pub use generation::Generation;

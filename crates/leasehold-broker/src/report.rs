@@ -204,6 +204,44 @@ pub(crate) fn provider_notice(metrics: &BrokerMetrics, provider: &ProviderName, 
     }
 }
 
+/// Tells what earlier processes left at a provider.
+pub(crate) fn orphans_found(
+    metrics: &BrokerMetrics,
+    provider: &ProviderName,
+    leases: usize,
+    intents: usize,
+) {
+    metrics.orphans_found(provider, leases);
+    info!(
+        %provider,
+        leases,
+        maybe_leaked = intents,
+        "earlier processes left leases: they are revoked once the new ones serve"
+    );
+}
+
+/// Tells of an intent whose holder can't be ended, so that what came of it can't be either.
+pub(crate) fn lost_intent(provider: &ProviderName, intent: &leasehold_ledger::Intent) {
+    warn!(
+        %provider,
+        credential = %intent.credential,
+        consumer = intent.consumer.as_ref().map(display),
+        generation = intent.generation.get(),
+        "an earlier process may have left a lease that nobody knows the id of: look for it at the \
+         provider, or let it run out"
+    );
+}
+
+/// Tells of leases that can't be given back, as their provider is not declared any more.
+pub(crate) fn unknown_provider(provider: &ProviderName, leases: usize) {
+    warn!(
+        %provider,
+        leases,
+        "earlier processes left leases at a provider that is not configured or not used any more: \
+         they stay in the ledger"
+    );
+}
+
 /// Tells of a lease of an earlier process that the provider confirmed to be revoked.
 pub(crate) fn orphan_revoked(metrics: &BrokerMetrics, provider: &ProviderName, lease_id: &LeaseId) {
     metrics.orphan(provider, OrphanEvent::Revoked);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use leasehold_lease::{Action, Notice, ProviderId, SlotId};
-use leasehold_model::{BootTime, GenerationNumber};
+use leasehold_model::{BootTime, GenerationNumber, SessionEpoch};
 
 use super::{Broker, Candidate, Credential};
 use crate::call::{Call, Caller, Which};
@@ -47,7 +47,7 @@ impl<P: Send + Sync + 'static> Broker<P> {
         }
     }
 
-    fn place_call(&self, action: Action) {
+    fn place_call(&mut self, action: Action) {
         match action {
             Action::Login { provider, epoch } => {
                 self.call_provider(provider, |it| it.login(epoch));
@@ -62,35 +62,25 @@ impl<P: Send + Sync + 'static> Broker<P> {
                 slot,
                 number,
                 holder,
-            } => self.call(slot, |it, of| {
-                it.fetch(slot, number, holder, of.declared.source.clone())
-            }),
+            } => {
+                let intent = self.intend(slot, number, holder);
+                self.call(slot, |it, of| {
+                    let source = of.declared.source.clone();
+                    it.fetch((slot, number), holder, source, intent)
+                });
+            }
             Action::Renew {
                 slot,
                 number,
                 epoch,
                 lease_id,
-            } => {
-                let which = Which {
-                    slot,
-                    number,
-                    epoch,
-                };
-                self.call(slot, |it, _| it.renew(which, lease_id));
-            }
+            } => self.call(slot, |it, of| it.renew(which(of, number, epoch), lease_id)),
             Action::Revoke {
                 slot,
                 number,
                 epoch,
                 lease_id,
-            } => {
-                let which = Which {
-                    slot,
-                    number,
-                    epoch,
-                };
-                self.call(slot, |it, _| it.revoke(which, lease_id));
-            }
+            } => self.call(slot, |it, of| it.revoke(which(of, number, epoch), lease_id)),
             other => self.call_about_anchors(other),
         }
     }
@@ -152,6 +142,7 @@ impl<P: Send + Sync + 'static> Broker<P> {
             provenance,
         } = candidate;
         let (handle, place) = (credential.handle.clone(), credential.place);
+        self.note_retired(credential);
         if credential.family.is_none() {
             self.metrics.ready(handle.credential(), true);
         }
@@ -185,6 +176,7 @@ impl<P: Send + Sync + 'static> Broker<P> {
         let Some(credential) = self.at(slot) else {
             return;
         };
+        self.note_retired(credential);
         credential.handle.withdraw();
         if credential.family.is_none() {
             self.metrics.ready(credential.handle.credential(), false);
@@ -192,6 +184,7 @@ impl<P: Send + Sync + 'static> Broker<P> {
     }
 
     fn notify(&mut self, notice: &Notice) {
+        self.note_in_ledger(notice);
         match about(notice) {
             About::Slot(slot) => self.notify_of(slot, notice),
             About::Provider(provider) => {
@@ -227,6 +220,14 @@ impl<P: Send + Sync + 'static> Broker<P> {
         if let Some((_, caller)) = self.providers.get(provider.index()) {
             self.calls.push(make(caller));
         }
+    }
+}
+
+const fn which<P>(of: &Credential<P>, number: GenerationNumber, epoch: SessionEpoch) -> Which {
+    Which {
+        place: of.place,
+        number,
+        epoch,
     }
 }
 

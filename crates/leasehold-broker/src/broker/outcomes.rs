@@ -3,7 +3,8 @@
 mod fetched;
 
 use leasehold_lease::{Event, ProviderId, SessionTerms, SlotId};
-use leasehold_model::{Accessor, AnchorEpoch, Failure, LeaseId};
+use leasehold_ledger::AnchorEnd;
+use leasehold_model::{Accessor, AnchorEpoch, Failure, Holder, LeaseId};
 use leasehold_provider::{LeaseGrant, ProviderError, SessionGrant};
 
 use super::Broker;
@@ -32,7 +33,7 @@ impl<P: Send + Sync + 'static> Broker<P> {
             Outcome::Fetch(slot, number, holder, timed) => {
                 self.fetched((slot, number), holder, timed);
             }
-            Outcome::Renew(which, timed) => self.renewed(which, timed),
+            Outcome::Renew(which, lease_id, timed) => self.renewed(which, &lease_id, timed),
             Outcome::Revoke(which, result) => self.revoked(which, result),
         }
     }
@@ -42,6 +43,9 @@ impl<P: Send + Sync + 'static> Broker<P> {
         let event = match self.judge_at(provider, Operation::Login, result) {
             Ok(grant) => {
                 self.note_login(provider, None);
+                if let Some(book) = &mut self.book {
+                    book.session(provider, epoch, t_send, &grant);
+                }
                 Event::LoggedIn {
                     provider,
                     epoch,
@@ -64,12 +68,17 @@ impl<P: Send + Sync + 'static> Broker<P> {
     fn session_renewed(&mut self, login: Login, Timed { t_send, result }: Timed<SessionGrant>) {
         let Login { provider, epoch } = login;
         let event = match self.judge_at(provider, Operation::RenewSession, result) {
-            Ok(grant) => Event::SessionRenewed {
-                provider,
-                epoch,
-                t_send,
-                terms: terms(&grant),
-            },
+            Ok(grant) => {
+                if let Some(book) = &mut self.book {
+                    book.session(provider, epoch, t_send, &grant);
+                }
+                Event::SessionRenewed {
+                    provider,
+                    epoch,
+                    t_send,
+                    terms: terms(&grant),
+                }
+            }
             Err(failure) => Event::SessionRenewFailed {
                 provider,
                 epoch,
@@ -82,12 +91,18 @@ impl<P: Send + Sync + 'static> Broker<P> {
     fn session_ended(&mut self, login: Login, result: Result<(), ProviderError>) {
         let Login { provider, epoch } = login;
         let event = match self.judge_at(provider, Operation::RevokeSession, result) {
-            Ok(()) => Event::SessionEnded { provider, epoch },
-            Err(failure) => Event::SessionEndFailed {
-                provider,
-                epoch,
-                failure,
-            },
+            Ok(()) => {
+                self.note_end(provider, Holder::Session(epoch), None);
+                Event::SessionEnded { provider, epoch }
+            }
+            Err(failure) => {
+                self.note_end(provider, Holder::Session(epoch), Some(failure));
+                Event::SessionEndFailed {
+                    provider,
+                    epoch,
+                    failure,
+                }
+            }
         };
         self.step(event, None);
     }
@@ -100,12 +115,17 @@ impl<P: Send + Sync + 'static> Broker<P> {
     ) {
         let Login { provider, epoch } = login;
         let event = match self.judge_at(provider, Operation::MintAnchor, result) {
-            Ok(grant) => Event::AnchorMinted {
-                provider,
-                anchor,
-                t_send,
-                terms: terms(&grant),
-            },
+            Ok(grant) => {
+                if let Some(book) = &mut self.book {
+                    book.anchor_minted((provider, epoch), anchor, t_send, &grant);
+                }
+                Event::AnchorMinted {
+                    provider,
+                    anchor,
+                    t_send,
+                    terms: terms(&grant),
+                }
+            }
             Err(failure) => Event::AnchorMintFailed {
                 provider,
                 anchor,
@@ -124,12 +144,17 @@ impl<P: Send + Sync + 'static> Broker<P> {
     ) {
         let Login { provider, epoch } = login;
         let event = match self.judge_at(provider, Operation::RenewAnchor, result) {
-            Ok(grant) => Event::AnchorRenewed {
-                provider,
-                anchor,
-                t_send,
-                terms: terms(&grant),
-            },
+            Ok(grant) => {
+                if let Some(book) = &mut self.book {
+                    book.anchor_renewed(provider, anchor, t_send, &grant);
+                }
+                Event::AnchorRenewed {
+                    provider,
+                    anchor,
+                    t_send,
+                    terms: terms(&grant),
+                }
+            }
             Err(failure) => Event::AnchorRenewFailed {
                 provider,
                 anchor,
@@ -148,13 +173,19 @@ impl<P: Send + Sync + 'static> Broker<P> {
     ) {
         let Login { provider, epoch } = login;
         let event = match self.judge_at(provider, Operation::RevokeAnchor, result) {
-            Ok(()) => Event::AnchorRevoked { provider, anchor },
-            Err(failure) => Event::AnchorRevokeFailed {
-                provider,
-                anchor,
-                epoch,
-                failure,
-            },
+            Ok(()) => {
+                self.note_end(provider, Holder::Anchor(anchor), None);
+                Event::AnchorRevoked { provider, anchor }
+            }
+            Err(failure) => {
+                self.note_end(provider, Holder::Anchor(anchor), Some(failure));
+                Event::AnchorRevokeFailed {
+                    provider,
+                    anchor,
+                    epoch,
+                    failure,
+                }
+            }
         };
         self.step(event, None);
     }
@@ -170,6 +201,9 @@ impl<P: Send + Sync + 'static> Broker<P> {
             Ok(()) => {
                 if let Some((name, _)) = self.providers.get(provider.index()) {
                     report::orphan_revoked(&self.metrics, name, &lease_id);
+                }
+                if let Some(book) = &self.book {
+                    book.orphan_revoked(provider, &lease_id);
                 }
                 Event::OrphanRevoked { provider, lease_id }
             }
@@ -191,7 +225,12 @@ impl<P: Send + Sync + 'static> Broker<P> {
     ) {
         let Login { provider, epoch } = login;
         let event = match self.judge_at(provider, Operation::RevokeFormer, result) {
-            Ok(()) => Event::FormerRevoked { provider, accessor },
+            Ok(()) => {
+                if let Some(book) = &mut self.book {
+                    book.former_ended(provider, &accessor);
+                }
+                Event::FormerRevoked { provider, accessor }
+            }
             Err(failure) => Event::FormerRevokeFailed {
                 provider,
                 accessor,
@@ -202,16 +241,22 @@ impl<P: Send + Sync + 'static> Broker<P> {
         self.step(event, None);
     }
 
-    fn renewed(&mut self, which: Which, Timed { t_send, result }: Timed<LeaseGrant>) {
-        let Which {
-            slot,
-            number,
-            epoch,
-        } = which;
-        let event = match self.judge(slot, Operation::Renew, result) {
+    fn renewed(
+        &mut self,
+        which: Which,
+        lease_id: &LeaseId,
+        Timed { t_send, result }: Timed<LeaseGrant>,
+    ) {
+        let Which { number, epoch, .. } = which;
+        let slot = which.place.slot;
+        let event = match self.judge_of(which, Operation::Renew, result) {
             Ok(LeaseGrant { ttl, capped }) => {
                 if let Some(credential) = self.at(slot) {
                     report::renewed(credential.handle.subject(), number, ttl, capped);
+                    if let Some(book) = &self.book {
+                        let provider = credential.declared.provider;
+                        book.renewed(provider, lease_id, t_send.after(ttl));
+                    }
                 }
                 Event::Renewed {
                     slot,
@@ -232,13 +277,16 @@ impl<P: Send + Sync + 'static> Broker<P> {
     }
 
     fn revoked(&mut self, which: Which, result: Result<(), ProviderError>) {
-        let Which {
-            slot,
-            number,
-            epoch,
-        } = which;
-        let event = match self.judge(slot, Operation::Revoke, result) {
-            Ok(()) => Event::Revoked { slot, number },
+        let Which { number, epoch, .. } = which;
+        let slot = which.place.slot;
+        let event = match self.judge_of(which, Operation::Revoke, result) {
+            Ok(()) => {
+                let provider = self.at(slot).map(|it| it.declared.provider);
+                if let (Some(book), Some(provider)) = (&mut self.book, provider) {
+                    book.revoked(provider, (slot, number));
+                }
+                Event::Revoked { slot, number }
+            }
             Err(failure) => {
                 self.tell_if_refused(which, failure);
                 Event::RevokeFailed {
@@ -252,18 +300,39 @@ impl<P: Send + Sync + 'static> Broker<P> {
         self.step(event, None);
     }
 
+    /// Notes how the end of a session or an anchor went.
+    fn note_end(&mut self, provider: ProviderId, holder: Holder, failure: Option<Failure>) {
+        let Some(book) = &mut self.book else {
+            return;
+        };
+        match failure {
+            None => book.ended(provider, holder, AnchorEnd::Revoked),
+            Some(failure) if is_refusal(failure) => book.refused(provider, holder),
+            Some(_) => {}
+        }
+    }
+
     /// A lease is told to be irrevocable once in its life; who asks again later is to know it too.
     fn tell_if_refused(&mut self, which: Which, failure: Failure) {
-        let is_refused = matches!(
-            failure,
-            Failure::Denied | Failure::Misconfigured | Failure::NotRenewable
-        );
-        if let Some(place) = self.at(which.slot).map(|it| it.place)
-            && is_refused
-        {
+        if is_refusal(failure) {
+            let (place, number) = (which.place, which.number);
             let outcome = RevocationOutcome::Irrevocable;
-            self.waits.revoked(self.now(), place, which.number, outcome);
+            self.waits.revoked(self.now(), place, number, outcome);
         }
+    }
+
+    /// Reports how a call about a lease ended. Where its slot has been given to another credential in
+    /// the meantime, the answer says nothing about that one; the engine is told only that it came.
+    fn judge_of<T>(
+        &self,
+        which: Which,
+        operation: Operation,
+        result: Result<T, ProviderError>,
+    ) -> Result<T, Failure> {
+        let Some(slot) = self.held_at(which.place) else {
+            return Err(Failure::Transient);
+        };
+        self.judge(slot, operation, result)
     }
 
     /// Reports how a call about a credential ended.
@@ -318,6 +387,14 @@ impl<P: Send + Sync + 'static> Broker<P> {
             credential.handle.note_failure(failure);
         }
     }
+}
+
+/// Tells whether a person has to do something before the call can succeed.
+const fn is_refusal(failure: Failure) -> bool {
+    matches!(
+        failure,
+        Failure::Denied | Failure::Misconfigured | Failure::NotRenewable
+    )
 }
 
 fn terms(grant: &SessionGrant) -> SessionTerms {

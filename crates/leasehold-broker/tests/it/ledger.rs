@@ -1,0 +1,218 @@
+//! What the broker writes down before it asks, and what it finds after a crash. The ledger is a real
+//! one, whose thread knows nothing of virtual time: these tests run in real time.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use leasehold_broker::End;
+use leasehold_ledger::{Contents, IntentState, Ledger};
+use leasehold_model::{Failure, InstanceName};
+use tempfile::TempDir;
+
+use crate::fake::{FakeProvider, Operation, VirtualClock};
+use crate::lab::{Lab, PROVIDER, consumer};
+
+#[tokio::test]
+async fn an_intent_is_on_disk_before_the_provider_is_asked() {
+    let files = Files::new();
+    let mut lab = Lab::anchored(FakeProvider::granting(3600, true));
+    let handle = lab.leased("tested");
+    files.keep(&mut lab);
+    let seen = Arc::new(AtomicUsize::new(0));
+    let (count, from, to) = (Arc::clone(&seen), files.ledger(), files.copy());
+    lab.provider.on_fetch(move || {
+        let held = &inspect_copy(&from, &to).providers[PROVIDER];
+        let [intent] = held.intents.as_slice() else {
+            panic!("{held:?}");
+        };
+        assert_eq!(intent.state, IntentState::Open);
+        assert_eq!(intent.credential.as_str(), "tested");
+        assert_eq!(intent.holder.as_str(), "anchor-1");
+        count.fetch_add(1, Ordering::Relaxed);
+    });
+    let lab = lab.run();
+    drop(lab.ready(&handle).await);
+    assert_eq!(seen.load(Ordering::Relaxed), 1);
+    assert_eq!(lab.stop().await, End::default());
+    assert!(files.is_empty(), "{:?}", files.inspect());
+}
+
+#[tokio::test]
+async fn a_ledger_that_cannot_be_written_means_that_nothing_is_issued() {
+    let files = Files::new();
+    let mut lab = Lab::new(FakeProvider::granting(3600, true));
+    let handle = lab.leased("tested");
+    let (ledger, former) = files.open();
+    ledger.close().expect("closed in order");
+    lab.broker.keep_ledger(ledger, &former);
+    let lab = lab.run();
+    lab.until(|it| it.provider.has_session()).await;
+    let refused = "operation=\"fetch\",outcome=\"transient\"";
+    lab.until(|it| it.metrics().contains(refused)).await;
+    assert_eq!(lab.provider.fetched(), 0);
+    assert!(handle.current(lab.now()).is_err());
+    assert!(!lab.metrics().contains("leasehold_ledger_failures 0"));
+    assert_eq!(lab.stop().await, End::default());
+}
+
+#[tokio::test]
+async fn what_a_killed_process_left_is_given_back_by_the_next() {
+    let files = Files::new();
+    let provider = Arc::new(FakeProvider::granting(3600, true));
+    let clock = Arc::new(VirtualClock::start());
+    let mut lab = Lab::of(Arc::clone(&provider), Arc::clone(&clock), true);
+    let handle = lab.leased("tested");
+    let family = lab.family("own", 10, Duration::from_secs(3600));
+    files.keep(&mut lab);
+    let (shutdown, budget) = (tokio_util::sync::CancellationToken::new(), Duration::ZERO);
+    let mut run = Box::pin(lab.broker.run(shutdown, budget));
+    let both = async {
+        let own = family.handle(&consumer("a")).expect("a place");
+        let limit = Duration::from_secs(60);
+        (handle.acquired(limit).await, own.acquired(limit).await)
+    };
+    tokio::select! {
+        end = &mut run => panic!("{end:?}"),
+        (first, second) = both => drop((first.expect("served"), second.expect("served"))),
+    }
+    // Nobody is asked for anything any more, as after a kill.
+    drop(run);
+    let contents = files.inspect();
+    let held = &contents.providers[PROVIDER];
+    assert_eq!(held.leases.len(), 2, "{held:?}");
+    let consumers: Vec<_> = held
+        .leases
+        .iter()
+        .filter_map(|it| it.consumer.clone())
+        .collect();
+    assert_eq!(consumers, [consumer("a")]);
+    assert_eq!((held.anchors.len(), held.sessions.len()), (1, 1));
+
+    let mut lab = Lab::of(Arc::clone(&provider), clock, true);
+    let handle = lab.leased("tested");
+    files.keep(&mut lab);
+    let lab = lab.run();
+    drop(lab.ready(&handle).await);
+    lab.until(|it| it.provider.ended().len() == 2).await;
+    let mut revoked = provider.revoked();
+    revoked.sort_unstable();
+    assert_eq!(revoked, ["lease-1", "lease-2"]);
+    assert_eq!(provider.fetched(), 3);
+    let mut ended = provider.ended();
+    ended.sort_unstable();
+    assert_eq!(ended, ["anchor-1", "session-1"]);
+    let metrics = lab.metrics();
+    for outcome in ["found", "revoked"] {
+        let line = format!("leasehold_orphans_total{{provider=\"fake\",outcome=\"{outcome}\"}} 2");
+        assert!(metrics.contains(&line), "{metrics}");
+    }
+    assert_eq!(lab.stop().await, End::default());
+    assert!(files.is_empty(), "{:?}", files.inspect());
+}
+
+#[tokio::test]
+async fn an_issue_without_an_answer_is_collected_with_what_it_hung_on() {
+    let files = Files::new();
+    let provider = Arc::new(FakeProvider::granting(3600, true));
+    let clock = Arc::new(VirtualClock::start());
+    let mut lab = Lab::of(Arc::clone(&provider), Arc::clone(&clock), false);
+    drop(lab.leased("tested"));
+    files.keep(&mut lab);
+    provider.fail_only(Operation::Fetch, Failure::MaybeIssued);
+    let (shutdown, budget) = (tokio_util::sync::CancellationToken::new(), Duration::ZERO);
+    let run = lab.broker.run(shutdown, budget);
+    assert!(
+        tokio::time::timeout(Duration::from_millis(500), run)
+            .await
+            .is_err()
+    );
+    let contents = files.inspect();
+    let held = &contents.providers[PROVIDER];
+    let [intent] = held.intents.as_slice() else {
+        panic!("{held:?}");
+    };
+    assert_eq!(intent.state, IntentState::MaybeLeaked);
+
+    provider.fail_with(None);
+    let mut lab = Lab::of(Arc::clone(&provider), clock, false);
+    let handle = lab.leased("tested");
+    files.keep(&mut lab);
+    let lab = lab.run();
+    drop(lab.ready(&handle).await);
+    lab.until(|it| it.provider.ended() == [intent.holder.as_str()])
+        .await;
+    assert_eq!(lab.stop().await, End::default());
+    assert!(files.is_empty(), "{:?}", files.inspect());
+    let totals = &files.inspect().providers[PROVIDER].totals;
+    assert_eq!(totals.intents_collected, 1);
+}
+
+#[tokio::test]
+async fn renewal_and_rotation_leave_the_ledger_with_what_is_held() {
+    let files = Files::new();
+    let mut lab = Lab::new(FakeProvider::granting(3600, true));
+    let handle = lab.leased("tested");
+    files.keep(&mut lab);
+    let lab = lab.run();
+    drop(lab.ready(&handle).await);
+    let name = handle.credential().clone();
+    drop(lab.control.rotate(&name, None).await.expect("accepted"));
+    lab.until(|it| it.provider.revoked() == ["lease-1"]).await;
+    let (from, to) = (files.ledger(), files.copy());
+    lab.until(|_| {
+        let contents = inspect_copy(&from, &to);
+        let held = &contents.providers[PROVIDER];
+        let leases: Vec<_> = held.leases.iter().map(|it| it.lease_id.as_str()).collect();
+        leases == ["lease-2"] && held.intents.is_empty()
+    })
+    .await;
+    assert_eq!(lab.stop().await, End::default());
+    let contents = files.inspect();
+    let totals = &contents.providers[PROVIDER].totals;
+    assert_eq!((totals.leases_revoked, totals.unmatched), (2, 0));
+}
+
+/// A directory with a ledger in it.
+struct Files(TempDir);
+
+impl Files {
+    fn new() -> Self {
+        Self(TempDir::new().expect("a directory"))
+    }
+
+    fn ledger(&self) -> PathBuf {
+        self.0.path().join("ledger.redb")
+    }
+
+    fn copy(&self) -> PathBuf {
+        self.0.path().join("copy.redb")
+    }
+
+    fn open(&self) -> (Ledger, leasehold_ledger::Former) {
+        Ledger::open(self.ledger(), &InstanceName::from("tested")).expect("a ledger")
+    }
+
+    fn keep(&self, lab: &mut Lab) {
+        let (ledger, former) = self.open();
+        lab.broker.keep_ledger(ledger, &former);
+    }
+
+    fn inspect(&self) -> Contents {
+        Ledger::inspect(self.ledger()).expect("a ledger")
+    }
+
+    fn is_empty(&self) -> bool {
+        self.inspect()
+            .providers
+            .values()
+            .all(leasehold_ledger::Held::is_empty)
+    }
+}
+
+/// Reads a ledger that is in use, from a copy: the file is as its last commit left it.
+fn inspect_copy(from: &Path, to: &Path) -> Contents {
+    std::fs::copy(from, to).expect("a copy");
+    Ledger::inspect(to).expect("a ledger")
+}
