@@ -25,7 +25,7 @@ pub(crate) struct Book {
     open: BTreeMap<Key, IntentId>,
     leases: BTreeMap<Key, LeaseId>,
     holders: BTreeMap<(ProviderId, Holder), Held>,
-    former: BTreeMap<(ProviderId, Accessor), Kind>,
+    former: BTreeMap<(ProviderId, Accessor), Inherited>,
 }
 
 /// A generation, by its slot and number.
@@ -48,6 +48,14 @@ pub(crate) enum Kind {
     Anchor,
     /// Something that an intent names and that has no entry of its own, after a repair.
     Unknown,
+}
+
+/// Something of an earlier process.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Inherited {
+    pub(crate) kind: Kind,
+    /// When it ends by itself, as far as the ledger knows.
+    pub(crate) deadline: BootTime,
 }
 
 /// Whom a lease is asked for.
@@ -283,11 +291,10 @@ impl Book {
     // === what earlier processes left ===
 
     /// Remembers something that an earlier process left, to end its entry once it is ended.
-    pub(crate) fn adopt(&mut self, provider: ProviderId, accessor: Accessor, kind: Kind) {
-        let entry = self.former.entry((provider, accessor));
-        let known = entry.or_insert(kind);
-        if *known == Kind::Unknown {
-            *known = kind;
+    pub(crate) fn adopt(&mut self, provider: ProviderId, accessor: Accessor, it: Inherited) {
+        let known = self.former.entry((provider, accessor)).or_insert(it);
+        if known.kind == Kind::Unknown {
+            *known = it;
         }
     }
 
@@ -299,8 +306,21 @@ impl Book {
 
     pub(crate) fn former_ended(&mut self, provider: ProviderId, accessor: &Accessor) {
         let at = (provider, accessor.clone());
-        if let Some(kind) = self.former.remove(&at) {
-            self.end(provider, at.1, kind, AnchorEnd::Revoked);
+        if let Some(former) = self.former.remove(&at) {
+            self.end(provider, at.1, former.kind, AnchorEnd::Revoked);
+        }
+    }
+
+    /// Notes that the provider would not end something. It is tried again by the next process, unless
+    /// its time is over.
+    pub(crate) fn former_refused(&mut self, provider: ProviderId, accessor: &Accessor) {
+        let at = (provider, accessor.clone());
+        let now = self.clock.boot();
+        let over = |it: &Inherited| it.deadline <= now;
+        if self.former.get(&at).is_some_and(over)
+            && let Some(former) = self.former.remove(&at)
+        {
+            self.end(provider, at.1, former.kind, AnchorEnd::Lost);
         }
     }
 

@@ -111,16 +111,12 @@ impl BrokerMetrics {
             "Whether there is a generation to use: 1 or 0",
             it.ready.clone(),
         );
-        it.register_details(registry);
+        it.register_events(registry);
+        it.register_gauges(registry);
         it
     }
 
-    fn register_details(&self, registry: &mut Registry) {
-        registry.register(
-            "leasehold_credential_consumers",
-            "Consumers that a credential declared per consumer is held for",
-            self.members.clone(),
-        );
+    fn register_events(&self, registry: &mut Registry) {
         registry.register(
             "leasehold_suspicions",
             "Generations that upstreams refused, and those of them that were not replaced",
@@ -135,6 +131,14 @@ impl BrokerMetrics {
             "leasehold_orphans",
             "What became of leases of earlier processes",
             self.orphans.clone(),
+        );
+    }
+
+    fn register_gauges(&self, registry: &mut Registry) {
+        registry.register(
+            "leasehold_credential_consumers",
+            "Consumers that a credential declared per consumer is held for",
+            self.members.clone(),
         );
         registry.register(
             "leasehold_provider_circuit_open",

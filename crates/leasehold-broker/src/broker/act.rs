@@ -17,16 +17,13 @@ impl<P: Send + Sync + 'static> Broker<P> {
         action: Action,
         candidate: &mut Option<Candidate<P>>,
     ) {
+        // Every kind is named here, so that none that is new can be forgotten.
         match action {
             Action::Activate {
                 slot,
                 number,
                 deadline,
-            } => {
-                if let Some(candidate) = candidate.take() {
-                    self.activate(now, (slot, number), deadline, candidate);
-                }
-            }
+            } => self.activate(now, (slot, number), deadline, candidate.take()),
             Action::Discard { slot, .. } => {
                 *candidate = None;
                 self.discarded(slot);
@@ -35,19 +32,25 @@ impl<P: Send + Sync + 'static> Broker<P> {
                 slot,
                 number,
                 deadline,
-            } => {
-                if let Some(credential) = self.at(slot) {
-                    credential.handle.extend(number, deadline);
-                }
-            }
+            } => self.extend(slot, number, deadline),
             Action::Withdraw { slot } => self.withdraw(slot),
             Action::Forget { slot } => self.forget(slot),
             Action::Notify(notice) => self.notify(&notice),
-            call => self.place_call(call),
+            Action::Login { .. }
+            | Action::RenewSession { .. }
+            | Action::RevokeSession { .. }
+            | Action::Fetch { .. }
+            | Action::Renew { .. }
+            | Action::Revoke { .. } => self.call_about_leases(action),
+            Action::MintAnchor { .. }
+            | Action::RenewAnchor { .. }
+            | Action::RevokeAnchor { .. }
+            | Action::RevokeOrphan { .. }
+            | Action::RevokeFormer { .. } => self.call_about_anchors(action),
         }
     }
 
-    fn place_call(&mut self, action: Action) {
+    fn call_about_leases(&mut self, action: Action) {
         match action {
             Action::Login { provider, epoch } => {
                 self.call_provider(provider, |it| it.login(epoch));
@@ -81,7 +84,7 @@ impl<P: Send + Sync + 'static> Broker<P> {
                 epoch,
                 lease_id,
             } => self.call(slot, |it, of| it.revoke(which(of, number, epoch), lease_id)),
-            other => self.call_about_anchors(other),
+            _ => {}
         }
     }
 
@@ -112,18 +115,7 @@ impl<P: Send + Sync + 'static> Broker<P> {
                 epoch,
                 accessor,
             } => self.call_provider(provider, |it| it.revoke_former(epoch, accessor)),
-            Action::Login { .. }
-            | Action::RenewSession { .. }
-            | Action::RevokeSession { .. }
-            | Action::Fetch { .. }
-            | Action::Renew { .. }
-            | Action::Revoke { .. }
-            | Action::Activate { .. }
-            | Action::Discard { .. }
-            | Action::Extend { .. }
-            | Action::Withdraw { .. }
-            | Action::Forget { .. }
-            | Action::Notify(_) => {}
+            _ => {}
         }
     }
 
@@ -132,9 +124,9 @@ impl<P: Send + Sync + 'static> Broker<P> {
         now: BootTime,
         (slot, number): (SlotId, GenerationNumber),
         deadline: BootTime,
-        candidate: Candidate<P>,
+        candidate: Option<Candidate<P>>,
     ) {
-        let Some(credential) = self.at(slot) else {
+        let (Some(credential), Some(candidate)) = (self.at(slot), candidate) else {
             return;
         };
         let Candidate {
@@ -160,6 +152,12 @@ impl<P: Send + Sync + 'static> Broker<P> {
         let generation = Arc::new(generation);
         handle.activate(Arc::clone(&generation));
         self.waits.activated(now, place, &generation);
+    }
+
+    fn extend(&self, slot: SlotId, number: GenerationNumber, deadline: BootTime) {
+        if let Some(credential) = self.at(slot) {
+            credential.handle.extend(number, deadline);
+        }
     }
 
     /// The attempt that a suspicion or an operator asked for found nothing newer.

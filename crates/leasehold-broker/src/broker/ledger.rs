@@ -1,14 +1,15 @@
 //! What goes into the ledger, and what is taken over from it at the start.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use leasehold_lease::{Notice, ProviderId, SlotId};
 use leasehold_ledger::{AnchorEnd, Former, Held, Ledger};
-use leasehold_model::{BootTime, GenerationNumber, Holder, ProviderName};
+use leasehold_model::{Accessor, BootTime, GenerationNumber, Holder, ProviderName};
 
 use super::{Broker, Credential};
-use crate::book::{Asked, Book, Intent, Kind, nameless};
+use crate::book::{Asked, Book, Inherited, Intent, Kind, nameless};
 use crate::report;
 
 impl<P: Send + Sync + 'static> Broker<P> {
@@ -20,7 +21,7 @@ impl<P: Send + Sync + 'static> Broker<P> {
     pub fn keep_ledger(&mut self, ledger: Ledger, former: &Former) {
         let names = self.by_name.iter();
         let names: BTreeMap<_, _> = names.map(|(name, id)| (*id, name.clone())).collect();
-        let clock = std::sync::Arc::clone(&self.link.clock);
+        let clock = Arc::clone(&self.link.clock);
         self.book = Some(Book::new(ledger, clock, names));
         for (name, held) in &former.providers {
             if held.is_empty() {
@@ -46,13 +47,9 @@ impl<P: Send + Sync + 'static> Broker<P> {
         let Some(book) = &mut self.book else {
             return;
         };
-        let sessions = held.sessions.iter().map(|it| (&it.accessor, Kind::Session));
-        let anchors = held.anchors.iter().map(|it| (&it.accessor, Kind::Anchor));
-        let of_intents = held.intents.iter().map(|it| (&it.holder, Kind::Unknown));
-        let of_leases = held.leases.iter().map(|it| (&it.holder, Kind::Unknown));
-        let all = sessions.chain(anchors).chain(of_intents).chain(of_leases);
-        for (accessor, kind) in all.filter(|(it, _)| **it != nameless()) {
-            book.adopt(provider, accessor.clone(), kind);
+        for (accessor, kind, deadline) in holders(held) {
+            let deadline = deadline.map_or(BootTime::NEVER, |it| from_wall(now, wall, it));
+            book.adopt(provider, accessor, Inherited { kind, deadline });
         }
         let lost = held.intents.iter().filter(|it| it.holder == nameless());
         for intent in lost {
@@ -134,6 +131,23 @@ impl<P: Send + Sync + 'static> Broker<P> {
         let (failures, unwritten) = book.health();
         self.metrics.ledger(failures, unwritten);
     }
+}
+
+/// Returns everything that something left may hang on, and when it ends by itself.
+fn holders(held: &Held) -> impl Iterator<Item = (Accessor, Kind, Option<SystemTime>)> {
+    let sessions = held.sessions.iter();
+    let sessions = sessions.map(|it| (&it.accessor, Kind::Session, Some(it.deadline)));
+    let anchors = held.anchors.iter();
+    let anchors = anchors.map(|it| (&it.accessor, Kind::Anchor, Some(it.deadline)));
+    let of_intents = held.intents.iter().map(|it| &it.holder);
+    let of_leases = held.leases.iter().map(|it| &it.holder);
+    let unknown = of_intents.chain(of_leases);
+    let unknown = unknown.map(|it| (it, Kind::Unknown, None));
+    sessions
+        .chain(anchors)
+        .chain(unknown)
+        .filter(|(accessor, ..)| **accessor != nameless())
+        .map(|(accessor, kind, deadline)| (accessor.clone(), kind, deadline))
 }
 
 /// Returns the point of the boot clock at which it is `then`. What is past has run out now.

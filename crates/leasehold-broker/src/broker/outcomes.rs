@@ -231,12 +231,17 @@ impl<P: Send + Sync + 'static> Broker<P> {
                 }
                 Event::FormerRevoked { provider, accessor }
             }
-            Err(failure) => Event::FormerRevokeFailed {
-                provider,
-                accessor,
-                epoch,
-                failure,
-            },
+            Err(failure) => {
+                if let Some(book) = self.book.as_mut().filter(|_| is_refusal(failure)) {
+                    book.former_refused(provider, &accessor);
+                }
+                Event::FormerRevokeFailed {
+                    provider,
+                    accessor,
+                    epoch,
+                    failure,
+                }
+            }
         };
         self.step(event, None);
     }

@@ -56,6 +56,7 @@ impl fmt::Debug for Hook {
 pub(crate) enum Operation {
     Fetch,
     Revoke,
+    RevokeFormer,
     Other,
 }
 
@@ -227,7 +228,7 @@ impl Provider for FakeProvider {
         _: SessionEpoch,
         accessor: &'a Accessor,
     ) -> BoxFuture<'a, Result<(), ProviderError>> {
-        self.answer(Operation::Other, |state| {
+        self.answer(Operation::RevokeFormer, |state| {
             state.ended.push(accessor.to_string())
         })
     }
@@ -309,20 +310,29 @@ fn granted(accessor: Option<String>) -> SessionGrant {
 
 /// A clock that goes with Tokio's, so that a paused test moves both.
 #[derive(Debug)]
-pub(crate) struct VirtualClock(Instant);
+pub(crate) struct VirtualClock {
+    start: Instant,
+    ahead: Duration,
+}
 
 impl VirtualClock {
     pub(crate) fn start() -> Self {
-        Self(Instant::now())
+        Self::ahead(Duration::ZERO)
+    }
+
+    /// Starts so much later in the day.
+    pub(crate) fn ahead(ahead: Duration) -> Self {
+        let start = Instant::now();
+        Self { start, ahead }
     }
 }
 
 impl Clock for VirtualClock {
     fn boot(&self) -> BootTime {
-        BootTime::from_nanos(1_000_000_000).after(self.0.elapsed())
+        BootTime::from_nanos(1_000_000_000).after(self.start.elapsed())
     }
 
     fn wall(&self) -> SystemTime {
-        SystemTime::UNIX_EPOCH + self.0.elapsed()
+        SystemTime::UNIX_EPOCH + self.start.elapsed() + self.ahead
     }
 }

@@ -49,10 +49,8 @@ impl Lab {
         clock: Arc<VirtualClock>,
         anchored: bool,
     ) -> Self {
-        let key = FingerprintKey::generate().expect("random bytes");
         let mut registry = Registry::default();
-        let metrics = BrokerMetrics::register(&mut registry);
-        let mut broker = Broker::new(Arc::clone(&clock) as _, key, metrics);
+        let mut broker = broker(&clock, &mut registry);
         broker.provider(PROVIDER.into(), Arc::clone(&provider) as _, anchored);
         Self {
             provider,
@@ -60,6 +58,11 @@ impl Lab {
             broker,
             registry,
         }
+    }
+
+    /// Makes a broker that knows no provider.
+    pub(crate) fn without_provider(clock: &Arc<VirtualClock>) -> Broker<String> {
+        broker(clock, &mut Registry::default())
     }
 
     pub(crate) fn leased(&mut self, name: &str) -> Handle<String> {
@@ -129,6 +132,12 @@ impl Running {
         self.shutdown.cancel();
         self.broker.await.expect("the broker does not panic")
     }
+}
+
+fn broker(clock: &Arc<VirtualClock>, registry: &mut Registry) -> Broker<String> {
+    let key = FingerprintKey::generate().expect("random bytes");
+    let metrics = BrokerMetrics::register(registry);
+    Broker::new(Arc::clone(clock) as _, key, metrics)
 }
 
 pub(crate) fn consumer(name: &str) -> ConsumerName {

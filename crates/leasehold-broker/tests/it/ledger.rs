@@ -10,6 +10,7 @@ use leasehold_broker::End;
 use leasehold_ledger::{Contents, IntentState, Ledger};
 use leasehold_model::{Failure, InstanceName};
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 
 use crate::fake::{FakeProvider, Operation, VirtualClock};
 use crate::lab::{Lab, PROVIDER, consumer};
@@ -61,55 +62,73 @@ async fn a_ledger_that_cannot_be_written_means_that_nothing_is_issued() {
 async fn what_a_killed_process_left_is_given_back_by_the_next() {
     let files = Files::new();
     let provider = Arc::new(FakeProvider::granting(3600, true));
-    let clock = Arc::new(VirtualClock::start());
-    let mut lab = Lab::of(Arc::clone(&provider), Arc::clone(&clock), true);
-    let handle = lab.leased("tested");
-    let family = lab.family("own", 10, Duration::from_secs(3600));
-    files.keep(&mut lab);
-    let (shutdown, budget) = (tokio_util::sync::CancellationToken::new(), Duration::ZERO);
-    let mut run = Box::pin(lab.broker.run(shutdown, budget));
-    let both = async {
-        let own = family.handle(&consumer("a")).expect("a place");
-        let limit = Duration::from_secs(60);
-        (handle.acquired(limit).await, own.acquired(limit).await)
-    };
-    tokio::select! {
-        end = &mut run => panic!("{end:?}"),
-        (first, second) = both => drop((first.expect("served"), second.expect("served"))),
-    }
-    // Nobody is asked for anything any more, as after a kill.
-    drop(run);
+    files.run_and_kill(&provider).await;
     let contents = files.inspect();
     let held = &contents.providers[PROVIDER];
     assert_eq!(held.leases.len(), 2, "{held:?}");
-    let consumers: Vec<_> = held
-        .leases
-        .iter()
-        .filter_map(|it| it.consumer.clone())
-        .collect();
-    assert_eq!(consumers, [consumer("a")]);
+    let consumers = held.leases.iter().filter_map(|it| it.consumer.clone());
+    assert_eq!(consumers.collect::<Vec<_>>(), [consumer("a")]);
     assert_eq!((held.anchors.len(), held.sessions.len()), (1, 1));
 
+    let clock = Arc::new(VirtualClock::start());
     let mut lab = Lab::of(Arc::clone(&provider), clock, true);
     let handle = lab.leased("tested");
     files.keep(&mut lab);
     let lab = lab.run();
     drop(lab.ready(&handle).await);
     lab.until(|it| it.provider.ended().len() == 2).await;
-    let mut revoked = provider.revoked();
-    revoked.sort_unstable();
-    assert_eq!(revoked, ["lease-1", "lease-2"]);
+    assert_eq!(sorted(provider.revoked()), ["lease-1", "lease-2"]);
+    assert_eq!(sorted(provider.ended()), ["anchor-1", "session-1"]);
     assert_eq!(provider.fetched(), 3);
-    let mut ended = provider.ended();
-    ended.sort_unstable();
-    assert_eq!(ended, ["anchor-1", "session-1"]);
-    let metrics = lab.metrics();
     for outcome in ["found", "revoked"] {
         let line = format!("leasehold_orphans_total{{provider=\"fake\",outcome=\"{outcome}\"}} 2");
-        assert!(metrics.contains(&line), "{metrics}");
+        lab.until(|it| it.metrics().contains(&line)).await;
     }
     assert_eq!(lab.stop().await, End::default());
     assert!(files.is_empty(), "{:?}", files.inspect());
+}
+
+#[tokio::test]
+async fn what_the_provider_would_not_end_is_kept_until_it_has_run_out() {
+    let files = Files::new();
+    let provider = Arc::new(FakeProvider::granting(3600, true));
+    files.run_and_kill(&provider).await;
+    provider.fail_only(Operation::RevokeFormer, Failure::Denied);
+    let refused = "operation=\"revoke_former\",outcome=\"denied\"} 2";
+    // They were granted an hour.
+    for (hours, left) in [(0, 2), (2, 0)] {
+        let clock = VirtualClock::ahead(Duration::from_secs(hours * 3600));
+        let mut lab = Lab::of(Arc::clone(&provider), Arc::new(clock), true);
+        let handle = lab.leased("tested");
+        files.keep(&mut lab);
+        let lab = lab.run();
+        drop(lab.ready(&handle).await);
+        lab.until(|it| it.metrics().contains(refused)).await;
+        assert_eq!(lab.stop().await, End::default());
+        let contents = files.inspect();
+        let held = &contents.providers[PROVIDER];
+        assert_eq!(held.anchors.len() + held.sessions.len(), left, "{held:?}");
+    }
+    assert!(files.is_empty(), "{:?}", files.inspect());
+}
+
+#[tokio::test]
+async fn what_was_left_at_a_provider_that_is_not_used_any_more_stays_in_the_ledger() {
+    let files = Files::new();
+    let provider = Arc::new(FakeProvider::granting(3600, true));
+    files.run_and_kill(&provider).await;
+    let before = files.inspect().providers;
+    let clock = Arc::new(VirtualClock::start());
+    let mut broker = Lab::without_provider(&clock);
+    let (ledger, former) = files.open();
+    broker.keep_ledger(ledger, &former);
+    let stopped = CancellationToken::new();
+    stopped.cancel();
+    assert_eq!(
+        broker.run(stopped, Duration::from_secs(1)).await,
+        End::default()
+    );
+    assert_eq!(files.inspect().providers, before);
 }
 
 #[tokio::test]
@@ -121,8 +140,7 @@ async fn an_issue_without_an_answer_is_collected_with_what_it_hung_on() {
     drop(lab.leased("tested"));
     files.keep(&mut lab);
     provider.fail_only(Operation::Fetch, Failure::MaybeIssued);
-    let (shutdown, budget) = (tokio_util::sync::CancellationToken::new(), Duration::ZERO);
-    let run = lab.broker.run(shutdown, budget);
+    let run = lab.broker.run(CancellationToken::new(), Duration::ZERO);
     assert!(
         tokio::time::timeout(Duration::from_millis(500), run)
             .await
@@ -174,6 +192,11 @@ async fn renewal_and_rotation_leave_the_ledger_with_what_is_held() {
     assert_eq!((totals.leases_revoked, totals.unmatched), (2, 0));
 }
 
+fn sorted(mut names: Vec<String>) -> Vec<String> {
+    names.sort_unstable();
+    names
+}
+
 /// A directory with a ledger in it.
 struct Files(TempDir);
 
@@ -197,6 +220,24 @@ impl Files {
     fn keep(&self, lab: &mut Lab) {
         let (ledger, former) = self.open();
         lab.broker.keep_ledger(ledger, &former);
+    }
+
+    /// Runs a broker until it holds a lease for everybody and one for a consumer, and stops it without
+    /// a word to the provider, as a kill does.
+    async fn run_and_kill(&self, provider: &Arc<FakeProvider>) {
+        let clock = Arc::new(VirtualClock::start());
+        let mut lab = Lab::of(Arc::clone(provider), clock, true);
+        let handle = lab.leased("tested");
+        let family = lab.family("own", 10, Duration::from_secs(3600));
+        self.keep(&mut lab);
+        let mut run = Box::pin(lab.broker.run(CancellationToken::new(), Duration::ZERO));
+        let own = family.handle(&consumer("a")).expect("a place");
+        let limit = Duration::from_secs(60);
+        let served = async { (handle.acquired(limit).await, own.acquired(limit).await) };
+        tokio::select! {
+            end = &mut run => panic!("{end:?}"),
+            (first, second) = served => drop((first.expect("served"), second.expect("served"))),
+        }
     }
 
     fn inspect(&self) -> Contents {
