@@ -4,10 +4,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use leasehold_broker::End;
-use leasehold_ledger::{Contents, IntentState, Ledger};
+use leasehold_ledger::{Contents, IntentState, LeaseState, Ledger};
 use leasehold_model::{Failure, InstanceName};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -69,6 +69,15 @@ async fn what_a_killed_process_left_is_given_back_by_the_next() {
     let consumers = held.leases.iter().filter_map(|it| it.consumer.clone());
     assert_eq!(consumers.collect::<Vec<_>>(), [consumer("a")]);
     assert_eq!((held.anchors.len(), held.sessions.len()), (1, 1));
+    // The clock of these tests began in 1970.
+    let ends = held.leases.iter().map(|it| it.deadline);
+    let ends: Vec<_> = ends
+        .filter_map(|it| it.duration_since(UNIX_EPOCH).ok())
+        .collect();
+    assert!(
+        ends.iter().all(|it| (3600..3660).contains(&it.as_secs())),
+        "{ends:?}"
+    );
 
     let clock = Arc::new(VirtualClock::start());
     let mut lab = Lab::of(Arc::clone(&provider), clock, true);
@@ -174,18 +183,25 @@ async fn renewal_and_rotation_leave_the_ledger_with_what_is_held() {
     let handle = lab.leased("tested");
     files.keep(&mut lab);
     let lab = lab.run();
-    drop(lab.ready(&handle).await);
+    let in_use = lab.ready(&handle).await;
     let name = handle.credential().clone();
     drop(lab.control.rotate(&name, None).await.expect("accepted"));
-    lab.until(|it| it.provider.revoked() == ["lease-1"]).await;
     let (from, to) = (files.ledger(), files.copy());
-    lab.until(|_| {
+    let holds = |leases: &[(&str, LeaseState)]| {
         let contents = inspect_copy(&from, &to);
         let held = &contents.providers[PROVIDER];
-        let leases: Vec<_> = held.leases.iter().map(|it| it.lease_id.as_str()).collect();
-        leases == ["lease-2"] && held.intents.is_empty()
-    })
-    .await;
+        let held_leases = held.leases.iter();
+        let found: Vec<_> = held_leases
+            .map(|it| (it.lease_id.as_str(), it.state))
+            .collect();
+        found == leases && held.intents.is_empty()
+    };
+    let retired = ("lease-1", LeaseState::Retired);
+    let held = ("lease-2", LeaseState::Held);
+    lab.until(|_| holds(&[retired, held])).await;
+    drop(in_use);
+    lab.until(|it| it.provider.revoked() == ["lease-1"]).await;
+    lab.until(|_| holds(&[held])).await;
     assert_eq!(lab.stop().await, End::default());
     let contents = files.inspect();
     let totals = &contents.providers[PROVIDER].totals;

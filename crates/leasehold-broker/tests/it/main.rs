@@ -50,9 +50,12 @@ async fn a_successor_serves_before_its_predecessor_is_revoked() {
         "a request still uses the first"
     );
     drop(first);
+    let drained = gateway.now();
     gateway
         .until(|it| it.provider.revoked() == ["lease-1"])
         .await;
+    let waited = gateway.now().since(drained);
+    assert!(waited < Duration::from_secs(1), "revoked {waited:?} after");
     assert!(gateway.handle.current(gateway.now()).is_ok());
 
     assert_eq!(gateway.stop().await, End::default());
