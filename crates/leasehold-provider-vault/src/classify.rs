@@ -2,6 +2,8 @@ use std::time::Duration;
 
 use leasehold_model::Failure;
 use reqwest::StatusCode;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::call::Operation;
 
@@ -27,10 +29,28 @@ pub(crate) fn classify(
     }
 }
 
+/// Tells whether a refusal is about the index that the request named, and about nothing else.
+pub(crate) fn refuses_index(errors: &[String]) -> bool {
+    Text::of(errors).starts(INDEX_UNREADABLE)
+}
+
 /// Returns the words with which a node says that it carried nothing out and another might.
 pub(crate) fn cannot_serve(errors: &[String]) -> Option<&'static str> {
     let text = Text::of(errors);
     CANNOT_SERVE.iter().copied().find(|it| text.inner == *it)
+}
+
+/// Tells whether an answer says that a standby has not reached the index that it was asked for.
+///
+/// That has the status of a quota, which always says which path it is for; an answer that is none of
+/// the server's own, such as a load balancer's, is no such word either.
+pub(crate) fn lags_behind(status: StatusCode, body: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Errors {
+        errors: Vec<IgnoredAny>,
+    }
+    let errors = || serde_json::from_slice::<Errors>(body);
+    status == StatusCode::TOO_MANY_REQUESTS && errors().is_ok_and(|it| it.errors.is_empty())
 }
 
 /// A fault on the server's side.
@@ -48,6 +68,13 @@ fn failed(operation: Operation, text: Text<'_>) -> Failure {
 fn refused(operation: Operation, text: Text<'_>) -> Option<Failure> {
     let about_a_lease = matches!(operation, Operation::RenewLease | Operation::RevokeLease);
     if about_a_lease && LEASE_GONE.contains(&text.inner) {
+        return Some(Failure::LeaseGone);
+    }
+    let by_accessor = matches!(
+        operation,
+        Operation::RenewAnchor | Operation::RevokeAnchor | Operation::RevokeFormer
+    );
+    if by_accessor && text.inner == ACCESSOR_UNKNOWN {
         return Some(Failure::LeaseGone);
     }
     if text.inner == DENIED {
@@ -71,6 +98,10 @@ const fn by_status(operation: Operation, status: StatusCode) -> Failure {
         (_, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) => Failure::Misconfigured,
         // Auth methods differ in the status that they refuse a login with, not in what it means.
         (Operation::LogIn, _) | (_, StatusCode::FORBIDDEN) => Failure::Denied,
+        // A request that was refused for what it asks for is refused again.
+        (Operation::Sign | Operation::MintAnchor, StatusCode::BAD_REQUEST) => {
+            Failure::Misconfigured
+        }
         _ => Failure::Transient,
     }
 }
@@ -100,10 +131,13 @@ impl<'a> Text<'a> {
 
 const DENIED: &str = "permission denied";
 const LEASE_GONE: &[&str] = &["lease not found", "lease expired", "invalid lease"];
+/// Said of a token that is gone; where it is to be revoked, OpenBao warns and does not refuse.
+const ACCESSOR_UNKNOWN: &str = "invalid accessor";
 const RENEW_FAILED: &str = "failed to renew entry";
 const NEVER_AGAIN: &[&str] = &["could not find role", "past the max TTL"];
 /// No statement has been sent, so there is no user that could have been left behind.
 const DATABASE_UNREACHED: &str = "unable to start transaction: failed to connect";
+const INDEX_UNREADABLE: &str = "failed to decode \"X-Vault-Index\"";
 const CANNOT_SERVE: &[&str] = &[
     "Vault is sealed",
     "Vault is in standby mode",
@@ -115,6 +149,10 @@ const STARTS: &[(&str, Failure)] = &[
     ("past the max TTL", Failure::NotRenewable),
     ("batch tokens cannot be renewed", Failure::NotRenewable),
     ("batch tokens cannot be revoked", Failure::Denied),
+    (
+        "batch tokens cannot create more tokens",
+        Failure::Misconfigured,
+    ),
     // The database behind the lease is out of order, or refuses: the lease is as it was.
     (RENEW_FAILED, Failure::Transient),
     ("failed to revoke entry", Failure::Transient),
@@ -133,7 +171,10 @@ const STARTS: &[(&str, Failure)] = &[
 
 #[cfg(test)]
 mod tests {
-    use Operation::{Issue, LogIn, Read, RenewLease, RenewSession, RevokeLease, RevokeSession};
+    use Operation::{
+        Issue, LogIn, MintAnchor, Read, RenewAnchor, RenewLease, RenewSession, RevokeFormer,
+        RevokeLease, RevokeSession, Sign,
+    };
 
     use super::*;
 
@@ -202,6 +243,29 @@ mod tests {
             "batch tokens cannot be revoked",
             Failure::Denied,
         ),
+        (
+            RenewAnchor,
+            400,
+            "1 error occurred:\n\t* invalid accessor\n\n",
+            Failure::LeaseGone,
+        ),
+        // As Vault says it, by what is written of it.
+        (RevokeFormer, 403, "invalid accessor", Failure::LeaseGone),
+        (
+            MintAnchor,
+            400,
+            "batch tokens cannot create more tokens",
+            Failure::Misconfigured,
+        ),
+        (MintAnchor, 400, "unknown role r2", Failure::Misconfigured),
+        (
+            Sign,
+            400,
+            "common name evil.com not allowed by this role",
+            Failure::Misconfigured,
+        ),
+        (Sign, 400, "unknown role: nope", Failure::Misconfigured),
+        (Sign, 500, "internal error", Failure::Transient),
         (RenewLease, 403, "permission denied", Failure::SessionDead),
         (Issue, 403, "permission denied", Failure::SessionDead),
         (
@@ -291,6 +355,21 @@ mod tests {
         assert_eq!(of(RenewLease, 403), Failure::Denied);
         assert_eq!(of(Read, 302), Failure::Transient);
         assert_eq!(of(Issue, 429), Failure::SlowDown { retry_after: None });
+    }
+
+    #[test]
+    fn a_standby_that_lags_behind_is_told_from_a_quota() {
+        let too_many = StatusCode::TOO_MANY_REQUESTS;
+        assert!(lags_behind(too_many, br#"{"errors":[]}"#));
+        for other in [
+            r#"{"errors":["request path \"kv\": rate limit quota exceeded"]}"#,
+            "{}",
+            "",
+            "<html>",
+        ] {
+            assert!(!lags_behind(too_many, other.as_bytes()), "{other}");
+        }
+        assert!(!lags_behind(StatusCode::NOT_FOUND, br#"{"errors":[]}"#));
     }
 
     #[test]

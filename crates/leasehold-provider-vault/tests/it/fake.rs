@@ -71,6 +71,14 @@ pub(crate) fn json(status: u16, body: &str) -> Reply {
     )
 }
 
+/// Adds whole header lines to a reply.
+pub(crate) fn with_headers(reply: Reply, headers: &str) -> Reply {
+    match reply {
+        Reply::With(head, body) => Reply::With(format!("{head}{headers}"), body),
+        Reply::HangUp => Reply::HangUp,
+    }
+}
+
 pub(crate) fn redirect(to: &str) -> Reply {
     let head = format!("HTTP/1.1 307 Temporary Redirect\r\nLocation: {to}\r\n");
     Reply::With(head, String::new())
