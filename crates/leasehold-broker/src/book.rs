@@ -3,17 +3,20 @@
 //! An intent is on disk before a lease is asked for; everything else is noted as it happens. Names and
 //! accessors alone go in: the ledger's room can't hold material.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod former;
+mod holders;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use leasehold_lease::{ProviderId, SlotId};
 use leasehold_ledger::{AnchorEnd, Change, Event, IntentId, Ledger};
 use leasehold_model::{
-    Accessor, AnchorEpoch, BootTime, Chain, Clock, ConsumerName, CredentialName, Failure,
-    GenerationNumber, Holder, LeaseId, ProviderName, SessionEpoch,
+    Accessor, BootTime, Chain, Clock, ConsumerName, CredentialName, Failure, GenerationNumber,
+    Holder, LeaseId, ProviderName,
 };
-use leasehold_provider::{BoxFuture, ProviderError, SessionGrant};
+use leasehold_provider::{BoxFuture, ProviderError};
 use tokio::time::timeout;
 
 /// The ledger, and what is needed to name things as it does.
@@ -106,8 +109,6 @@ impl Book {
         }
     }
 
-    // === leases ===
-
     /// Begins to write that a lease is about to be asked for.
     pub(crate) fn intend(&mut self, asked: Asked<'_>) -> Intent {
         let id = IntentId(self.intents);
@@ -197,176 +198,6 @@ impl Book {
         if let Some(lease_id) = self.leases.get(&key).cloned() {
             self.note(provider, Event::LeaseIrrevocable { lease_id });
         }
-    }
-
-    // === what leases hang on ===
-
-    /// Notes a login, or that one was prolonged.
-    pub(crate) fn session(
-        &mut self,
-        provider: ProviderId,
-        epoch: SessionEpoch,
-        t_send: BootTime,
-        grant: &SessionGrant,
-    ) {
-        let holder = Holder::Session(epoch);
-        if let Some(held) = self.hold(provider, holder, t_send, grant) {
-            let event = Event::SessionOpened {
-                epoch,
-                accessor: held.accessor,
-                logged_in_at: held.since,
-                deadline: self.wall(held.deadline),
-            };
-            self.note(provider, event);
-        }
-    }
-
-    pub(crate) fn anchor_minted(
-        &mut self,
-        (provider, epoch): (ProviderId, SessionEpoch),
-        anchor: AnchorEpoch,
-        t_send: BootTime,
-        grant: &SessionGrant,
-    ) {
-        let holder = Holder::Anchor(anchor);
-        if let Some(held) = self.hold(provider, holder, t_send, grant) {
-            let event = Event::AnchorMinted {
-                epoch,
-                accessor: held.accessor,
-                deadline: self.wall(held.deadline),
-            };
-            self.note(provider, event);
-        }
-    }
-
-    pub(crate) fn anchor_renewed(
-        &mut self,
-        provider: ProviderId,
-        anchor: AnchorEpoch,
-        t_send: BootTime,
-        grant: &SessionGrant,
-    ) {
-        let holder = Holder::Anchor(anchor);
-        if let Some(held) = self.hold(provider, holder, t_send, grant) {
-            let event = Event::AnchorRenewed {
-                accessor: held.accessor,
-                deadline: self.wall(held.deadline),
-            };
-            self.note(provider, event);
-        }
-    }
-
-    /// Notes that the provider confirmed the end of a session or an anchor, or that it is dead.
-    pub(crate) fn ended(&mut self, provider: ProviderId, holder: Holder, end: AnchorEnd) {
-        let Some(held) = self.holders.remove(&(provider, holder)) else {
-            return;
-        };
-        let kind = match holder {
-            Holder::Session(_) => Kind::Session,
-            Holder::Anchor(_) => Kind::Anchor,
-        };
-        self.end(provider, held.accessor, kind, end);
-    }
-
-    /// Notes that the provider would not end a session or an anchor.
-    pub(crate) fn refused(&mut self, provider: ProviderId, holder: Holder) {
-        if let Some(held) = self.holders.get_mut(&(provider, holder)) {
-            held.refused = true;
-        }
-    }
-
-    /// Ends the sessions and anchors that the engine has no longer: they are dead or have run out. One
-    /// that the provider would not end lives until its deadline.
-    pub(crate) fn keep(&mut self, now: BootTime, alive: &BTreeSet<(ProviderId, Holder)>) {
-        let over = |at: &(ProviderId, Holder), held: &Held| {
-            !alive.contains(at) && (!held.refused || held.deadline <= now)
-        };
-        let gone = self.holders.iter().filter(|(at, held)| over(at, held));
-        let gone: Vec<_> = gone.map(|(at, _)| *at).collect();
-        for (provider, holder) in gone {
-            self.ended(provider, holder, AnchorEnd::Lost);
-        }
-    }
-
-    // === what earlier processes left ===
-
-    /// Remembers something that an earlier process left, to end its entry once it is ended.
-    pub(crate) fn adopt(&mut self, provider: ProviderId, accessor: Accessor, it: Inherited) {
-        let known = self.former.entry((provider, accessor)).or_insert(it);
-        if known.kind == Kind::Unknown {
-            *known = it;
-        }
-    }
-
-    pub(crate) fn adopted(&self) -> impl Iterator<Item = (ProviderId, &Accessor)> {
-        self.former
-            .keys()
-            .map(|(provider, accessor)| (*provider, accessor))
-    }
-
-    pub(crate) fn former_ended(&mut self, provider: ProviderId, accessor: &Accessor) {
-        let at = (provider, accessor.clone());
-        if let Some(former) = self.former.remove(&at) {
-            self.end(provider, at.1, former.kind, AnchorEnd::Revoked);
-        }
-    }
-
-    /// Notes that the provider would not end something. It is tried again by the next process, unless
-    /// its time is over.
-    pub(crate) fn former_refused(&mut self, provider: ProviderId, accessor: &Accessor) {
-        let at = (provider, accessor.clone());
-        let now = self.clock.boot();
-        let over = |it: &Inherited| it.deadline <= now;
-        if self.former.get(&at).is_some_and(over)
-            && let Some(former) = self.former.remove(&at)
-        {
-            self.end(provider, at.1, former.kind, AnchorEnd::Lost);
-        }
-    }
-
-    /// Drops the intents whose holder has no name to be ended by.
-    pub(crate) fn drop_nameless(&self, provider: ProviderId) {
-        let holder = nameless();
-        self.note(provider, Event::HolderEnded { holder });
-    }
-
-    pub(crate) fn orphan_revoked(&self, provider: ProviderId, lease_id: &LeaseId) {
-        let lease_id = lease_id.clone();
-        self.note(provider, Event::LeaseRevoked { lease_id });
-    }
-
-    pub(crate) fn orphan_claimed(&self, provider: ProviderId, lease_id: &LeaseId) {
-        let lease_id = lease_id.clone();
-        self.note(provider, Event::LeaseExpiryClaimed { lease_id });
-    }
-
-    pub(crate) fn orphan_irrevocable(&self, provider: ProviderId, lease_id: &LeaseId) {
-        let lease_id = lease_id.clone();
-        self.note(provider, Event::LeaseIrrevocable { lease_id });
-    }
-
-    // === details ===
-
-    fn hold(
-        &mut self,
-        provider: ProviderId,
-        holder: Holder,
-        t_send: BootTime,
-        grant: &SessionGrant,
-    ) -> Option<Held> {
-        let at = (provider, holder);
-        let known = self.holders.get(&at);
-        let accessor = grant.accessor.as_ref();
-        // A renewal need not repeat it; something without one can't be named and has no entry.
-        let accessor = accessor.or_else(|| known.map(|it| &it.accessor))?.clone();
-        let held = Held {
-            accessor,
-            since: known.map_or_else(|| self.clock.wall(), |it| it.since),
-            deadline: grant.ttl.map_or(BootTime::NEVER, |ttl| t_send.after(ttl)),
-            refused: false,
-        };
-        self.holders.insert(at, held.clone());
-        Some(held)
     }
 
     fn end(&self, provider: ProviderId, accessor: Accessor, kind: Kind, end: AnchorEnd) {
