@@ -139,7 +139,7 @@ impl Site {
             .sessions
             .calls()
             .min(self.sessions.runs_out())
-            .min(self.former.wake())
+            .min(self.former.wake(gate.calls))
             .min(self.governor.wake(gate));
         if let Some(anchors) = &self.anchors {
             wake = wake.min(anchors.runs_out());

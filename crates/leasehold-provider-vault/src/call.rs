@@ -64,17 +64,31 @@ pub(crate) enum Operation {
     Read,
     RenewLease,
     RevokeLease,
+    MintAnchor,
+    RenewAnchor,
+    RevokeAnchor,
+    /// Ends a token of an earlier process.
+    RevokeFormer,
+    /// Has a certificate signed: each call makes one, of no use to anybody without its key.
+    Sign,
+    /// Reads a path whose answer is the value itself.
+    ReadPlain,
 }
 
 impl Operation {
     /// Returns how long the call may take, from the connection to the end of the answer.
     pub(crate) const fn timeout(self) -> Duration {
         Duration::from_secs(match self {
-            Self::LookUpSession | Self::RenewSession | Self::Read | Self::RenewLease => 5,
-            Self::LogIn => 10,
-            Self::Issue => 15,
+            Self::LookUpSession
+            | Self::RenewSession
+            | Self::RenewAnchor
+            | Self::Read
+            | Self::ReadPlain
+            | Self::RenewLease => 5,
+            Self::LogIn | Self::MintAnchor => 10,
+            Self::Issue | Self::Sign => 15,
             // Longest, because the server answers only when the credential is dead.
-            Self::RevokeSession | Self::RevokeLease => 30,
+            Self::RevokeSession | Self::RevokeAnchor | Self::RevokeFormer | Self::RevokeLease => 30,
         })
     }
 
@@ -85,9 +99,14 @@ impl Operation {
             Self::RenewSession => "renew the session at",
             Self::RevokeSession => "revoke the session at",
             Self::Issue => "issue",
-            Self::Read => "read",
+            Self::Read | Self::ReadPlain => "read",
             Self::RenewLease => "renew lease",
             Self::RevokeLease => "revoke lease",
+            Self::MintAnchor => "mint an anchor at",
+            Self::RenewAnchor => "renew the anchor at",
+            Self::RevokeAnchor => "revoke the anchor at",
+            Self::RevokeFormer => "revoke a former holder at",
+            Self::Sign => "sign at",
         }
     }
 }

@@ -50,6 +50,13 @@ fn refused(operation: Operation, text: Text<'_>) -> Option<Failure> {
     if about_a_lease && LEASE_GONE.contains(&text.inner) {
         return Some(Failure::LeaseGone);
     }
+    let by_accessor = matches!(
+        operation,
+        Operation::RenewAnchor | Operation::RevokeAnchor | Operation::RevokeFormer
+    );
+    if by_accessor && text.inner == ACCESSOR_UNKNOWN {
+        return Some(Failure::LeaseGone);
+    }
     if text.inner == DENIED {
         // Alone it is said of a token that is not known, in a list of a policy that forbids.
         return Some(if text.listed {
@@ -71,6 +78,10 @@ const fn by_status(operation: Operation, status: StatusCode) -> Failure {
         (_, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) => Failure::Misconfigured,
         // Auth methods differ in the status that they refuse a login with, not in what it means.
         (Operation::LogIn, _) | (_, StatusCode::FORBIDDEN) => Failure::Denied,
+        // A request that was refused for what it asks for is refused again.
+        (Operation::Sign | Operation::MintAnchor, StatusCode::BAD_REQUEST) => {
+            Failure::Misconfigured
+        }
         _ => Failure::Transient,
     }
 }
@@ -100,6 +111,8 @@ impl<'a> Text<'a> {
 
 const DENIED: &str = "permission denied";
 const LEASE_GONE: &[&str] = &["lease not found", "lease expired", "invalid lease"];
+/// Said of a token that is gone; where it is to be revoked, OpenBao warns and does not refuse.
+const ACCESSOR_UNKNOWN: &str = "invalid accessor";
 const RENEW_FAILED: &str = "failed to renew entry";
 const NEVER_AGAIN: &[&str] = &["could not find role", "past the max TTL"];
 /// No statement has been sent, so there is no user that could have been left behind.
@@ -115,6 +128,10 @@ const STARTS: &[(&str, Failure)] = &[
     ("past the max TTL", Failure::NotRenewable),
     ("batch tokens cannot be renewed", Failure::NotRenewable),
     ("batch tokens cannot be revoked", Failure::Denied),
+    (
+        "batch tokens cannot create more tokens",
+        Failure::Misconfigured,
+    ),
     // The database behind the lease is out of order, or refuses: the lease is as it was.
     (RENEW_FAILED, Failure::Transient),
     ("failed to revoke entry", Failure::Transient),
@@ -133,7 +150,10 @@ const STARTS: &[(&str, Failure)] = &[
 
 #[cfg(test)]
 mod tests {
-    use Operation::{Issue, LogIn, Read, RenewLease, RenewSession, RevokeLease, RevokeSession};
+    use Operation::{
+        Issue, LogIn, MintAnchor, Read, RenewAnchor, RenewLease, RenewSession, RevokeFormer,
+        RevokeLease, RevokeSession, Sign,
+    };
 
     use super::*;
 
@@ -202,6 +222,29 @@ mod tests {
             "batch tokens cannot be revoked",
             Failure::Denied,
         ),
+        (
+            RenewAnchor,
+            400,
+            "1 error occurred:\n\t* invalid accessor\n\n",
+            Failure::LeaseGone,
+        ),
+        // As Vault says it, by what is written of it.
+        (RevokeFormer, 403, "invalid accessor", Failure::LeaseGone),
+        (
+            MintAnchor,
+            400,
+            "batch tokens cannot create more tokens",
+            Failure::Misconfigured,
+        ),
+        (MintAnchor, 400, "unknown role r2", Failure::Misconfigured),
+        (
+            Sign,
+            400,
+            "common name evil.com not allowed by this role",
+            Failure::Misconfigured,
+        ),
+        (Sign, 400, "unknown role: nope", Failure::Misconfigured),
+        (Sign, 500, "internal error", Failure::Transient),
         (RenewLease, 403, "permission denied", Failure::SessionDead),
         (Issue, 403, "permission denied", Failure::SessionDead),
         (

@@ -1,7 +1,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use leasehold_model::ProviderName;
+use leasehold_model::{InstanceName, ProviderName};
 use url::Url;
 
 /// Where a Vault or OpenBao cluster is and how to log in to it.
@@ -21,6 +21,10 @@ pub struct VaultConfig {
     pub ca: Option<PathBuf>,
     /// How to log in.
     pub approle: AppRole,
+    /// The name of this instance, which is written into each anchor.
+    pub instance: InstanceName,
+    /// The token role that anchors are minted through; without it there are none.
+    pub token_role: Option<String>,
 }
 
 /// A login by AppRole.
@@ -60,6 +64,14 @@ pub enum SetupError {
     Mount {
         /// The mount.
         mount: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// The token role is not the name of one.
+    #[error("token role {role:?} {problem}")]
+    TokenRole {
+        /// The role.
+        role: String,
         /// What is wrong with it.
         problem: &'static str,
     },

@@ -6,6 +6,7 @@
 //! address, and only where the first certainly did not carry it out.
 
 mod addresses;
+mod anchor;
 mod answer;
 mod approle;
 mod body;
@@ -19,6 +20,7 @@ mod provider;
 mod refusal;
 mod said;
 mod session;
+mod source;
 
 pub use config::{AppRole, SetupError, VaultConfig};
 pub use provider::VaultProvider;

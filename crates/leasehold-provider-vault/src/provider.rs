@@ -1,7 +1,10 @@
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use leasehold_model::{Failure, Holder, LeaseId, ProviderName, SessionEpoch};
+use leasehold_model::{
+    Accessor, AnchorEpoch, Clock, Failure, Holder, LeaseId, ProviderName, SessionEpoch,
+};
 use leasehold_provider::{
     BoxFuture, Fetched, LeaseGrant, Provider, ProviderError, SessionGrant, Source,
 };
@@ -9,12 +12,13 @@ use reqwest::StatusCode;
 use reqwest::header::HeaderValue;
 use serde_json::json;
 
+use crate::anchor::Anchors;
 use crate::answer;
 use crate::approle::{self, Login};
 use crate::call::{Call, Operation};
 use crate::client::{Answer, Client};
 use crate::config::{SetupError, VaultConfig};
-use crate::path::{PathError, VaultPath};
+use crate::path::VaultPath;
 use crate::refusal::{lost, misconfigured, refused, unanswered};
 use crate::session::{self, Sessions};
 
@@ -30,22 +34,27 @@ pub struct VaultProvider {
     name: ProviderName,
     client: Client,
     login: Login,
-    sessions: Sessions,
+    pub(crate) sessions: Sessions,
+    pub(crate) anchors: Anchors,
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
 impl VaultProvider {
-    /// Sets the provider up. Nothing is called yet.
+    /// Sets the provider up. Nothing is called yet. The clock's time of day is held against the times
+    /// that the server names: the end of a certificate, the last change of a password.
     ///
     /// # Errors
     ///
     /// When the configuration names no address, or something that is none, or when the file of
     /// authorities can't be used.
-    pub fn new(config: &VaultConfig) -> Result<Self, SetupError> {
+    pub fn new(config: &VaultConfig, clock: Arc<dyn Clock>) -> Result<Self, SetupError> {
         Ok(Self {
             name: config.name.clone(),
             client: Client::new(config)?,
             login: Login::new(&config.approle)?,
             sessions: Sessions::default(),
+            anchors: Anchors::new(config)?,
+            clock,
         })
     }
 
@@ -97,27 +106,6 @@ impl VaultProvider {
         outcome.map(drop)
     }
 
-    async fn issue(&self, epoch: SessionEpoch, path: &str) -> Result<Fetched, ProviderError> {
-        let path = checked(Operation::Issue, path)?;
-        let call = Call::read(Operation::Issue, path);
-        let answer = self.in_session(epoch, &call).await?;
-        answer::leased(&call, &answer)
-    }
-
-    async fn read(
-        &self,
-        epoch: SessionEpoch,
-        mount: &str,
-        path: &str,
-    ) -> Result<Fetched, ProviderError> {
-        let mount = checked(Operation::Read, mount)?;
-        let path = checked(Operation::Read, path)?;
-        let path = mount.join(&VaultPath::fixed("data")).join(&path);
-        let call = Call::read(Operation::Read, path);
-        let answer = self.in_session(epoch, &call).await?;
-        answer::versioned(&call, &answer)
-    }
-
     async fn renew(
         &self,
         epoch: SessionEpoch,
@@ -144,23 +132,55 @@ impl VaultProvider {
     }
 
     /// Makes a call in a session. A token that turns out to be dead is dropped.
-    async fn in_session(&self, epoch: SessionEpoch, call: &Call) -> Result<Answer, ProviderError> {
-        let Some(token) = self.sessions.header(epoch) else {
-            let detail = "there is no such session";
+    pub(crate) async fn in_session(
+        &self,
+        epoch: SessionEpoch,
+        call: &Call,
+    ) -> Result<Answer, ProviderError> {
+        self.held_by(Holder::Session(epoch), call).await
+    }
+
+    /// Makes a call with the token of a session or of an anchor: what it issues hangs on that.
+    pub(crate) async fn held_by(
+        &self,
+        holder: Holder,
+        call: &Call,
+    ) -> Result<Answer, ProviderError> {
+        let token = match holder {
+            Holder::Session(epoch) => self.sessions.header(epoch),
+            Holder::Anchor(epoch) => self.anchors.header(epoch),
+        };
+        let Some(token) = token else {
+            let detail = format!("there is no such {}", kind_of(holder));
             return Err(ProviderError::new(
                 call.to_string(),
                 Failure::SessionDead,
                 detail,
             ));
         };
-        let mut error = match self.exchange(call, Some(&token)).await {
+        let outcome = self.with_token(&token, call).await;
+        if let Err(error) = &outcome
+            && error.failure == Failure::SessionDead
+        {
+            match holder {
+                Holder::Session(epoch) => self.sessions.bury(epoch),
+                Holder::Anchor(epoch) => self.anchors.bury(epoch),
+            }
+        }
+        outcome
+    }
+
+    /// Makes a call with a token, which is said to be dead only where looking it up confirms it.
+    pub(crate) async fn with_token(
+        &self,
+        token: &HeaderValue,
+        call: &Call,
+    ) -> Result<Answer, ProviderError> {
+        let mut error = match self.exchange(call, Some(token)).await {
             Err(error) if error.failure == Failure::SessionDead => error,
             decided => return decided,
         };
-        error.failure = self.look_up(&token).await;
-        if error.failure == Failure::SessionDead {
-            self.sessions.bury(epoch);
-        }
+        error.failure = self.look_up(token).await;
         Err(error)
     }
 
@@ -174,7 +194,7 @@ impl VaultProvider {
         }
     }
 
-    async fn exchange(
+    pub(crate) async fn exchange(
         &self,
         call: &Call,
         token: Option<&HeaderValue>,
@@ -203,22 +223,44 @@ impl Provider for VaultProvider {
         Box::pin(self.log_out(epoch))
     }
 
+    fn mint_anchor(
+        &self,
+        epoch: SessionEpoch,
+        anchor: AnchorEpoch,
+    ) -> BoxFuture<'_, Result<SessionGrant, ProviderError>> {
+        Box::pin(self.mint(epoch, anchor))
+    }
+
+    fn renew_anchor(
+        &self,
+        epoch: SessionEpoch,
+        anchor: AnchorEpoch,
+    ) -> BoxFuture<'_, Result<SessionGrant, ProviderError>> {
+        Box::pin(self.prolong_anchor(epoch, anchor))
+    }
+
+    fn revoke_anchor(
+        &self,
+        epoch: SessionEpoch,
+        anchor: AnchorEpoch,
+    ) -> BoxFuture<'_, Result<(), ProviderError>> {
+        Box::pin(self.end_anchor(epoch, anchor))
+    }
+
+    fn revoke_former<'a>(
+        &'a self,
+        epoch: SessionEpoch,
+        accessor: &'a Accessor,
+    ) -> BoxFuture<'a, Result<(), ProviderError>> {
+        Box::pin(self.end_former(epoch, accessor))
+    }
+
     fn fetch<'a>(
         &'a self,
         holder: Holder,
         source: &'a Source,
     ) -> BoxFuture<'a, Result<Fetched, ProviderError>> {
-        let epoch = match holder {
-            Holder::Session(epoch) => epoch,
-            Holder::Anchor(_) => todo!("anchors"),
-        };
-        match source {
-            Source::Leased { path, .. } => Box::pin(self.issue(epoch, path)),
-            Source::Versioned { mount, path } => Box::pin(self.read(epoch, mount, path)),
-            Source::Rotating { .. } | Source::Certificate { .. } | Source::Hinted { .. } => {
-                todo!("sources")
-            }
-        }
+        Box::pin(self.obtain(holder, source))
     }
 
     fn renew_lease<'a>(
@@ -246,15 +288,14 @@ impl fmt::Debug for VaultProvider {
     }
 }
 
-fn checked(operation: Operation, path: &str) -> Result<VaultPath, ProviderError> {
-    VaultPath::parse(path).map_err(|error: PathError| {
-        let operation = format!("{} {path:?}", operation.verb());
-        let detail = format!("the path {}", error.as_str());
-        ProviderError::new(operation, Failure::Misconfigured, detail)
-    })
+const fn kind_of(holder: Holder) -> &'static str {
+    match holder {
+        Holder::Session(_) => "session",
+        Holder::Anchor(_) => "anchor",
+    }
 }
 
-const fn empty() -> Bytes {
+pub(crate) const fn empty() -> Bytes {
     Bytes::from_static(b"{}")
 }
 

@@ -8,32 +8,43 @@ use reqwest::header::HeaderValue;
 use zeroize::Zeroizing;
 
 /// The tokens of our logins, each under the number that the engine gave the login.
-#[derive(Debug, Default)]
-pub(crate) struct Sessions {
-    /// A session whose token turned out to be dead has none any more, until it is revoked.
-    tokens: Mutex<BTreeMap<SessionEpoch, Option<Secret>>>,
+pub(crate) type Sessions = Tokens<SessionEpoch>;
+
+/// Tokens, each under the number that the engine gave it.
+#[derive(Debug)]
+pub(crate) struct Tokens<E> {
+    /// What turned out to be dead has no token any more, until it is revoked.
+    tokens: Mutex<BTreeMap<E, Option<Secret>>>,
 }
 
-impl Sessions {
-    pub(crate) fn open(&self, epoch: SessionEpoch, token: Secret) {
+impl<E> Default for Tokens<E> {
+    fn default() -> Self {
+        Self {
+            tokens: Mutex::default(),
+        }
+    }
+}
+
+impl<E: Copy + Ord> Tokens<E> {
+    pub(crate) fn open(&self, epoch: E, token: Secret) {
         self.tokens.lock().insert(epoch, Some(token));
     }
 
-    /// Returns the header that a call in the session carries; none where there is no live session.
-    pub(crate) fn header(&self, epoch: SessionEpoch) -> Option<HeaderValue> {
+    /// Returns the header that a call with the token carries; none where there is no live one.
+    pub(crate) fn header(&self, epoch: E) -> Option<HeaderValue> {
         let tokens = self.tokens.lock();
         tokens.get(&epoch).and_then(Option::as_ref).and_then(header)
     }
 
-    /// Drops the token of a session that turned out to be dead.
-    pub(crate) fn bury(&self, epoch: SessionEpoch) {
+    /// Drops a token that turned out to be dead.
+    pub(crate) fn bury(&self, epoch: E) {
         if let Some(token) = self.tokens.lock().get_mut(&epoch) {
             *token = None;
         }
     }
 
-    /// Forgets a session; `false` where there is none.
-    pub(crate) fn close(&self, epoch: SessionEpoch) -> bool {
+    /// Forgets a number; `false` where there is none.
+    pub(crate) fn close(&self, epoch: E) -> bool {
         self.tokens.lock().remove(&epoch).is_some()
     }
 }

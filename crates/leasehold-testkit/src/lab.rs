@@ -14,10 +14,10 @@ mod configure;
 ///
 /// | mount | what is there |
 /// | --- | --- |
-/// | `kv` | KV v2, with `app` = `{api_key}` |
+/// | `kv`, `kv1` | KV v2 with `app`, KV v1 with `legacy`, each `{api_key}` |
 /// | `database/creds` | `app` 60 s of at most 180 s, `short` 10/30 s, `tiny` 3/8 s, `long` 1 h/24 h, `badrenew` 30 s/10 min, which can't be renewed |
 /// | `database/static-creds` | `svc`, rotated every 30 s |
-/// | `pki/issue` | `nolease`, `lease` |
+/// | `pki/issue`, `pki/sign` | `nolease`, `lease` |
 /// | `auth/token` | role `leasehold`, for anchors: orphan, periodic |
 /// | `auth/approle` | `gateway` 1 h/24 h, `gateway-short` 60/180 s, `gateway-tiny` 6/15 s, `gateway-periodic` 60 s, `gateway-batch` 60 s |
 ///

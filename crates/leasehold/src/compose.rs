@@ -12,7 +12,7 @@ use leasehold_config::{
 use leasehold_consumer::{Consumers, KeyDigest};
 use leasehold_inject::{Injection, InjectionIndex, Prepared};
 use leasehold_lease::Kind;
-use leasehold_model::{Clock, CredentialName, ProviderName};
+use leasehold_model::{Clock, CredentialName, InstanceName, ProviderName};
 use leasehold_provider::FingerprintKey;
 use leasehold_provider_native::NativeProvider;
 use leasehold_provider_vault::{AppRole, VaultConfig, VaultProvider};
@@ -87,7 +87,8 @@ pub(crate) fn compose(
         .iter()
         .filter(|it| asked.contains(&it.name))
     {
-        broker.provider(provider.name.clone(), make_provider(provider)?, false);
+        let made = make_provider(provider, &snapshot.instance, clock)?;
+        broker.provider(provider.name.clone(), made, anchored(provider));
     }
     let mut holds = BTreeMap::new();
     for credential in &snapshot.credentials {
@@ -227,8 +228,18 @@ fn source(declared: &Source) -> (leasehold_provider::Source, Kind) {
     }
 }
 
+/// Tells whether leases of the provider are to hang on anchors.
+const fn anchored(provider: &Provider) -> bool {
+    match &provider.kind {
+        ProviderKind::Vault(vault) => vault.anchor.is_some(),
+        ProviderKind::Native(_) => false,
+    }
+}
+
 fn make_provider(
     provider: &Provider,
+    instance: &InstanceName,
+    clock: &Arc<dyn Clock>,
 ) -> Result<Arc<dyn leasehold_provider::Provider>, ComposeError> {
     let name = provider.name.clone();
     Ok(match &provider.kind {
@@ -244,10 +255,14 @@ fn make_provider(
                 namespace: vault.namespace.clone(),
                 ca: vault.ca.clone(),
                 approle,
+                instance: instance.clone(),
+                token_role: vault.anchor.as_ref().map(|it| it.token_role.clone()),
             };
-            let vault = VaultProvider::new(&config).map_err(|source| ComposeError::Vault {
-                provider: name,
-                source,
+            let vault = VaultProvider::new(&config, Arc::clone(clock)).map_err(|source| {
+                ComposeError::Vault {
+                    provider: name,
+                    source,
+                }
             })?;
             Arc::new(vault)
         }

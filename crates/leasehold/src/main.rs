@@ -5,6 +5,7 @@ mod cli;
 mod compose;
 #[cfg(feature = "demo")]
 mod demo;
+mod ledger;
 mod limits;
 mod logging;
 mod native;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Schema => check::schema(),
         Command::Native(command) => native::run(command),
+        Command::Ledger(command) => ledger::run(&command),
         #[cfg(feature = "demo")]
         Command::Demo(args) => demo::run(&args),
     }

@@ -6,7 +6,7 @@ use leasehold_model::{Failure, LeaseId};
 use leasehold_provider::{Holding, Provider as _};
 use leasehold_testkit::{Postgres, wait};
 
-use crate::bench::{Bench, SESSION, chain, failure, field, lease_id, leased};
+use crate::bench::{BY_SESSION, Bench, SESSION, chain, failure, field, lease_id, leased};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -142,7 +142,7 @@ async fn a_path_that_leases_nothing_is_a_fault_of_the_setup() -> Result<()> {
         "kv/data/app",
         "pki/issue/lease",
     ] {
-        let outcome = bench.provider.fetch(SESSION, &leased(path)).await;
+        let outcome = bench.provider.fetch(BY_SESSION, &leased(path)).await;
         let failure = failure(&outcome);
         let said = chain(outcome);
         // The policy lets a certificate be issued by a write alone.

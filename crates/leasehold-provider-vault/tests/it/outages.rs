@@ -3,10 +3,11 @@ use std::time::Duration;
 use anyhow::Result;
 use leasehold_model::Failure;
 use leasehold_provider::Provider as _;
-use leasehold_provider_vault::VaultProvider;
 use leasehold_testkit::{Lab, free_port, wait};
 
-use crate::bench::{Bench, SESSION, chain, config, failure, field, lease_id, stored};
+use crate::bench::{
+    BY_SESSION, Bench, SESSION, chain, config, failure, field, lease_id, make, stored,
+};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -52,7 +53,7 @@ async fn a_sealed_or_stopped_server_is_out_of_order_for_now() -> Result<()> {
     let lease = lease_id(&bench.issue("app").await?)?;
     bench.lab.openbao.seal().await?;
     let issue = bench.issue("app").await;
-    assert_eq!(failure(&issue), Some(Failure::Transient));
+    assert_eq!(failure(&issue), Some(Failure::Unreachable));
     let said = chain(issue);
     assert!(said.contains("Vault is sealed"), "{said}");
     for outcome in [
@@ -62,14 +63,14 @@ async fn a_sealed_or_stopped_server_is_out_of_order_for_now() -> Result<()> {
         failure(&bench.provider.login(SESSION.next()).await),
         failure(&bench.provider.revoke_session(SESSION).await),
     ] {
-        assert_eq!(outcome, Some(Failure::Transient));
+        assert_eq!(outcome, Some(Failure::Unreachable));
     }
     bench.lab.openbao.unseal().await?;
     bench.provider.renew_lease(SESSION, &lease).await?;
 
     bench.lab.openbao.stop().await?;
     let outcome = bench.provider.renew_lease(SESSION, &lease).await;
-    assert_eq!(failure(&outcome), Some(Failure::Transient));
+    assert_eq!(failure(&outcome), Some(Failure::Unreachable));
     let said = chain(outcome);
     assert!(said.contains("refused"), "{said}");
     bench.lab.openbao.start_again().await?;
@@ -85,8 +86,8 @@ async fn a_dead_first_address_is_passed_over() -> Result<()> {
     let dead = format!("http://127.0.0.1:{}", free_port()?);
     let addresses = [dead, lab.openbao.address()];
     let config = config(&addresses, &approle.role_id, &approle.secret_id_file)?;
-    let provider = VaultProvider::new(&config)?;
+    let provider = make(&config)?;
     provider.login(SESSION).await?;
-    provider.fetch(SESSION, &stored("kv", "app")).await?;
+    provider.fetch(BY_SESSION, &stored("kv", "app")).await?;
     Ok(())
 }

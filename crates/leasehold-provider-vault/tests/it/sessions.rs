@@ -1,12 +1,12 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use leasehold_model::Failure;
+use leasehold_model::{Failure, Holder};
 use leasehold_provider::{Holding, Provider as _};
 use leasehold_testkit::{Lab, wait};
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, SESSION, chain, failure, leased, provider, stored};
+use crate::bench::{BY_SESSION, Bench, SESSION, chain, failure, leased, provider, stored};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -29,7 +29,7 @@ async fn create_role(lab: &Lab, name: &str, role: Value) -> Result<()> {
 async fn a_session_is_opened_prolonged_and_ended() -> Result<()> {
     let Bench { lab, provider } = Bench::start("gateway-short").await?;
     let before = tokens(&lab).await?;
-    let early = provider.fetch(SESSION, &stored("kv", "app")).await;
+    let early = provider.fetch(BY_SESSION, &stored("kv", "app")).await;
     assert_eq!(
         failure(&early),
         Some(Failure::SessionDead),
@@ -50,11 +50,13 @@ async fn a_session_is_opened_prolonged_and_ended() -> Result<()> {
         before + 1,
         "the other session lives on"
     );
-    let late = provider.fetch(SESSION, &stored("kv", "app")).await;
+    let late = provider.fetch(BY_SESSION, &stored("kv", "app")).await;
     assert_eq!(failure(&late), Some(Failure::SessionDead));
     let again = provider.revoke_session(SESSION).await;
     assert_eq!(failure(&again), Some(Failure::SessionDead));
-    provider.fetch(SESSION.next(), &stored("kv", "app")).await?;
+    provider
+        .fetch(Holder::Session(SESSION.next()), &stored("kv", "app"))
+        .await?;
     Ok(())
 }
 
@@ -62,14 +64,16 @@ async fn a_session_is_opened_prolonged_and_ended() -> Result<()> {
 async fn a_dead_token_and_a_forbidding_policy_are_told_apart() -> Result<()> {
     let Bench { lab, provider } = Bench::start("gateway").await?;
     provider.login(SESSION).await?;
-    let forbidden = provider.fetch(SESSION, &leased("database/config/pg")).await;
+    let forbidden = provider
+        .fetch(BY_SESSION, &leased("database/config/pg"))
+        .await;
     assert_eq!(
         failure(&forbidden),
         Some(Failure::Denied),
         "{}",
         chain(forbidden)
     );
-    provider.fetch(SESSION, &stored("kv", "app")).await?;
+    provider.fetch(BY_SESSION, &stored("kv", "app")).await?;
 
     let second = SESSION.next();
     provider.login(second).await?;
@@ -84,7 +88,9 @@ async fn a_dead_token_and_a_forbidding_policy_are_told_apart() -> Result<()> {
         "{}",
         chain(renewal)
     );
-    let issue = provider.fetch(second, &leased("database/creds/app")).await;
+    let issue = provider
+        .fetch(Holder::Session(second), &leased("database/creds/app"))
+        .await;
     assert_eq!(
         failure(&issue),
         Some(Failure::SessionDead),
@@ -183,7 +189,7 @@ async fn a_batch_session_ends_by_itself_alone() -> Result<()> {
         chain(renewal)
     );
     let fetched = provider
-        .fetch(SESSION, &leased("database/creds/long"))
+        .fetch(BY_SESSION, &leased("database/creds/long"))
         .await?;
     let Holding::Leased { ttl, .. } = fetched.holding else {
         anyhow::bail!("no lease");

@@ -4,6 +4,7 @@ mod check;
 mod demo;
 mod dynamic;
 mod fail_closed;
+mod ledger;
 mod native;
 mod requests;
 mod static_key;
