@@ -252,9 +252,7 @@ impl Simulation {
     fn consumer(&mut self) -> Option<Event> {
         let here: Vec<SlotId> = self.consumers.iter().copied().collect();
         if here.len() < 5 && self.rng.bool() {
-            let slot = self
-                .engine
-                .declare(self.provider, Kind::Leased, self.now);
+            let slot = self.engine.declare(self.provider, Kind::Leased, self.now);
             assert!(
                 self.kinds.insert(slot, Kind::Leased).is_none(),
                 "{slot:?} is in use"

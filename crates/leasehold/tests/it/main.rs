@@ -6,6 +6,7 @@ mod dynamic;
 mod fail_closed;
 mod ledger;
 mod native;
+mod refused;
 mod requests;
 mod static_key;
 mod support;
