@@ -6,9 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use http::HeaderName;
-use leasehold_broker::{Broker, BrokerMetrics, CredentialSpec, Handle, UnknownProvider};
-use leasehold_config::{Admission, Credential, Provider, ProviderKind, Snapshot, Source, Upstream};
+use http::{HeaderName, StatusCode};
+use leasehold_broker::{Broker, BrokerMetrics, CredentialSpec, FamilyLimits, UnknownProvider};
+use leasehold_config::{
+    Admission, Credential, Per, Provider, ProviderKind, Snapshot, Source, Upstream,
+};
 use leasehold_consumer::{Consumers, KeyDigest};
 use leasehold_inject::{Injection, InjectionIndex, Prepared};
 use leasehold_lease::Kind;
@@ -17,7 +19,8 @@ use leasehold_provider::FingerprintKey;
 use leasehold_provider_native::NativeProvider;
 use leasehold_provider_vault::VaultProvider;
 use leasehold_proxy::{
-    CredentialUse, Gateway, GatewayError, GatewaySpec, RouteSpec, TrustedRoots, UpstreamSpec,
+    CredentialUse, Gateway, GatewayError, GatewaySpec, Held, RouteSpec, Suspect, TrustedRoots,
+    UpstreamSpec,
 };
 use prometheus_client::registry::Registry;
 use tracing::warn;
@@ -89,16 +92,16 @@ pub(crate) fn compose(
         let made = make_provider(provider, &snapshot.instance, clock)?;
         broker.provider(provider.name.clone(), made, anchored(provider));
     }
-    let mut handles = BTreeMap::new();
+    let mut holds = BTreeMap::new();
     for credential in &snapshot.credentials {
         let Some(injections) = uses.injections.remove(&credential.name) else {
             warn!(credential = %credential.name, "no upstream uses this credential: not fetched");
             continue;
         };
-        let handle = broker.credential(credential_spec(credential, injections))?;
-        handles.insert(credential.name.clone(), handle);
+        let held = declare(&mut broker, credential, injections)?;
+        holds.insert(credential.name.clone(), held);
     }
-    let gateway = Gateway::new(gateway_spec(snapshot, &handles, &uses.places)?)?;
+    let gateway = Gateway::new(gateway_spec(snapshot, &holds, &uses.places)?)?;
     Ok(Composed { broker, gateway })
 }
 
@@ -141,6 +144,21 @@ fn injection(declared: &leasehold_config::Injection) -> Result<Injection, Compos
             username: username.clone(),
             password: password.clone(),
         },
+    })
+}
+
+fn declare(
+    broker: &mut Broker<Prepared>,
+    credential: &Credential,
+    injections: Vec<Injection>,
+) -> Result<Held, UnknownProvider> {
+    let spec = credential_spec(credential, injections);
+    Ok(match credential.per {
+        Per::Instance => Held::Shared(broker.credential(spec)?),
+        Per::Consumer { cap, idle } => {
+            let cap = cap.get();
+            Held::PerConsumer(broker.family(spec, FamilyLimits { cap, idle })?)
+        }
     })
 }
 
@@ -244,7 +262,7 @@ fn make_provider(
 
 fn gateway_spec(
     snapshot: &Snapshot,
-    handles: &BTreeMap<CredentialName, Handle<Prepared>>,
+    holds: &BTreeMap<CredentialName, Held>,
     places: &BTreeMap<leasehold_model::UpstreamName, InjectionIndex>,
 ) -> Result<GatewaySpec, ComposeError> {
     let keys = snapshot.consumers.iter().flat_map(|consumer| {
@@ -270,15 +288,18 @@ fn gateway_spec(
     for upstream in &snapshot.upstreams {
         // An upstream that declares a credential is never served without one.
         let credential = upstream.credential.as_ref().map(|used| {
-            let handle = handles.get(&used.credential).cloned();
+            let held = holds.get(&used.credential).cloned();
             let place = places.get(&upstream.name).copied();
-            let found = handle.zip(place);
-            found
-                .map(|(handle, injection)| CredentialUse { handle, injection })
-                .ok_or_else(|| ComposeError::Unresolved {
-                    upstream: upstream.name.to_string(),
-                    credential: used.credential.clone(),
-                })
+            let found = held.zip(place);
+            let (held, injection) = found.ok_or_else(|| ComposeError::Unresolved {
+                upstream: upstream.name.to_string(),
+                credential: used.credential.clone(),
+            })?;
+            Ok::<_, ComposeError>(CredentialUse {
+                held,
+                injection,
+                suspect: suspect(&used.suspect),
+            })
         });
         upstreams.push(UpstreamSpec {
             name: upstream.name.clone(),
@@ -294,6 +315,17 @@ fn gateway_spec(
         upstreams,
         consumers,
     })
+}
+
+fn suspect(declared: &leasehold_config::Suspect) -> Suspect {
+    let statuses = declared.statuses.iter();
+    Suspect {
+        // The configuration lets in none that is no status.
+        statuses: statuses
+            .filter_map(|it| StatusCode::from_u16(*it).ok())
+            .collect(),
+        retry: declared.retry,
+    }
 }
 
 fn roots(upstream: &Upstream) -> Result<TrustedRoots, ComposeError> {

@@ -7,6 +7,7 @@ mod fail_closed;
 mod ledger;
 mod logins;
 mod native;
+mod refused;
 mod requests;
 mod static_key;
 mod support;
