@@ -373,7 +373,10 @@ impl<E: Epoch> Succession<E> {
     }
 
     /// Returns a holder that has run out, if any.
-    pub(crate) fn ran_out(&self, now: BootTime) -> Option<E> {
+    pub(crate) fn ran_out(&mut self, now: BootTime) -> Option<E> {
+        // One that ran out before and could not be ended has ended by itself by now.
+        self.former
+            .retain(|it| !(it.ran_out && it.gone_at() <= now && it.end != End::InFlight));
         let dead = self.all().find(|it| !it.ran_out && it.deadline <= now)?;
         Some(dead.epoch)
     }
@@ -383,9 +386,6 @@ impl<E: Epoch> Succession<E> {
         if let Some(dead) = self.ran_out(now) {
             return Some(Due::RanOut(dead));
         }
-        // One that ran out and could not be ended has ended by itself by now.
-        self.former
-            .retain(|it| !(it.ran_out && it.gone_at() <= now && it.end != End::InFlight));
         for tenure in self.former.iter_mut().chain(&mut self.current) {
             if tenure.renewal.wake() <= now {
                 tenure.renewal = Renewal::InFlight;

@@ -19,18 +19,14 @@ impl Budget {
         *middle = newest.replace(at);
     }
 
-    /// Returns when the next may be asked for, with credentials of this life. With nothing `served` one
-    /// may be had every ten seconds all the same: that is an outage, and worse than a few credentials
-    /// too many.
-    pub(super) fn free_at(&self, life: Option<Duration>, served: bool) -> BootTime {
+    /// Returns when the next may be asked for, with credentials of this life. From `outage` on, with
+    /// nothing left to serve, one may be had every ten seconds all the same: that is worse than a few
+    /// credentials too many.
+    pub(super) fn free_at(&self, life: Option<Duration>, outage: BootTime) -> BootTime {
         match (self.made, life) {
             ([Some(newest), _, Some(oldest)], Some(life)) => {
                 let free = oldest.after(life.min(LONGEST_WINDOW));
-                if served {
-                    free
-                } else {
-                    free.min(newest.after(IN_AN_OUTAGE))
-                }
+                free.min(newest.after(IN_AN_OUTAGE).max(outage))
             }
             // Until the first was granted nothing is known of their life, and failures space
             // themselves out.
@@ -68,13 +64,14 @@ mod tests {
         let mut budget = Budget::default();
         let life = Some(Duration::from_secs(60));
         for second in [100, 101, 102] {
-            assert!(budget.free_at(life, true) <= at(second));
+            assert!(budget.free_at(life, BootTime::NEVER) <= at(second));
             budget.spend(at(second));
         }
-        assert_eq!(budget.free_at(life, true), at(160));
-        assert_eq!(budget.free_at(life, false), at(112));
+        assert_eq!(budget.free_at(life, BootTime::NEVER), at(160));
+        assert_eq!(budget.free_at(life, at(0)), at(112));
+        assert_eq!(budget.free_at(life, at(150)), at(150));
         budget.spend(at(160));
-        assert_eq!(budget.free_at(life, true), at(161));
+        assert_eq!(budget.free_at(life, BootTime::NEVER), at(161));
     }
 
     #[test]
@@ -82,7 +79,7 @@ mod tests {
         let mut budget = Budget::default();
         (0..3).for_each(|second| budget.spend(at(second)));
         let day = Some(Duration::from_secs(86_400));
-        assert_eq!(budget.free_at(day, true), at(900));
+        assert_eq!(budget.free_at(day, BootTime::NEVER), at(900));
     }
 
     #[test]

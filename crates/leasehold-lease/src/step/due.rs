@@ -19,12 +19,12 @@ impl Step<'_> {
                 return;
             };
             // A new login is worth while only where there is something left to revoke in it.
-            if stopping && site.busy == 0 {
+            if stopping {
                 let anchors_left = site.anchors.as_mut().is_some_and(|anchors| {
                     anchors.stop();
                     !anchors.is_empty()
                 });
-                if !anchors_left {
+                if site.busy == 0 && !anchors_left {
                     site.sessions.stop();
                 }
             }

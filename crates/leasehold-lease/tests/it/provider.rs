@@ -406,7 +406,9 @@ impl Simulation {
                 Duration::ZERO
             };
             let last = made.get(1).copied().unwrap_or(first);
-            let outage = !self.served.contains_key(&slot) && self.now.since(last) >= seconds(10);
+            let served = self.served.get(&slot);
+            let outage = served.is_none_or(|it| it.deadline.since(self.now) <= seconds(15));
+            let outage = outage && self.now.since(last) >= seconds(10);
             let unknown = outage || !self.granted.contains(&slot) || self.unbounded.contains(&slot);
             assert!(
                 unknown || self.now.since(first) >= life,

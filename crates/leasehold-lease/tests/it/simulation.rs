@@ -201,6 +201,7 @@ impl Simulation {
             anchored: self.scenario.anchored,
             anchor_period: self.scenario.anchor_period,
             revocations_fail: self.scenario.revocations_fail,
+            mints_fail: self.scenario.mints_fail,
             sessions_renewable: self.scenario.sessions_renewable,
             ..Scenario::calm()
         };
