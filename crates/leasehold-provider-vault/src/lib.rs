@@ -8,13 +8,14 @@
 mod addresses;
 mod anchor;
 mod answer;
-mod approle;
 mod body;
 mod call;
 mod classify;
 mod client;
 mod config;
 mod envelope;
+mod index;
+mod login;
 mod path;
 mod provider;
 mod refusal;
@@ -22,5 +23,8 @@ mod said;
 mod session;
 mod source;
 
-pub use config::{AppRole, SetupError, VaultConfig};
+pub use config::auth::{
+    AppRole, AuthMethod, AwsCredentials, AwsIam, ClientCertificate, SecretId, TokenFile,
+};
+pub use config::{SetupError, VaultConfig};
 pub use provider::VaultProvider;

@@ -14,13 +14,13 @@ use serde_json::json;
 
 use crate::anchor::Anchors;
 use crate::answer;
-use crate::approle::{self, Login};
 use crate::call::{Call, Operation};
 use crate::client::{Answer, Client};
 use crate::config::{SetupError, VaultConfig};
+use crate::login::{Attempt, Login, admit};
 use crate::path::VaultPath;
-use crate::refusal::{lost, misconfigured, refused, unanswered};
-use crate::session::{self, Sessions};
+use crate::refusal::{lost, misconfigured};
+use crate::session::{self, Line, Sessions};
 
 /// HashiCorp Vault or OpenBao as a provider.
 ///
@@ -32,7 +32,7 @@ use crate::session::{self, Sessions};
 /// belong on one runtime that lives as long as the provider.
 pub struct VaultProvider {
     name: ProviderName,
-    client: Client,
+    client: Arc<Client>,
     login: Login,
     pub(crate) sessions: Sessions,
     pub(crate) anchors: Anchors,
@@ -50,8 +50,8 @@ impl VaultProvider {
     pub fn new(config: &VaultConfig, clock: Arc<dyn Clock>) -> Result<Self, SetupError> {
         Ok(Self {
             name: config.name.clone(),
-            client: Client::new(config)?,
-            login: Login::new(&config.approle)?,
+            client: Arc::new(Client::new(config)?),
+            login: Login::new(config)?,
             sessions: Sessions::default(),
             anchors: Anchors::new(config)?,
             clock,
@@ -59,30 +59,19 @@ impl VaultProvider {
     }
 
     async fn log_in(&self, epoch: SessionEpoch) -> Result<SessionGrant, ProviderError> {
-        let call = self.login.call()?;
-        let answer = self.exchange(&call, None).await?;
+        let Attempt { call, client } = self.login.prepare(&self.client, self.clock.wall()).await?;
+        let answer = client.exchange(&call, None).await?;
         let (auth, grant) = answer::session(&call, &answer)?;
         let Some(token) = session::header(&auth.client_token) else {
             let detail = "the login gave no token: does the role ask for a second factor?";
             return Err(misconfigured(&call, detail));
         };
-        if let Err(reason) = approle::admit(&auth) {
-            return Err(self.give_back(&call, &token, reason).await);
+        if let Err(reason) = admit(&auth) {
+            let line = Line { token, client };
+            return Err(give_back(&call, &line, reason).await);
         }
-        self.sessions.open(epoch, auth.client_token);
+        self.sessions.open(epoch, auth.client_token, client);
         Ok(grant)
-    }
-
-    /// Revokes a token that was refused, so that it does not live on unknown to anybody.
-    async fn give_back(&self, login: &Call, token: &HeaderValue, reason: &str) -> ProviderError {
-        let call = Call::write(Operation::RevokeSession, REVOKE_SELF, empty());
-        match self.exchange(&call, Some(token)).await {
-            Ok(_) => misconfigured(login, reason),
-            Err(error) => {
-                let detail = format!("{reason}; it could not be given back");
-                misconfigured(login, detail).caused_by(error)
-            }
-        }
     }
 
     async fn prolong(&self, epoch: SessionEpoch) -> Result<SessionGrant, ProviderError> {
@@ -146,11 +135,11 @@ impl VaultProvider {
         holder: Holder,
         call: &Call,
     ) -> Result<Answer, ProviderError> {
-        let token = match holder {
-            Holder::Session(epoch) => self.sessions.header(epoch),
-            Holder::Anchor(epoch) => self.anchors.header(epoch),
+        let line = match holder {
+            Holder::Session(epoch) => self.sessions.line(epoch),
+            Holder::Anchor(epoch) => self.anchors.header(epoch).map(|it| self.line(it)),
         };
-        let Some(token) = token else {
+        let Some(line) = line else {
             let detail = format!("there is no such {}", kind_of(holder));
             return Err(ProviderError::new(
                 call.to_string(),
@@ -158,7 +147,7 @@ impl VaultProvider {
                 detail,
             ));
         };
-        let outcome = self.with_token(&token, call).await;
+        let outcome = confirmed(&line, call).await;
         if let Err(error) = &outcome
             && error.failure == Failure::SessionDead
         {
@@ -176,34 +165,13 @@ impl VaultProvider {
         token: &HeaderValue,
         call: &Call,
     ) -> Result<Answer, ProviderError> {
-        let mut error = match self.exchange(call, Some(token)).await {
-            Err(error) if error.failure == Failure::SessionDead => error,
-            decided => return decided,
-        };
-        error.failure = self.look_up(token).await;
-        Err(error)
+        confirmed(&self.line(token.clone()), call).await
     }
 
-    /// Tells what a refusal means that could mean a dead token.
-    async fn look_up(&self, token: &HeaderValue) -> Failure {
-        let call = Call::read(Operation::LookUpSession, LOOK_UP_SELF);
-        match self.exchange(&call, Some(token)).await {
-            // A token that lives was refused for something else than being dead.
-            Ok(_) => Failure::Denied,
-            Err(error) => error.failure,
-        }
-    }
-
-    pub(crate) async fn exchange(
-        &self,
-        call: &Call,
-        token: Option<&HeaderValue>,
-    ) -> Result<Answer, ProviderError> {
-        match self.client.send(call, token).await {
-            Ok(answer) if answer.status.is_success() => Ok(answer),
-            Ok(answer) => Err(refused(call, &answer)),
-            Err(reason) => Err(unanswered(call, reason)),
-        }
+    /// Returns how a call goes out whose token belongs to no session: as the latest login did.
+    fn line(&self, token: HeaderValue) -> Line {
+        let client = self.login.latest_client(&self.client);
+        Line { token, client }
     }
 }
 
@@ -285,6 +253,38 @@ impl fmt::Debug for VaultProvider {
         f.debug_struct("VaultProvider")
             .field("name", &self.name)
             .finish_non_exhaustive()
+    }
+}
+
+/// Makes a call; the token is said to be dead only where looking it up confirms it.
+async fn confirmed(line: &Line, call: &Call) -> Result<Answer, ProviderError> {
+    let mut error = match line.exchange(call).await {
+        Err(error) if error.failure == Failure::SessionDead => error,
+        decided => return decided,
+    };
+    error.failure = look_up(line).await;
+    Err(error)
+}
+
+/// Tells what a refusal means that could mean a dead token.
+async fn look_up(line: &Line) -> Failure {
+    let call = Call::read(Operation::LookUpSession, LOOK_UP_SELF);
+    match line.exchange(&call).await {
+        // A token that lives was refused for something else than being dead.
+        Ok(_) => Failure::Denied,
+        Err(error) => error.failure,
+    }
+}
+
+/// Revokes a token that was refused, so that it does not live on unknown to anybody.
+async fn give_back(login: &Call, line: &Line, reason: &str) -> ProviderError {
+    let call = Call::write(Operation::RevokeSession, REVOKE_SELF, empty());
+    match line.exchange(&call).await {
+        Ok(_) => misconfigured(login, reason),
+        Err(error) => {
+            let detail = format!("{reason}; it could not be given back");
+            misconfigured(login, detail).caused_by(error)
+        }
     }
 }
 

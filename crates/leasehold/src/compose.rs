@@ -1,5 +1,7 @@
 //! From the validated configuration to the rooms: the one place that names every room.
 
+mod vault_login;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,7 +17,7 @@ use leasehold_lease::Kind;
 use leasehold_model::{Clock, CredentialName, InstanceName, ProviderName};
 use leasehold_provider::FingerprintKey;
 use leasehold_provider_native::NativeProvider;
-use leasehold_provider_vault::{AppRole, VaultConfig, VaultProvider};
+use leasehold_provider_vault::VaultProvider;
 use leasehold_proxy::{
     CredentialUse, Gateway, GatewayError, GatewaySpec, Held, RouteSpec, Suspect, TrustedRoots,
     UpstreamSpec,
@@ -244,25 +246,11 @@ fn make_provider(
     let name = provider.name.clone();
     Ok(match &provider.kind {
         ProviderKind::Vault(vault) => {
-            let approle = AppRole {
-                mount: vault.approle.mount.clone(),
-                role_id: vault.approle.role_id.clone(),
-                secret_id_file: vault.approle.secret_id_file.clone(),
-            };
-            let config = VaultConfig {
-                name: name.clone(),
-                addresses: vault.addresses.clone(),
-                namespace: vault.namespace.clone(),
-                ca: vault.ca.clone(),
-                approle,
-                instance: instance.clone(),
-                token_role: vault.anchor.as_ref().map(|it| it.token_role.clone()),
-            };
-            let vault = VaultProvider::new(&config, Arc::clone(clock)).map_err(|source| {
-                ComposeError::Vault {
-                    provider: name,
-                    source,
-                }
+            let config = vault_login::config(&name, instance, vault);
+            let vault = VaultProvider::new(&config, Arc::clone(clock));
+            let vault = vault.map_err(|source| ComposeError::Vault {
+                provider: name,
+                source,
             })?;
             Arc::new(vault)
         }

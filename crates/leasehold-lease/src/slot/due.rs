@@ -160,7 +160,8 @@ impl Slot {
         if self.asked || !self.kind.is_issued() {
             return Some(at);
         }
-        let at = at.max(self.budget.free_at(self.life));
+        let served = self.active.is_some();
+        let at = at.max(self.budget.free_at(self.life, served));
         let waiting = self.retired.iter().filter(|it| !it.irrevocable).count();
         if waiting < MOST_RETIRED {
             return Some(at);

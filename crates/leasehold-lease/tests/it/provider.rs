@@ -58,7 +58,7 @@ impl Simulation {
         );
         let life = self.sessions.get_mut(&epoch).expect("a live session");
         let (ttl, capped) = granted(now, life, ttl, max);
-        life.ends = now.after(ttl);
+        life.ends = life.ends.max(now.after(ttl));
         let terms = self.terms(ttl, capped);
         self.answer(Event::SessionRenewed {
             provider,
@@ -92,7 +92,8 @@ impl Simulation {
             Holder::Session(epoch) => self.refusal(epoch),
             Holder::Anchor(anchor) => self.refusal_of_anchor(anchor, Failure::SessionDead),
         };
-        let made = self.rng.f64() < self.scenario.maybe_issued;
+        let kind = *self.kinds.get(&slot).expect("a declared slot");
+        let made = kind.is_issued() && self.rng.f64() < self.scenario.maybe_issued;
         let refusal = refusal.or(made.then_some(Failure::MaybeIssued));
         if let Some(failure) = refusal.or(self.scenario.fetches_fail) {
             if failure == Failure::MaybeIssued {
@@ -105,7 +106,6 @@ impl Simulation {
                 failure,
             });
         }
-        let kind = *self.kinds.get(&slot).expect("a declared slot");
         let (terms, value) = match kind {
             Kind::Leased => self.issue(slot, holder),
             Kind::Certificate => {
@@ -206,7 +206,8 @@ impl Simulation {
         }
         let life = life.expect("checked above");
         let (ttl, capped) = granted(now, life, ttl, max);
-        life.ends = now.after(ttl);
+        // A maximum life is told in whole seconds; the lease does not end sooner for it.
+        life.ends = life.ends.max(now.after(ttl));
         self.answer(Event::Renewed {
             slot,
             number,
@@ -393,13 +394,20 @@ impl Simulation {
             // A little less: the engine counts with what it may use of a grant. What hangs on a
             // session lives no longer than that, which differs from lease to lease.
             let ttl = self.scenario.lease_ttl;
-            let full = self.scenario.anchored || self.scenario.session_ttl >= ttl * 10;
+            let held_by = if self.scenario.anchored {
+                self.scenario.anchor_period
+            } else {
+                self.scenario.session_ttl
+            };
+            let full = held_by >= ttl * 10;
             let life = if full {
                 ttl.mul_f64(0.75).min(seconds(900))
             } else {
                 Duration::ZERO
             };
-            let unknown = !self.granted.contains(&slot) || self.unbounded.contains(&slot);
+            let last = made.get(1).copied().unwrap_or(first);
+            let outage = !self.served.contains_key(&slot) && self.now.since(last) >= seconds(10);
+            let unknown = outage || !self.granted.contains(&slot) || self.unbounded.contains(&slot);
             assert!(
                 unknown || self.now.since(first) >= life,
                 "{slot:?}: four credentials within {:?}",

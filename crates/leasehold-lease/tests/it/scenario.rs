@@ -267,7 +267,8 @@ impl Scenario {
 
     pub(crate) fn anchors_die() -> Self {
         Self {
-            anchor_death: 0.02,
+            anchor_death: 0.2,
+            length: seconds(2400),
             ..Self::anchored()
         }
     }
@@ -276,6 +277,8 @@ impl Scenario {
     pub(crate) fn leaky() -> Self {
         Self {
             maybe_issued: 0.1,
+            lease_ttl: seconds(300),
+            lease_max: seconds(900),
             length: seconds(4 * 3600),
             ..Self::anchored()
         }
@@ -350,12 +353,14 @@ impl Scenario {
         let odds = |rng: &mut fastrand::Rng, most: f64| {
             if rng.bool() { 0.0 } else { rng.f64() * most }
         };
+        let lease_ttl = rng.u64(3..120);
+        let session_ttl = rng.u64(20..600);
         Self {
             anchored: rng.bool(),
-            lease_ttl: seconds(rng.u64(3..120)),
-            lease_max: seconds(rng.u64(60..600)),
-            session_ttl: seconds(rng.u64(20..600)),
-            session_max: seconds(rng.u64(60..3600)),
+            lease_ttl: seconds(lease_ttl),
+            lease_max: seconds(lease_ttl + rng.u64(0..600)),
+            session_ttl: seconds(session_ttl),
+            session_max: seconds(session_ttl + rng.u64(0..3600)),
             anchor_period: seconds(rng.u64(20..600)),
             failure: odds(rng, 0.5),
             failing_with: None,

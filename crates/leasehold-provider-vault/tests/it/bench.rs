@@ -6,7 +6,9 @@ use leasehold_model::{
     AnchorEpoch, Failure, Holder, InstanceName, LeaseId, ProviderName, SessionEpoch, SystemClock,
 };
 use leasehold_provider::{Fetched, Holding, Parameters, Provider as _, ProviderError, Source};
-use leasehold_provider_vault::{AppRole, SetupError, VaultConfig, VaultProvider};
+use leasehold_provider_vault::{
+    AppRole, AuthMethod, SecretId, SetupError, VaultConfig, VaultProvider,
+};
 use leasehold_secret::Expose as _;
 use leasehold_testkit::Lab;
 
@@ -74,11 +76,11 @@ pub(crate) fn config(
         addresses: parsed.context("an address")?,
         namespace: None,
         ca: None,
-        approle: AppRole {
+        auth: AuthMethod::AppRole(AppRole {
             mount: "approle".to_owned(),
             role_id: role_id.to_owned(),
-            secret_id_file: PathBuf::from(secret_id_file),
-        },
+            secret_id: SecretId::File(PathBuf::from(secret_id_file)),
+        }),
         instance: InstanceName::from(INSTANCE),
         token_role: Some("leasehold".to_owned()),
     })

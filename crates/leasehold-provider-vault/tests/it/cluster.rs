@@ -29,7 +29,7 @@ fn nobody_there() -> Result<String> {
 }
 
 #[tokio::test]
-async fn a_redirect_to_an_unlisted_host_is_not_followed() -> Result<()> {
+async fn f07_a_redirect_to_an_unlisted_host_is_not_followed() -> Result<()> {
     let stranger = Fake::start(vec![json(200, LEASE)])?;
     let to = format!("{}/v1/database/creds/app", stranger.address());
     let node = Fake::start(vec![login(), redirect(&to)])?;

@@ -4,8 +4,11 @@
 mod anchors;
 mod bench;
 mod cluster;
+mod consistency;
+mod facts;
 mod fake;
 mod leases;
+mod logins;
 mod outages;
 mod sessions;
 mod sources;

@@ -61,7 +61,7 @@ async fn a_session_is_opened_prolonged_and_ended() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_dead_token_and_a_forbidding_policy_are_told_apart() -> Result<()> {
+async fn f04_a_dead_token_and_a_forbidding_policy_are_told_apart() -> Result<()> {
     let Bench { lab, provider } = Bench::start("gateway").await?;
     provider.login(SESSION).await?;
     let forbidden = provider
@@ -118,7 +118,7 @@ async fn ending_a_session_that_is_dead_is_no_failure() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_login_that_is_refused_is_denied_and_keeps_the_secret_id_to_itself() -> Result<()> {
+async fn f08_a_login_that_is_refused_is_denied_and_keeps_the_secret_id_to_itself() -> Result<()> {
     let lab = Lab::start().await?;
     let provider = provider(&lab, "gateway").await?;
     let approle = lab.approle("gateway").await?;
@@ -126,7 +126,10 @@ async fn a_login_that_is_refused_is_denied_and_keeps_the_secret_id_to_itself() -
     let refused = provider.login(SESSION).await;
     assert_eq!(failure(&refused), Some(Failure::Denied));
     let said = chain(refused);
-    assert!(said.contains("invalid role or secret ID"), "{said}");
+    assert!(
+        said.contains("status 400: invalid role or secret ID"),
+        "{said}"
+    );
     assert!(!said.contains("canary"), "{said}");
 
     // The file is read again at each login, so a new secret id needs no restart.
@@ -136,7 +139,7 @@ async fn a_login_that_is_refused_is_denied_and_keeps_the_secret_id_to_itself() -
 }
 
 #[tokio::test]
-async fn a_token_that_must_not_be_lived_on_is_refused_and_given_back() -> Result<()> {
+async fn f25_a_token_that_must_not_be_lived_on_is_refused_and_given_back() -> Result<()> {
     let lab = Lab::start().await?;
     let limited = json!({ "token_policies": "gateway", "token_ttl": "60s", "token_num_uses": 5 });
     create_role(&lab, "limited", limited).await?;
@@ -176,7 +179,7 @@ async fn a_session_near_its_end_is_told_so() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_batch_session_ends_by_itself_alone() -> Result<()> {
+async fn f24_a_batch_session_ends_by_itself_alone() -> Result<()> {
     let bench = Bench::start("gateway-batch").await?;
     let provider = &bench.provider;
     let granted = provider.login(SESSION).await?;

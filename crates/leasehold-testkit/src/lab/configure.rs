@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use crate::{OpenBao, Postgres};
 
 /// Configures everything that [`crate::Lab`] promises.
-pub(super) async fn all(bao: &OpenBao, postgres: &Postgres) -> Result<()> {
+pub(crate) async fn all(bao: &OpenBao, postgres: &Postgres) -> Result<()> {
     key_value(bao).await?;
     database(bao, postgres).await?;
     pki(bao).await?;

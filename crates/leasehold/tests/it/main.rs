@@ -5,6 +5,7 @@ mod demo;
 mod dynamic;
 mod fail_closed;
 mod ledger;
+mod logins;
 mod native;
 mod refused;
 mod requests;
