@@ -250,6 +250,16 @@ impl Scenario {
             .collect()
     }
 
+    /// Returns the least that a credential lives for as a rule.
+    pub(crate) fn least_life(&self) -> Duration {
+        let life = self.lease_ttl.min(self.session_ttl);
+        if self.anchored {
+            life.min(self.anchor_period)
+        } else {
+            life
+        }
+    }
+
     /// Leases hang on an anchor, and sessions are short.
     pub(crate) fn anchored() -> Self {
         Self {
