@@ -13,6 +13,7 @@ mod call;
 mod classify;
 mod client;
 mod config;
+mod doctor;
 mod envelope;
 mod path;
 mod provider;
@@ -21,4 +22,5 @@ mod said;
 mod session;
 
 pub use config::{AppRole, SetupError, VaultConfig};
+pub use doctor::{Examination, Finding, Report, Severity, examine};
 pub use provider::VaultProvider;
