@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use http::HeaderName;
 use leasehold_broker::{Broker, BrokerMetrics, CredentialSpec, Handle, UnknownProvider};
-use leasehold_config::{Admission, Credential, Provider, ProviderKind, Snapshot, Source, Upstream};
+use leasehold_config::{
+    Admission, Credential, Provider, ProviderKind, Snapshot, Source, Upstream, Vault,
+};
 use leasehold_consumer::{Consumers, KeyDigest};
 use leasehold_inject::{Injection, InjectionIndex, Prepared};
 use leasehold_lease::Kind;
@@ -158,7 +160,7 @@ fn credential_spec(
 }
 
 /// What the provider is asked for, and by what rules it ages.
-fn source(declared: &Source) -> (leasehold_provider::Source, Kind) {
+pub(crate) fn source(declared: &Source) -> (leasehold_provider::Source, Kind) {
     match declared {
         Source::Leased { path, parameters } => (
             leasehold_provider::Source::Leased {
@@ -215,18 +217,7 @@ fn make_provider(
     let name = provider.name.clone();
     Ok(match &provider.kind {
         ProviderKind::Vault(vault) => {
-            let approle = AppRole {
-                mount: vault.approle.mount.clone(),
-                role_id: vault.approle.role_id.clone(),
-                secret_id_file: vault.approle.secret_id_file.clone(),
-            };
-            let config = VaultConfig {
-                name: name.clone(),
-                addresses: vault.addresses.clone(),
-                namespace: vault.namespace.clone(),
-                ca: vault.ca.clone(),
-                approle,
-            };
+            let config = vault_config(&name, vault);
             let vault = VaultProvider::new(&config).map_err(|source| ComposeError::Vault {
                 provider: name,
                 source,
@@ -237,6 +228,21 @@ fn make_provider(
             Arc::new(NativeProvider::new(name, &native.file, &native.key_file))
         }
     })
+}
+
+/// How the Vault room is told where the cluster is.
+pub(crate) fn vault_config(name: &ProviderName, vault: &Vault) -> VaultConfig {
+    VaultConfig {
+        name: name.clone(),
+        addresses: vault.addresses.clone(),
+        namespace: vault.namespace.clone(),
+        ca: vault.ca.clone(),
+        approle: AppRole {
+            mount: vault.approle.mount.clone(),
+            role_id: vault.approle.role_id.clone(),
+            secret_id_file: vault.approle.secret_id_file.clone(),
+        },
+    }
 }
 
 fn gateway_spec(

@@ -5,9 +5,12 @@ mod cli;
 mod compose;
 #[cfg(feature = "demo")]
 mod demo;
+mod doctor;
+mod lease;
 mod limits;
 mod logging;
 mod native;
+mod operations;
 mod output;
 mod serve;
 
@@ -39,6 +42,8 @@ fn main() -> ExitCode {
         Command::Serve(args) => serve::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Schema => check::schema(),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Lease(command) => lease::run(&command),
         Command::Native(command) => native::run(command),
         #[cfg(feature = "demo")]
         Command::Demo(args) => demo::run(&args),

@@ -2,9 +2,11 @@
 
 mod check;
 mod demo;
+mod doctor;
 mod dynamic;
 mod fail_closed;
 mod native;
+mod operator;
 mod requests;
 mod static_key;
 mod support;
