@@ -6,6 +6,7 @@ mod finding;
 mod login;
 mod mend;
 mod need;
+mod policy;
 mod rights;
 mod roles;
 mod server;

@@ -168,6 +168,7 @@ mod tests {
             renewable: true,
             entity_id: String::new(),
             identity_policies: None,
+            policies: Vec::new(),
             path: path.to_owned(),
             meta: Some([(key.to_owned(), "r".to_owned())].into()),
             kind: "service".to_owned(),

@@ -1,8 +1,10 @@
 use std::collections::BTreeMap;
 
+use serde::Deserialize;
+
 use super::mend::Mender;
-use super::visit::{Seen, Visit};
-use super::{Finding, Need, Report};
+use super::visit::{Seen, Token, Visit};
+use super::{Finding, Need, Report, policy};
 
 /// Compares what the login may do with what it needs.
 pub(super) async fn examine(
@@ -23,12 +25,17 @@ pub(super) async fn examine(
             return;
         }
     };
+    let token = visit.token().await.ok();
+    let texts = texts(visit, token.as_ref()).await;
     let missing: Vec<String> = rights.missing(needs.iter());
-    let excess = excess(&rights, needs, &probes);
+    let mut excess = excess(&rights, needs, &probes);
+    excess.extend(texts.wide);
     if missing.is_empty() && excess.is_empty() {
         let what = format!(
-            "the login may do all that it needs and nothing more, as far as {} paths tell",
-            paths.len()
+            "the login may do all that it needs and nothing more, as far as {} paths and the text of {} \
+             of its policies tell",
+            paths.len(),
+            texts.read
         );
         report.push(Finding::ok("rights", what));
         return;
@@ -36,7 +43,7 @@ pub(super) async fn examine(
     report.extend(missing.into_iter().map(|what| {
         Finding::error("missing", format!("the login may not {what}")).mended_by(mender.policy())
     }));
-    let identity = visit.token().await.ok().and_then(|it| by_identity(&it));
+    let identity = token.as_ref().and_then(by_identity);
     report.extend(excess.into_iter().map(|(check, what)| {
         let finding = Finding::error(check, what);
         // What an entity brings along is not taken away by the role's own policy.
@@ -78,6 +85,39 @@ impl Rights {
             .cloned()
             .collect()
     }
+}
+
+/// What the texts of the login's policies say, where it may read them.
+#[derive(Default)]
+struct Texts {
+    read: usize,
+    wide: Vec<(&'static str, String)>,
+}
+
+async fn texts(visit: &Visit<'_>, token: Option<&Token>) -> Texts {
+    let mut texts = Texts::default();
+    let own = token.into_iter().flat_map(|it| {
+        let identity = it.identity_policies.iter().flatten();
+        it.policies.iter().chain(identity)
+    });
+    for name in own {
+        let seen: Seen<PolicyText> = visit.look(&format!("sys/policies/acl/{name}")).await;
+        if let Seen::It(PolicyText { policy }) = seen {
+            texts.read += 1;
+            let wide = policy::too_wide(&policy);
+            if !wide.is_empty() {
+                let rules = wide.join("; ");
+                let what = format!("policy {name} grants what no gateway needs: {rules}");
+                texts.wide.push(("policy", what));
+            }
+        }
+    }
+    texts
+}
+
+#[derive(Deserialize)]
+struct PolicyText {
+    policy: String,
 }
 
 fn excess(rights: &Rights, needs: &[Need], probes: &[String]) -> Vec<(&'static str, String)> {
@@ -181,7 +221,7 @@ fn behind(path: &str) -> Vec<String> {
 }
 
 /// The policies that a token has from its entity, where it has any.
-fn by_identity(token: &super::visit::Token) -> Option<(String, Vec<String>)> {
+fn by_identity(token: &Token) -> Option<(String, Vec<String>)> {
     let policies = token.identity_policies.clone().unwrap_or_default();
     (!policies.is_empty()).then(|| (token.entity_id.clone(), policies))
 }

@@ -51,6 +51,8 @@ pub(super) struct Token {
     pub(super) entity_id: String,
     #[serde(default)]
     pub(super) identity_policies: Option<Vec<String>>,
+    #[serde(default)]
+    pub(super) policies: Vec<String>,
     pub(super) path: String,
     #[serde(default)]
     pub(super) meta: Option<BTreeMap<String, String>>,

@@ -131,6 +131,28 @@ async fn each_right_too_much_is_found_and_its_command_takes_it_away() -> Result<
 }
 
 #[tokio::test]
+async fn a_policy_that_may_be_read_is_judged_by_its_text_at_paths_that_nobody_tries() -> Result<()>
+{
+    let lab = Lab::start().await?;
+    let patient = Patient::of(&lab).await?;
+    let hidden = r#"path "sys/storage/raft/snapshot" { capabilities = ["read", "sudo"] }"#;
+    patient.plant(&format!("{POLICY}\n{hidden}")).await?;
+    // At no path that is tried, and its text is closed: that can't be found.
+    patient.is_well().await?;
+    let reading = r#"path "sys/policies/acl/gateway" { capabilities = ["read"] }"#;
+    patient
+        .plant(&format!("{POLICY}\n{hidden}\n{reading}"))
+        .await?;
+    let found = patient
+        .find("policy", "sudo on sys/storage/raft/snapshot")
+        .await?;
+    lab.openbao
+        .shell(found.mend.as_deref().context("a command")?)
+        .await?;
+    patient.is_well().await
+}
+
+#[tokio::test]
 async fn a_login_that_must_not_be_lived_on_is_found_and_mended() -> Result<()> {
     let lab = Lab::start().await?;
     let patient = Patient::of(&lab).await?;
