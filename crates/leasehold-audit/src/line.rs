@@ -39,6 +39,7 @@ struct Line<'a> {
     reason: Option<ReasonCode>,
     credential: Option<&'a str>,
     generation: Option<u64>,
+    retried_after: Option<u64>,
     provider: Option<&'a ProviderName>,
     provider_request_id: Option<&'a RequestId>,
     lease_id: Option<&'a LeaseId>,
@@ -67,6 +68,7 @@ impl<'a> Line<'a> {
             reason: record.reason,
             credential: record.credential.as_ref().map(|name| name.as_str()),
             generation: record.generation.map(|number| number.get()),
+            retried_after: record.retried_after.map(|number| number.get()),
             provider: provenance.map(|it| &it.provider),
             provider_request_id: provenance.and_then(|it| it.request_id.as_ref()),
             lease_id: provenance.and_then(|it| it.lease_id.as_ref()),
@@ -125,6 +127,7 @@ mod tests {
         record.status = Some(200);
         record.credential = Some("orders-db".into());
         record.generation = Some(GenerationNumber::FIRST.next());
+        record.retried_after = Some(GenerationNumber::FIRST);
         record.provenance = Some(Provenance {
             provider: "vault".into(),
             request_id: Some("r-1".into()),
@@ -139,7 +142,7 @@ mod tests {
             concat!(
                 r#"{"time":"2025-01-02T03:04:05.000678Z","listener":"public","method":"GET","path":"/a","#,
                 r#""consumer":"checkout","route":null,"upstream":null,"endpoint":null,"status":200,"#,
-                r#""reason":null,"credential":"orders-db","generation":2,"provider":"vault","#,
+                r#""reason":null,"credential":"orders-db","generation":2,"retried_after":1,"provider":"vault","#,
                 r#""provider_request_id":"r-1","lease_id":"database/creds/orders/l-1","version":null,"#,
                 r#""fingerprint":"abababababababababababababababab","gateway_us":21,"upstream_us":3000,"#,
                 r#""request_bytes":0,"response_bytes":0,"#,

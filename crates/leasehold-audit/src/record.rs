@@ -36,6 +36,8 @@ pub struct AccessRecord {
     pub credential: Option<CredentialName>,
     /// The generation of that credential.
     pub generation: Option<GenerationNumber>,
+    /// The generation that the upstream refused before it was shown that one: the request was sent twice.
+    pub retried_after: Option<GenerationNumber>,
     /// Where that generation came from.
     pub provenance: Option<Provenance>,
     /// The time that the gateway itself took.
@@ -77,6 +79,7 @@ impl AccessRecord {
             reason: None,
             credential: None,
             generation: None,
+            retried_after: None,
             provenance: None,
             gateway_time: Duration::ZERO,
             upstream_time: None,

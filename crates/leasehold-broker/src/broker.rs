@@ -1,11 +1,12 @@
 mod act;
 mod control;
+mod counts;
 mod family;
+mod ledger;
 mod outcomes;
 mod suspects;
 
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,78 +15,22 @@ use fastrand::Rng;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use leasehold_lease::{Action, Engine, Event, Kind, ProviderId, SlotId};
-use leasehold_model::{
-    BootTime, Clock, CredentialName, GenerationNumber, LeaseId, Provenance, ProviderName,
-};
-use leasehold_provider::{FingerprintKey, Material, Provider, Source};
+use leasehold_model::{BootTime, Clock, CredentialName, Provenance, ProviderName};
+use leasehold_provider::{FingerprintKey, Provider, Source};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use self::control::Waits;
+use self::counts::Counts;
+use crate::book::Book;
 use crate::call::{Call, Caller};
 use crate::control::{Control, Request};
+use crate::end::{End, Leftover};
 use crate::family::{Family, FamilyLimits};
 use crate::handle::Handle;
 use crate::link::{Command, Link, Place};
 use crate::metrics::BrokerMetrics;
-
-/// Turns the material of a generation into the form that it is injected in.
-pub type Prepare<P> =
-    Box<dyn Fn(&Material) -> Result<P, Box<dyn Error + Send + Sync>> + Send + Sync>;
-
-/// One credential as declared.
-pub struct CredentialSpec<P> {
-    /// Its name.
-    pub name: CredentialName,
-    /// Who is asked for it.
-    pub provider: ProviderName,
-    /// What is asked for.
-    pub source: Source,
-    /// By what rules it ages.
-    pub kind: Kind,
-    /// What is made of it. An error keeps the generation out of service.
-    pub prepare: Prepare<P>,
-}
-
-/// A credential names a provider that has not been declared.
-#[derive(Debug, thiserror::Error)]
-#[error("credential {credential} names provider {provider}, which is not declared")]
-pub struct UnknownProvider {
-    /// The credential.
-    pub credential: CredentialName,
-    /// The provider it names.
-    pub provider: ProviderName,
-}
-
-/// What the broker could not give back before it had to stop.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct End {
-    /// Leases known by name.
-    pub leases: Vec<Leftover>,
-    /// Calls that had no answer yet: an issue among them may still bring a credential to life.
-    pub unanswered: usize,
-    /// Sessions that have not been ended: they run out by themselves, and what hangs on them too.
-    pub sessions: usize,
-}
-
-impl End {
-    /// Tells whether nothing was left behind.
-    #[must_use]
-    pub fn is_clean(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
-/// A lease that could not be given back before the broker had to stop.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Leftover {
-    /// The credential.
-    pub credential: CredentialName,
-    /// The generation.
-    pub generation: GenerationNumber,
-    /// The lease, to be revoked by hand.
-    pub lease_id: LeaseId,
-}
+use crate::spec::{CredentialSpec, Prepare, UnknownProvider};
 
 /// Keeps the leases of one gateway alive.
 pub struct Broker<P> {
@@ -107,6 +52,8 @@ pub struct Broker<P> {
     calls: FuturesUnordered<Call>,
     actions: Vec<Action>,
     next_sweep: BootTime,
+    counts: Counts,
+    book: Option<Book>,
     stopping: bool,
 }
 
@@ -163,6 +110,8 @@ impl<P: Send + Sync + 'static> Broker<P> {
             calls: FuturesUnordered::new(),
             actions: Vec::new(),
             next_sweep: BootTime::NEVER,
+            counts: Counts::default(),
+            book: None,
             stopping: false,
         }
     }
@@ -172,6 +121,7 @@ impl<P: Send + Sync + 'static> Broker<P> {
     pub fn provider(&mut self, name: ProviderName, provider: Arc<dyn Provider>, anchored: bool) {
         let now = self.now();
         let id = self.engine.declare_provider(now, anchored);
+        self.metrics.circuit(&name, false);
         self.by_name.insert(name.clone(), id);
         let caller = Caller::new(provider, id, Arc::clone(&self.link.clock));
         self.providers.push((name, caller));
@@ -225,9 +175,6 @@ impl<P: Send + Sync + 'static> Broker<P> {
             }
         }
         self.stopping = true;
-        for (_, caller) in &self.providers {
-            caller.stop_issuing();
-        }
         self.step(Event::Shutdown, None);
         let everything_given_back = async {
             while !self.engine.is_finished() {
@@ -237,11 +184,16 @@ impl<P: Send + Sync + 'static> Broker<P> {
         let in_time = tokio::time::timeout(budget, everything_given_back)
             .await
             .is_ok();
-        End {
+        self.count(self.now());
+        let end = End {
             leases: self.leftovers(),
             unanswered: if in_time { 0 } else { self.calls.len() },
             sessions: self.engine.open_sessions(),
+        };
+        if let Some(book) = self.book.take() {
+            book.close().await;
         }
+        end
     }
 
     /// Waits for the next thing to happen and deals with it. Nothing is lost where the wait is
@@ -265,6 +217,9 @@ impl<P: Send + Sync + 'static> Broker<P> {
         self.waits.give_up(now);
         if now >= self.next_sweep && !self.stopping {
             self.next_sweep = self.sweep(now);
+        }
+        if self.counts.are_due(now) {
+            self.count(now);
         }
     }
 
@@ -378,17 +333,6 @@ impl<P> fmt::Debug for Broker<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Broker")
             .field("engine", &self.engine)
-            .finish_non_exhaustive()
-    }
-}
-
-impl<P> fmt::Debug for CredentialSpec<P> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CredentialSpec")
-            .field("name", &self.name)
-            .field("provider", &self.provider)
-            .field("source", &self.source)
-            .field("kind", &self.kind)
             .finish_non_exhaustive()
     }
 }

@@ -11,7 +11,9 @@ use leasehold_model::{
 use leasehold_provider::{
     BoxFuture, Fetched, LeaseGrant, Provider, ProviderError, SessionGrant, Source,
 };
-use tokio::sync::Semaphore;
+
+use crate::book::Intent;
+use crate::link::Place;
 
 /// What a call came to.
 pub(crate) enum Outcome {
@@ -24,7 +26,7 @@ pub(crate) enum Outcome {
     RevokeOrphan(Login, LeaseId, Result<(), ProviderError>),
     RevokeFormer(Login, Accessor, Result<(), ProviderError>),
     Fetch(SlotId, GenerationNumber, Holder, Timed<Fetched>),
-    Renew(Which, Timed<LeaseGrant>),
+    Renew(Which, LeaseId, Timed<LeaseGrant>),
     Revoke(Which, Result<(), ProviderError>),
 }
 
@@ -38,7 +40,7 @@ pub(crate) struct Login {
 /// The generation that a call is about, and the session that it was made in.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Which {
-    pub(crate) slot: SlotId,
+    pub(crate) place: Place,
     pub(crate) number: GenerationNumber,
     pub(crate) epoch: SessionEpoch,
 }
@@ -49,39 +51,27 @@ pub(crate) struct Timed<T> {
     pub(crate) result: Result<T, ProviderError>,
 }
 
-/// Makes the calls to one provider, a bounded number at a time.
-///
-/// Issues, renewals and revocations have places of their own, so that a burst of one can't hold up
-/// another, and so has each provider. Logins and session renewals never wait: all else depends on
-/// them.
+/// Makes the calls to one provider. Whose turn it is has been decided: a call is sent at once.
 #[derive(Debug)]
 pub(crate) struct Caller {
     to: Arc<dyn Provider>,
     provider: ProviderId,
     clock: Arc<dyn Clock>,
-    issues: Arc<Semaphore>,
-    renewals: Arc<Semaphore>,
-    revocations: Arc<Semaphore>,
 }
 
 pub(crate) type Call = BoxFuture<'static, Outcome>;
 
 impl Caller {
-    pub(crate) fn new(to: Arc<dyn Provider>, provider: ProviderId, clock: Arc<dyn Clock>) -> Self {
-        let places = |count| Arc::new(Semaphore::new(count));
+    pub(crate) const fn new(
+        to: Arc<dyn Provider>,
+        provider: ProviderId,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         Self {
             to,
             provider,
             clock,
-            issues: places(ISSUES_IN_FLIGHT),
-            renewals: places(RENEWALS_IN_FLIGHT),
-            revocations: places(REVOCATIONS_IN_FLIGHT),
         }
-    }
-
-    /// Sends no fetch from now on: those that wait for a place fail.
-    pub(crate) fn stop_issuing(&self) {
-        self.issues.close();
     }
 
     pub(crate) fn login(&self, epoch: SessionEpoch) -> Call {
@@ -157,51 +147,45 @@ impl Caller {
 
     pub(crate) fn fetch(
         &self,
-        slot: SlotId,
-        number: GenerationNumber,
+        (slot, number): (SlotId, GenerationNumber),
         holder: Holder,
         source: Source,
+        intent: Option<Intent>,
     ) -> Call {
         let (to, clock) = (Arc::clone(&self.to), Arc::clone(&self.clock));
-        let places = Arc::clone(&self.issues);
         Box::pin(async move {
-            let place = places.acquire().await;
+            // Nothing is asked for that could be forgotten.
+            let written = match intent {
+                Some(intent) => intent.await,
+                None => Ok(()),
+            };
             let t_send = clock.boot();
-            let result = match place {
-                Ok(_place) => {
+            let result = match written {
+                Ok(()) => {
                     let fetch = to.fetch(holder, &source);
                     in_time("fetch", Failure::MaybeIssued, fetch).await
                 }
-                Err(closed) => {
-                    let detail = "not sent, as the gateway is shutting down";
-                    Err(ProviderError::new("fetch", Failure::Transient, detail).caused_by(closed))
-                }
+                Err(unwritten) => Err(unwritten),
             };
             Outcome::Fetch(slot, number, holder, Timed { t_send, result })
         })
     }
 
-    pub(crate) fn renew(&self, target: Which, lease: LeaseId) -> Call {
-        let (to, clock) = (Arc::clone(&self.to), Arc::clone(&self.clock));
-        let places = Arc::clone(&self.renewals);
+    pub(crate) fn renew(&self, which: Which, lease: LeaseId) -> Call {
+        let (to, _, t_send) = self.sent(which.epoch);
         Box::pin(async move {
-            // These semaphores are never closed; were they, going on without a place harms nobody.
-            let _place = places.acquire().await.ok();
-            let t_send = clock.boot();
-            let renewal = to.renew_lease(target.epoch, &lease);
+            let renewal = to.renew_lease(which.epoch, &lease);
             let result = in_time("renew the lease", Failure::Unreachable, renewal).await;
-            Outcome::Renew(target, Timed { t_send, result })
+            Outcome::Renew(which, lease, Timed { t_send, result })
         })
     }
 
-    pub(crate) fn revoke(&self, target: Which, lease: LeaseId) -> Call {
-        let to = Arc::clone(&self.to);
-        let places = Arc::clone(&self.revocations);
+    pub(crate) fn revoke(&self, which: Which, lease: LeaseId) -> Call {
+        let (to, ..) = self.sent(which.epoch);
         Box::pin(async move {
-            let _place = places.acquire().await.ok();
-            let revocation = to.revoke_lease(target.epoch, &lease);
+            let revocation = to.revoke_lease(which.epoch, &lease);
             let result = in_time("revoke the lease", Failure::Unreachable, revocation).await;
-            Outcome::Revoke(target, result)
+            Outcome::Revoke(which, result)
         })
     }
 
@@ -228,11 +212,5 @@ async fn in_time<T>(
         })
 }
 
-/// More at a time does not make OpenBao issue faster: it commits about 110 writes a second.
-const ISSUES_IN_FLIGHT: usize = 4;
-const RENEWALS_IN_FLIGHT: usize = 8;
-/// With 8 revocations in flight other clients' reads kept a p99 of 8 ms; revoking in bulk took it to
-/// seconds.
-const REVOCATIONS_IN_FLIGHT: usize = 8;
 /// Longer than any limit of a provider's own.
 const LONGEST_CALL: Duration = Duration::from_secs(120);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use leasehold_lease::HolderState;
 use leasehold_model::{
     ConsumerName, CredentialName, Failure, Fingerprint, GenerationNumber, Holder, LeaseId,
     ProviderName,
@@ -23,6 +24,17 @@ impl Control {
     pub async fn list(&self) -> Result<Vec<LeaseView>, ControlError> {
         let (answer, answered) = oneshot::channel();
         self.ask(Request::List { answer }).await?;
+        answered.await.map_err(gone)
+    }
+
+    /// Lists the sessions and anchors that leases hang on.
+    ///
+    /// # Errors
+    ///
+    /// When the broker has stopped.
+    pub async fn holders(&self) -> Result<Vec<HolderStatus>, ControlError> {
+        let (answer, answered) = oneshot::channel();
+        self.ask(Request::Holders { answer }).await?;
         answered.await.map_err(gone)
     }
 
@@ -147,6 +159,19 @@ pub struct LeaseView {
     pub suspect: bool,
 }
 
+/// A session or an anchor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HolderStatus {
+    /// Where it is.
+    pub provider: ProviderName,
+    /// Which one.
+    pub holder: Holder,
+    /// Where it is in its life.
+    pub state: HolderState,
+    /// How long it lasts unless it is prolonged. `None` where it has no end.
+    pub lasts: Option<Duration>,
+}
+
 /// What is becoming of a generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LeaseState {
@@ -266,6 +291,9 @@ impl RevocationOutcome {
 pub(crate) enum Request {
     List {
         answer: oneshot::Sender<Vec<LeaseView>>,
+    },
+    Holders {
+        answer: oneshot::Sender<Vec<HolderStatus>>,
     },
     Rotate {
         credential: CredentialName,

@@ -116,7 +116,8 @@ impl<P> Family<P> {
     pub(crate) fn take_idle(&self, now: BootTime) -> Vec<Handle<P>> {
         let idle = self.shared.limits.idle;
         let mut members = self.shared.members.lock();
-        let is_idle = |it: &Handle<P>| now.since(it.last_use()) >= idle;
+        // One that has no slot yet has just come, however short the time.
+        let is_idle = |it: &Handle<P>| it.place().is_some() && now.since(it.last_use()) >= idle;
         let gone = members.present.extract_if(|_, it| is_idle(it));
         let gone: Vec<_> = gone.map(|(_, handle)| handle).collect();
         members.leaving += gone.len();

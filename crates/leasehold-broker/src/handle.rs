@@ -1,5 +1,5 @@
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -121,6 +121,7 @@ impl<P> Handle<P> {
                 changes: watch::Sender::new(()),
                 suspected: AtomicU64::new(NOTHING),
                 last_use,
+                closed: AtomicBool::new(false),
                 place: OnceLock::new(),
                 link,
             }),
@@ -142,6 +143,12 @@ impl<P> Handle<P> {
     pub(crate) fn withdraw(&self) {
         self.cell.active.store(None);
         self.settle();
+    }
+
+    /// Serves nothing any more: the slot is forgotten.
+    pub(crate) fn close(&self) {
+        self.cell.closed.store(true, Ordering::Release);
+        self.withdraw();
     }
 
     /// Notes what the last attempt to get a generation failed with.
@@ -198,7 +205,7 @@ impl<P> Handle<P> {
 
     /// Tells the broker of a suspicion unless it knows; returns whether there is something to wait for.
     fn report(&self, number: GenerationNumber) -> bool {
-        let Some(place) = self.place() else {
+        let Some(place) = self.place().filter(|_| !self.is_closed()) else {
             return false;
         };
         // Numbers only grow, so whoever suspects a former generation can't hide a later suspicion.
@@ -209,7 +216,14 @@ impl<P> Handle<P> {
         known >= number.get() || self.cell.link.tell(Command::Suspected { place, number })
     }
 
+    fn is_closed(&self) -> bool {
+        self.cell.closed.load(Ordering::Acquire)
+    }
+
     fn is_hopeless(&self) -> bool {
+        if self.is_closed() {
+            return true;
+        }
         let failure = *self.cell.failure.lock();
         // A dead session is replaced at once, and then the credential is asked for again.
         failure.is_some_and(|it| !it.may_pass() && it != Failure::SessionDead)
@@ -259,6 +273,8 @@ struct Cell<P> {
     /// The generation that the broker has been told is suspect.
     suspected: AtomicU64,
     last_use: AtomicU64,
+    /// Whether the slot is forgotten: nobody should wait for anything here.
+    closed: AtomicBool,
     /// Set when the broker has declared the slot.
     place: OnceLock<Place>,
     link: Link,

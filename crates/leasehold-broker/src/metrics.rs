@@ -6,6 +6,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use crate::control::LeaseState;
+
 /// The broker's metrics. Labels hold declared names and fixed words alone, so their number is
 /// bounded by the configuration.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +23,11 @@ pub struct BrokerMetrics {
     anchors: Family<Labels<2>, Counter>,
     orphans: Family<Labels<2>, Counter>,
     circuits: Family<Labels<1>, Gauge<i64, AtomicI64>>,
+    leases: Family<Labels<2>, Gauge<i64, AtomicI64>>,
+    holders: Family<Labels<3>, Gauge<i64, AtomicI64>>,
+    orphans_left: Gauge<i64, AtomicI64>,
+    ledger_failures: Gauge<i64, AtomicI64>,
+    ledger_unwritten: Gauge<i64, AtomicI64>,
 }
 
 type Labels<const N: usize> = [(&'static str, String); N];
@@ -42,6 +49,9 @@ pub(crate) enum Operation {
     Revoke,
     RevokeOrphan,
 }
+
+/// Session or anchor, and where it is in its life.
+pub(crate) type HolderKind = (&'static str, &'static str);
 
 /// What becomes of an upstream's refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,16 +111,12 @@ impl BrokerMetrics {
             "Whether there is a generation to use: 1 or 0",
             it.ready.clone(),
         );
-        it.register_details(registry);
+        it.register_events(registry);
+        it.register_gauges(registry);
         it
     }
 
-    fn register_details(&self, registry: &mut Registry) {
-        registry.register(
-            "leasehold_credential_consumers",
-            "Consumers that a credential declared per consumer is held for",
-            self.members.clone(),
-        );
+    fn register_events(&self, registry: &mut Registry) {
         registry.register(
             "leasehold_suspicions",
             "Generations that upstreams refused, and those of them that were not replaced",
@@ -126,10 +132,43 @@ impl BrokerMetrics {
             "What became of leases of earlier processes",
             self.orphans.clone(),
         );
+    }
+
+    fn register_gauges(&self, registry: &mut Registry) {
+        registry.register(
+            "leasehold_credential_consumers",
+            "Consumers that a credential declared per consumer is held for",
+            self.members.clone(),
+        );
         registry.register(
             "leasehold_provider_circuit_open",
             "Whether the provider can't be reached: 1 or 0",
             self.circuits.clone(),
+        );
+        registry.register(
+            "leasehold_leases",
+            "Generations that are held, by what is becoming of them",
+            self.leases.clone(),
+        );
+        registry.register(
+            "leasehold_holders",
+            "Sessions and anchors, by what is becoming of them",
+            self.holders.clone(),
+        );
+        registry.register(
+            "leasehold_orphans_left",
+            "Leases of earlier processes that are still to be revoked",
+            self.orphans_left.clone(),
+        );
+        registry.register(
+            "leasehold_ledger_failures",
+            "Commits to the ledger that failed since the start",
+            self.ledger_failures.clone(),
+        );
+        registry.register(
+            "leasehold_ledger_unwritten",
+            "Changes to the ledger that could not be written yet",
+            self.ledger_unwritten.clone(),
         );
     }
 
@@ -190,6 +229,42 @@ impl BrokerMetrics {
     pub(crate) fn orphan(&self, provider: &ProviderName, event: OrphanEvent) {
         let labels = at(provider, "outcome", event.as_str());
         self.orphans.get_or_create(&labels).inc();
+    }
+
+    pub(crate) fn leases(&self, credential: &CredentialName, state: LeaseState, count: i64) {
+        let labels = [
+            ("credential", credential.to_string()),
+            ("state", state.as_str().to_owned()),
+        ];
+        self.leases.get_or_create(&labels).set(count);
+    }
+
+    pub(crate) fn holders(&self, provider: &ProviderName, kind: HolderKind, count: i64) {
+        let (kind, state) = kind;
+        let labels = [
+            ("provider", provider.to_string()),
+            ("kind", kind.to_owned()),
+            ("state", state.to_owned()),
+        ];
+        self.holders.get_or_create(&labels).set(count);
+    }
+
+    pub(crate) fn orphans_found(&self, provider: &ProviderName, count: usize) {
+        let labels = at(provider, "outcome", "found");
+        let count = u64::try_from(count).unwrap_or(u64::MAX);
+        self.orphans.get_or_create(&labels).inc_by(count);
+    }
+
+    pub(crate) fn ledger(&self, failures: u64, unwritten: usize) {
+        self.ledger_failures
+            .set(i64::try_from(failures).unwrap_or(i64::MAX));
+        self.ledger_unwritten
+            .set(i64::try_from(unwritten).unwrap_or(i64::MAX));
+    }
+
+    pub(crate) fn orphans_left(&self, count: usize) {
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        self.orphans_left.set(count);
     }
 
     pub(crate) fn circuit(&self, provider: &ProviderName, is_open: bool) {

@@ -113,28 +113,10 @@ pub(crate) fn notice(metrics: &BrokerMetrics, subject: Subject<'_>, notice: &Not
         Notice::Revoked { number, .. } => {
             info!(%credential, consumer, generation = number.get(), "lease revoked");
         }
-        Notice::ExpiryClaimed { number, .. } => {
-            metrics.claimed(credential);
-            warn!(
-                %credential,
-                consumer,
-                generation = number.get(),
-                "lease ran out before its revocation was confirmed"
-            );
-        }
+        Notice::ExpiryClaimed { number, .. } => claimed(metrics, subject, *number),
         Notice::Irrevocable {
             number, failure, ..
-        } => {
-            metrics.irrevocable(credential);
-            error!(
-                %credential,
-                consumer,
-                generation = number.get(),
-                failure = failure.as_str(),
-                "lease can't be revoked: let the policy of the gateway update sys/leases/revoke, or \
-                 revoke it by hand"
-            );
-        }
+        } => irrevocable(metrics, subject, *number, *failure),
         Notice::Suspect { number, .. } => {
             metrics.suspected(credential, Suspicion::Raised);
             let generation = number.get();
@@ -142,22 +124,38 @@ pub(crate) fn notice(metrics: &BrokerMetrics, subject: Subject<'_>, notice: &Not
         }
         Notice::SuspicionDismissed { number, .. } => {
             metrics.suspected(credential, Suspicion::Dismissed);
-            info!(
-                %credential,
-                consumer,
-                generation = number.get(),
-                "what the upstream refused is not replaced"
-            );
+            let generation = number.get();
+            info!(%credential, consumer, generation, "what the upstream refused is not replaced");
         }
-        Notice::AnchorUnavailable { .. }
-        | Notice::AnchorSucceeded { .. }
-        | Notice::AnchorLost { .. }
-        | Notice::AnchorEnded { .. }
-        | Notice::OrphanClaimed { .. }
-        | Notice::OrphanIrrevocable { .. }
-        | Notice::CircuitOpened { .. }
-        | Notice::CircuitClosed { .. } => {}
+        _ => {}
     }
+}
+
+fn claimed(metrics: &BrokerMetrics, subject: Subject<'_>, number: GenerationNumber) {
+    metrics.claimed(subject.credential);
+    warn!(
+        credential = %subject.credential,
+        consumer = subject.consumer.map(display),
+        generation = number.get(),
+        "lease ran out before its revocation was confirmed"
+    );
+}
+
+fn irrevocable(
+    metrics: &BrokerMetrics,
+    subject: Subject<'_>,
+    number: GenerationNumber,
+    failure: Failure,
+) {
+    metrics.irrevocable(subject.credential);
+    error!(
+        credential = %subject.credential,
+        consumer = subject.consumer.map(display),
+        generation = number.get(),
+        failure = failure.as_str(),
+        "lease can't be revoked: let the policy of the gateway update sys/leases/revoke, or revoke it \
+         by hand"
+    );
 }
 
 /// Tells of what happened at a provider. Notices about credentials are told by [`notice`].
@@ -194,14 +192,46 @@ pub(crate) fn provider_notice(metrics: &BrokerMetrics, provider: &ProviderName, 
             metrics.circuit(provider, false);
             info!(%provider, "provider can be reached again");
         }
-        Notice::Rotating { .. }
-        | Notice::Expired { .. }
-        | Notice::Revoked { .. }
-        | Notice::ExpiryClaimed { .. }
-        | Notice::Irrevocable { .. }
-        | Notice::Suspect { .. }
-        | Notice::SuspicionDismissed { .. } => {}
+        _ => {}
     }
+}
+
+/// Tells what earlier processes left at a provider.
+pub(crate) fn orphans_found(
+    metrics: &BrokerMetrics,
+    provider: &ProviderName,
+    leases: usize,
+    intents: usize,
+) {
+    metrics.orphans_found(provider, leases);
+    info!(
+        %provider,
+        leases,
+        maybe_leaked = intents,
+        "earlier processes left leases: they are revoked once the new ones serve"
+    );
+}
+
+/// Tells of an intent whose holder can't be ended, so that what came of it can't be either.
+pub(crate) fn lost_intent(provider: &ProviderName, intent: &leasehold_ledger::Intent) {
+    warn!(
+        %provider,
+        credential = %intent.credential,
+        consumer = intent.consumer.as_ref().map(display),
+        generation = intent.generation.get(),
+        "an earlier process may have left a lease that nobody knows the id of: look for it at the \
+         provider, or let it run out"
+    );
+}
+
+/// Tells of leases that can't be given back, as their provider is not declared any more.
+pub(crate) fn unknown_provider(provider: &ProviderName, leases: usize) {
+    warn!(
+        %provider,
+        leases,
+        "earlier processes left leases at a provider that is not configured or not used any more: \
+         they stay in the ledger"
+    );
 }
 
 /// Tells of a lease of an earlier process that the provider confirmed to be revoked.

@@ -3,6 +3,7 @@
 //! The doc comments here are the descriptions that editors show, so they speak to the
 //! operator. What is optional here gets its default in `validate`.
 
+mod auth;
 mod credential;
 mod provider;
 mod upstream;
@@ -13,10 +14,12 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-pub(crate) use credential::{CredentialDocument, PerConsumerDocument, PerDocument, SourceDocument};
-pub(crate) use provider::{
-    AnchorDocument, AppRoleDocument, AuthDocument, OneOrMany, ProviderDocument,
+pub(crate) use auth::{
+    AppRoleDocument, AuthDocument, AwsCredentialsDocument, AwsCredentialsWord, AwsDocument,
+    CertDocument, JwtDocument, KubernetesDocument, SecretIdDocument,
 };
+pub(crate) use credential::{CredentialDocument, PerConsumerDocument, PerDocument, SourceDocument};
+pub(crate) use provider::{AnchorDocument, OneOrMany, ProviderDocument};
 pub(crate) use upstream::{
     BasicDocument, InjectionDocument, SuspectDocument, TimeoutsDocument, UpstreamDocument,
 };

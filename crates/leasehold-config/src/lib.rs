@@ -27,8 +27,9 @@ pub use code::Code;
 pub use fault::{Fault, Faults};
 pub use load::{LoadError, load, read};
 pub use schema::schema;
+pub use snapshot::auth::{AuthMethod, AwsCredentials, SecretId, TokenFile};
 pub use snapshot::{
-    AccessRecord, Admin, Admission, Anchor, AppRole, Consumer, Credential, CredentialUse,
-    Injection, Ledger, Listener, Native, Per, Provider, ProviderKind, RecordTarget, Route,
-    Shutdown, Snapshot, Source, Suspect, Timeouts, Upstream, Vault, Workers,
+    AccessRecord, Admin, Admission, Anchor, Consumer, Credential, CredentialUse, Injection, Ledger,
+    Listener, Native, Per, Provider, ProviderKind, RecordTarget, Route, Shutdown, Snapshot, Source,
+    Suspect, Timeouts, Upstream, Vault, Workers,
 };

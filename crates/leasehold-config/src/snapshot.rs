@@ -1,3 +1,5 @@
+pub(crate) mod auth;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -8,6 +10,8 @@ use leasehold_model::{
     ConsumerName, CredentialName, InstanceName, ListenerName, ProviderName, RouteName, UpstreamName,
 };
 use url::Url;
+
+use auth::AuthMethod;
 
 /// A configuration without faults: every reference leads somewhere and every default is filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,7 +131,7 @@ pub struct Vault {
     /// A PEM file of the authorities to trust instead of the system's.
     pub ca: Option<PathBuf>,
     /// How to log in.
-    pub approle: AppRole,
+    pub auth: AuthMethod,
     /// What leases hang on, where it is not the login.
     pub anchor: Option<Anchor>,
 }
@@ -137,17 +141,6 @@ pub struct Vault {
 pub struct Anchor {
     /// The token role that they are made through.
     pub token_role: String,
-}
-
-/// A login with AppRole.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AppRole {
-    /// Where the auth method is mounted.
-    pub mount: String,
-    /// The role id.
-    pub role_id: String,
-    /// The file that holds the secret id.
-    pub secret_id_file: PathBuf,
 }
 
 /// Where the native provider keeps its credentials.

@@ -1,6 +1,7 @@
 //! Turns the document into a snapshot: fills in defaults, reads addresses, durations and digests,
 //! follows references, and reports everything that is wrong on the way.
 
+mod auth;
 mod consumers;
 mod credentials;
 mod gateway;

@@ -144,14 +144,16 @@ impl Former {
         self.stopped = true;
     }
 
-    pub(crate) fn wake(&self) -> BootTime {
+    /// Returns when there is something to do. Without a session in which to make calls that is only to
+    /// see leases run out.
+    pub(crate) fn wake(&self, calls: bool) -> BootTime {
         let mut wake = BootTime::NEVER;
         for orphan in &self.orphans {
             if matches!(orphan.stage, Stage::At(_) | Stage::Queued) {
                 wake = wake.min(orphan.until);
             }
         }
-        if self.stopped {
+        if self.stopped || !calls {
             return wake;
         }
         if !self.begun {

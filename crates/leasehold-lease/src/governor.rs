@@ -180,19 +180,29 @@ impl Governor {
         if !gate.calls || !ORDER.into_iter().any(waits) {
             return BootTime::NEVER;
         }
-        if self.is_open() {
-            let busy = self.in_flight.iter().any(|count| *count > 0);
-            return if busy {
-                BootTime::NEVER
-            } else {
-                self.circuit.probe_at
-            };
+        let paid_at = if waits(Rank::Read) {
+            self.counted_at
+        } else {
+            self.paid_at()
+        };
+        if !self.is_open() {
+            return paid_at;
         }
-        if waits(Rank::Read) || self.tokens >= 1.0 {
+        if self.in_flight.iter().any(|count| *count > 0) {
+            return BootTime::NEVER;
+        }
+        paid_at.max(self.circuit.probe_at)
+    }
+
+    /// Returns when there is a token for a write.
+    fn paid_at(&self) -> BootTime {
+        if self.tokens >= 1.0 {
             return self.counted_at;
         }
         let missing = (1.0 - self.tokens) / (WRITES_A_SECOND * self.pace);
-        self.counted_at.after(Duration::from_secs_f64(missing))
+        // A little late, so that rounding can't leave the bucket a hair short at that time.
+        let missing = Duration::from_secs_f64(missing).saturating_add(TICK);
+        self.counted_at.after(missing)
     }
 
     pub(crate) const fn is_open(&self) -> bool {
@@ -263,6 +273,7 @@ const PLACES: [usize; RANKS] = [8, ISSUES, 8, ISSUES, 8];
 /// A fifth of what OpenBao commits at most, so that others have their share.
 const WRITES_A_SECOND: f64 = 20.0;
 const BURST: f64 = 10.0;
+const TICK: Duration = Duration::from_millis(1);
 /// How far a provider that asks for fewer calls slows us down at most.
 const SLOWEST: f64 = 1.0 / 16.0;
 const RECOVERY_A_SECOND: f64 = 0.1;

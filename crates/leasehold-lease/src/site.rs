@@ -61,8 +61,8 @@ impl Site {
     }
 
     /// Returns an anchor that has run out, if any.
-    pub(crate) fn anchor_that_ran_out(&self, now: BootTime) -> Option<AnchorEpoch> {
-        self.anchors.as_ref()?.ran_out(now)
+    pub(crate) fn anchor_that_ran_out(&mut self, now: BootTime) -> Option<AnchorEpoch> {
+        self.anchors.as_mut()?.ran_out(now)
     }
 
     /// Returns when what hangs on this dies with it.
@@ -139,7 +139,7 @@ impl Site {
             .sessions
             .calls()
             .min(self.sessions.runs_out())
-            .min(self.former.wake())
+            .min(self.former.wake(gate.calls))
             .min(self.governor.wake(gate));
         if let Some(anchors) = &self.anchors {
             wake = wake.min(anchors.runs_out());

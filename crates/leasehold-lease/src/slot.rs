@@ -45,6 +45,8 @@ pub(crate) struct Slot {
     suspicion: Suspicion,
     /// Whether there has been a generation to serve.
     served: bool,
+    /// Calls about this slot that have no answer yet.
+    unanswered: u32,
     course: Course,
 }
 
@@ -97,6 +99,7 @@ impl Slot {
             budget: Budget::default(),
             suspicion: Suspicion::default(),
             served: false,
+            unanswered: 0,
             course: Course::Serving,
         }
     }
@@ -351,14 +354,28 @@ impl Slot {
         self.active.is_none() && !fetching && self.retired.iter().all(|it| it.irrevocable)
     }
 
+    /// Counts a call that goes out.
+    pub(crate) const fn asked_provider(&mut self) {
+        self.unanswered = self.unanswered.saturating_add(1);
+    }
+
+    /// Counts an answer.
+    pub(crate) const fn was_answered(&mut self) {
+        self.unanswered = self.unanswered.saturating_sub(1);
+    }
+
     /// Tells whether its first generation is still to come.
     pub(crate) fn is_awaited(&self) -> bool {
         !self.served && self.course == Course::Serving
     }
 
-    /// Tells, once, that a dismissed slot holds nothing any more.
+    /// Tells, once, that a dismissed slot holds nothing any more. Not while a call about it is out: the
+    /// answer would be taken for that of whoever has the slot next.
     pub(crate) fn forget(&mut self) -> bool {
-        let over = self.course == Course::Dismissed && self.is_clear() && self.retired.is_empty();
+        let over = self.course == Course::Dismissed
+            && self.is_clear()
+            && self.retired.is_empty()
+            && self.unanswered == 0;
         if over {
             self.course = Course::Forgotten;
         }

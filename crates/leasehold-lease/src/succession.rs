@@ -80,7 +80,7 @@ pub(crate) enum Due<E> {
     Renew(E),
     /// End it at the provider.
     End(E),
-    /// It has run out: lose it.
+    /// It has run out, or is about to: nothing may hang on it any more.
     RanOut(E),
 }
 
@@ -96,6 +96,11 @@ struct Tenure<E> {
     urgent: BootTime,
     /// When it was opened.
     since: BootTime,
+    /// Until when it lives at the provider, if it is not prolonged.
+    lasts: BootTime,
+    /// Its deadline has passed. It is ended all the same: our margin has run out and not yet the holder,
+    /// and a renewal that is answered too late may have prolonged it.
+    ran_out: bool,
     end: End,
 }
 
@@ -153,6 +158,7 @@ impl<E: Epoch> Succession<E> {
     /// Returns when what hangs on the holder dies with it; the start of time for one that is gone.
     pub(crate) fn deadline(&self, epoch: E) -> BootTime {
         self.find(epoch)
+            .filter(|tenure| !tenure.ran_out)
             .map_or(BootTime::default(), |tenure| tenure.deadline)
     }
 
@@ -272,21 +278,24 @@ impl<E: Epoch> Succession<E> {
         }
     }
 
+    /// Takes in that a holder has run out, and opens another where it was the current one.
+    pub(crate) fn run_out(&mut self, now: BootTime, epoch: E, rng: &mut Rng) {
+        let current = self.current.take_if(|tenure| tenure.epoch == epoch);
+        if let Some(tenure) = current {
+            self.reopen(now, tenure.since, rng);
+            self.former.push(tenure);
+        }
+        if let Some(tenure) = self.find_mut(epoch) {
+            tenure.ran_out = true;
+        }
+        self.end(now, epoch);
+    }
+
     /// Forgets a holder that is dead, and opens another where it was the current one. Tells whether
     /// the holder was known.
     pub(crate) fn lost(&mut self, now: BootTime, epoch: E, rng: &mut Rng) -> bool {
         if let Some(dead) = self.current.take_if(|tenure| tenure.epoch == epoch) {
-            if now.since(dead.since) >= PROVEN {
-                self.failures = 0;
-            }
-            if !matches!(self.opening, Opening::InFlight(_)) {
-                self.opening = Opening::At(if self.failures == 0 {
-                    now
-                } else {
-                    schedule::retry_at(now, Failure::Denied, self.failures, rng)
-                });
-            }
-            self.failures = self.failures.saturating_add(1);
+            self.reopen(now, dead.since, rng);
             return true;
         }
         let known = self.former.len();
@@ -364,8 +373,11 @@ impl<E: Epoch> Succession<E> {
     }
 
     /// Returns a holder that has run out, if any.
-    pub(crate) fn ran_out(&self, now: BootTime) -> Option<E> {
-        let dead = self.all().find(|it| it.deadline <= now)?;
+    pub(crate) fn ran_out(&mut self, now: BootTime) -> Option<E> {
+        // One that ran out before and could not be ended has ended by itself by now.
+        self.former
+            .retain(|it| !(it.ran_out && it.gone_at() <= now && it.end != End::InFlight));
+        let dead = self.all().find(|it| !it.ran_out && it.deadline <= now)?;
         Some(dead.epoch)
     }
 
@@ -395,9 +407,12 @@ impl<E: Epoch> Succession<E> {
 
     /// Returns when the first holder runs out.
     pub(crate) fn runs_out(&self) -> BootTime {
-        self.all()
-            .map(|tenure| tenure.deadline)
-            .fold(BootTime::NEVER, BootTime::min)
+        let of = |tenure: &Tenure<E>| match (tenure.ran_out, tenure.end) {
+            (false, _) => tenure.deadline,
+            (true, End::InFlight) => BootTime::NEVER,
+            (true, End::NotYet | End::At(_)) => tenure.gone_at(),
+        };
+        self.all().map(of).fold(BootTime::NEVER, BootTime::min)
     }
 
     /// Returns when there is a call to make.
@@ -418,6 +433,21 @@ impl<E: Epoch> Succession<E> {
             "epochs only grow: {epochs:?}"
         );
         assert!(epochs.iter().all(|epoch| *epoch < self.next_epoch));
+    }
+
+    /// Opens another in the place of one that is no more.
+    fn reopen(&mut self, now: BootTime, since: BootTime, rng: &mut Rng) {
+        if now.since(since) >= PROVEN {
+            self.failures = 0;
+        }
+        if !matches!(self.opening, Opening::InFlight(_)) {
+            self.opening = Opening::At(if self.failures == 0 {
+                now
+            } else {
+                schedule::retry_at(now, Failure::Denied, self.failures, rng)
+            });
+        }
+        self.failures = self.failures.saturating_add(1);
     }
 
     /// Opens one beside the current holder once `at` comes; a former one has its successor already.
@@ -456,8 +486,15 @@ impl<E> Tenure<E> {
             failures: 0,
             urgent: BootTime::NEVER,
             since,
+            lasts: BootTime::NEVER,
+            ran_out: false,
             end: End::NotYet,
         }
+    }
+
+    /// Returns when a holder that ran out has surely ended at the provider.
+    fn gone_at(&self) -> BootTime {
+        self.lasts.after(schedule::CLAIM_AFTER)
     }
 
     /// Adopts what was granted. Returns when to open a successor, where this holder will not last.
@@ -476,6 +513,7 @@ impl<E> Tenure<E> {
         };
         let grant = Grant { t_send, ttl };
         self.deadline = grant.deadline();
+        self.lasts = t_send.after(ttl);
         let short = self
             .expected
             .is_some_and(|expected| grant.is_short_of(expected));

@@ -20,6 +20,8 @@ pub enum ReasonCode {
     ConsumerNotAllowed,
     /// The route's credential is missing, expired or refused: nothing was sent to the upstream.
     CredentialUnavailable,
+    /// Each consumer has a credential of its own there, and no more of them may have one.
+    CredentialCap,
     /// No connection to any endpoint could be made.
     UpstreamUnreachable,
     /// The upstream broke off or broke HTTP before its answer was complete.
@@ -36,13 +38,14 @@ pub enum ReasonCode {
 
 impl ReasonCode {
     /// Every code, for metrics that must exist from the start.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::BadRequest,
         Self::NoRoute,
         Self::ConsumerKeyMissing,
         Self::ConsumerKeyUnknown,
         Self::ConsumerNotAllowed,
         Self::CredentialUnavailable,
+        Self::CredentialCap,
         Self::UpstreamUnreachable,
         Self::UpstreamFailed,
         Self::UpstreamTimeout,
@@ -61,6 +64,7 @@ impl ReasonCode {
             Self::ConsumerKeyUnknown => "consumer_key_unknown",
             Self::ConsumerNotAllowed => "consumer_not_allowed",
             Self::CredentialUnavailable => "credential_unavailable",
+            Self::CredentialCap => "credential_cap",
             Self::UpstreamUnreachable => "upstream_unreachable",
             Self::UpstreamFailed => "upstream_failed",
             Self::UpstreamTimeout => "upstream_timeout",

@@ -230,7 +230,11 @@ mod tests {
 
     async fn fetch(lab: &Lab) -> (String, Holding) {
         let source = versioned("app");
-        let fetched = lab.provider.fetch(EPOCH, &source).await.expect("fetched");
+        let fetched = lab
+            .provider
+            .fetch(Holder::Session(EPOCH), &source)
+            .await
+            .expect("fetched");
         let field = fetched.material.field("key").expect("the field");
         // EXPOSE: a test looks at its own value.
         let value = field.expose().as_str().expect("text").to_owned();
@@ -256,14 +260,14 @@ mod tests {
         let lab = Lab::new();
         lab.create().put("app", &material("one")).expect("put");
         let source = versioned("app");
-        let error = lab.provider.fetch(EPOCH, &source).await;
+        let error = lab.provider.fetch(Holder::Session(EPOCH), &source).await;
         assert_eq!(
             error.expect_err("no login yet").failure,
             Failure::SessionDead
         );
         lab.provider.login(EPOCH).await.expect("logged in");
         lab.provider.revoke_session(EPOCH).await.expect("revoked");
-        let error = lab.provider.fetch(EPOCH, &source).await;
+        let error = lab.provider.fetch(Holder::Session(EPOCH), &source).await;
         assert_eq!(error.expect_err("revoked").failure, Failure::SessionDead);
         let error = lab.provider.revoke_session(EPOCH).await;
         assert_eq!(error.expect_err("revoked").failure, Failure::SessionDead);
@@ -289,7 +293,7 @@ mod tests {
         let source = versioned("app");
         let error = lab
             .provider
-            .fetch(EPOCH, &source)
+            .fetch(Holder::Session(EPOCH), &source)
             .await
             .expect_err("refused");
         assert_eq!(error.failure, Failure::Misconfigured);
@@ -308,13 +312,14 @@ mod tests {
         lab.provider.login(EPOCH).await.expect("logged in");
         let leased = Source::Leased {
             path: "app".to_owned(),
+            parameters: leasehold_provider::Parameters::new(),
         };
         let mounted = Source::Versioned {
             mount: "kv".to_owned(),
             path: "app".to_owned(),
         };
         for source in [versioned("none"), versioned("gone"), leased, mounted] {
-            let error = lab.provider.fetch(EPOCH, &source).await;
+            let error = lab.provider.fetch(Holder::Session(EPOCH), &source).await;
             let error = error.expect_err("nothing to fetch");
             assert_eq!(error.failure, Failure::Misconfigured, "{error}");
         }

@@ -20,7 +20,7 @@ pub(crate) fn session(call: &Call, answer: &Answer) -> Result<(Auth, SessionGran
         ttl: Some(Duration::from_secs(auth.lease_duration)),
         renewable: auth.renewable,
         capped,
-        accessor: None,
+        accessor: auth.accessor(),
     };
     Ok((auth, grant))
 }
@@ -67,7 +67,7 @@ pub(crate) fn versioned(call: &Call, answer: &Answer) -> Result<Fetched, Provide
     fetched(call, &envelope, data, Holding::Versioned { version })
 }
 
-fn open<'a>(call: &Call, answer: &'a Answer) -> Result<Envelope<'a>, ProviderError> {
+pub(crate) fn open<'a>(call: &Call, answer: &'a Answer) -> Result<Envelope<'a>, ProviderError> {
     Envelope::parse(&answer.body).map_err(|error| unreadable(call, error))
 }
 
@@ -79,6 +79,11 @@ fn fetched(
 ) -> Result<Fetched, ProviderError> {
     let data = data.ok_or_else(|| lost(call, "the answer holds no fields"))?;
     let fields = Fields::parse(data).map_err(|error| unreadable(call, error))?;
+    Ok(from_fields(envelope, fields, holding))
+}
+
+/// Puts together what was fetched from its fields and the envelope that they came in.
+pub(crate) fn from_fields(envelope: &Envelope<'_>, fields: Fields, holding: Holding) -> Fetched {
     let mut warnings = envelope.warnings();
     warnings.extend(
         fields
@@ -86,12 +91,12 @@ fn fetched(
             .iter()
             .map(|name| format!("field {name:?} is a list or an object and was left out")),
     );
-    Ok(Fetched {
+    Fetched {
         material: fields.material,
         holding,
         request_id: envelope.request_id(),
         warnings,
-    })
+    }
 }
 
 #[cfg(test)]

@@ -63,6 +63,8 @@ impl fmt::Display for Call {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Operation {
     LogIn,
+    LookUpWrapping,
+    Unwrap,
     LookUpSession,
     RenewSession,
     RevokeSession,
@@ -72,30 +74,57 @@ pub(crate) enum Operation {
     Read,
     RenewLease,
     RevokeLease,
+    MintAnchor,
+    RenewAnchor,
+    RevokeAnchor,
+    /// Ends a token of an earlier process.
+    RevokeFormer,
+    /// Has a certificate signed: each call makes one, of no use to anybody without its key.
+    Sign,
+    /// Reads a path whose answer is the value itself.
+    ReadPlain,
 }
 
 impl Operation {
     /// Returns how long the call may take, from the connection to the end of the answer.
     pub(crate) const fn timeout(self) -> Duration {
         Duration::from_secs(match self {
-            Self::LookUpSession | Self::RenewSession | Self::Read | Self::RenewLease => 5,
-            Self::LogIn => 10,
-            Self::Issue => 15,
+            Self::LookUpWrapping
+            | Self::LookUpSession
+            | Self::RenewSession
+            | Self::RenewAnchor
+            | Self::Read
+            | Self::ReadPlain
+            | Self::RenewLease => 5,
+            Self::LogIn | Self::Unwrap | Self::MintAnchor => 10,
+            Self::Issue | Self::Sign => 15,
             // Longest, because the server answers only when the credential is dead.
-            Self::RevokeSession | Self::RevokeLease => 30,
+            Self::RevokeSession | Self::RevokeAnchor | Self::RevokeFormer | Self::RevokeLease => 30,
         })
+    }
+
+    /// Tells whether the call is on the way to a session, and so made in none.
+    pub(crate) const fn opens_a_session(self) -> bool {
+        matches!(self, Self::LogIn | Self::LookUpWrapping | Self::Unwrap)
     }
 
     pub(crate) const fn verb(self) -> &'static str {
         match self {
             Self::LogIn => "log in at",
+            Self::LookUpWrapping => "look up the wrapping token at",
+            Self::Unwrap => "unwrap the secret id at",
             Self::LookUpSession => "look up the session at",
             Self::RenewSession => "renew the session at",
             Self::RevokeSession => "revoke the session at",
             Self::Issue => "issue",
-            Self::Read => "read",
+            Self::Read | Self::ReadPlain => "read",
             Self::RenewLease => "renew lease",
             Self::RevokeLease => "revoke lease",
+            Self::MintAnchor => "mint an anchor at",
+            Self::RenewAnchor => "renew the anchor at",
+            Self::RevokeAnchor => "revoke the anchor at",
+            Self::RevokeFormer => "revoke a former holder at",
+            Self::Sign => "sign at",
         }
     }
 }

@@ -2,6 +2,8 @@ use std::time::Duration;
 
 use leasehold_model::Failure;
 use reqwest::StatusCode;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::call::Operation;
 
@@ -27,10 +29,28 @@ pub(crate) fn classify(
     }
 }
 
+/// Tells whether a refusal is about the index that the request named, and about nothing else.
+pub(crate) fn refuses_index(errors: &[String]) -> bool {
+    Text::of(errors).starts(INDEX_UNREADABLE)
+}
+
 /// Returns the words with which a node says that it carried nothing out and another might.
 pub(crate) fn cannot_serve(errors: &[String]) -> Option<&'static str> {
     let text = Text::of(errors);
     CANNOT_SERVE.iter().copied().find(|it| text.inner == *it)
+}
+
+/// Tells whether an answer says that a standby has not reached the index that it was asked for.
+///
+/// That has the status of a quota, which always says which path it is for; an answer that is none of
+/// the server's own, such as a load balancer's, is no such word either.
+pub(crate) fn lags_behind(status: StatusCode, body: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Errors {
+        errors: Vec<IgnoredAny>,
+    }
+    let errors = || serde_json::from_slice::<Errors>(body);
+    status == StatusCode::TOO_MANY_REQUESTS && errors().is_ok_and(|it| it.errors.is_empty())
 }
 
 /// A fault on the server's side.
@@ -50,6 +70,17 @@ fn refused(operation: Operation, text: Text<'_>) -> Option<Failure> {
     if about_a_lease && LEASE_GONE.contains(&text.inner) {
         return Some(Failure::LeaseGone);
     }
+    if operation.opens_a_session() && is_denial(text) {
+        // No token was shown that could be dead; Kubernetes logins are refused in these words.
+        return Some(Failure::Denied);
+    }
+    let by_accessor = matches!(
+        operation,
+        Operation::RenewAnchor | Operation::RevokeAnchor | Operation::RevokeFormer
+    );
+    if by_accessor && text.inner == ACCESSOR_UNKNOWN {
+        return Some(Failure::LeaseGone);
+    }
     if text.inner == DENIED {
         // Alone it is said of a token that is not known, in a list of a policy that forbids.
         return Some(if text.listed {
@@ -65,12 +96,21 @@ fn refused(operation: Operation, text: Text<'_>) -> Option<Failure> {
     known.map(|(_, failure)| *failure)
 }
 
+fn is_denial(text: Text<'_>) -> bool {
+    text.inner == DENIED || text.starts(DENIED_AND_INVALID)
+}
+
 /// A refusal whose text is not known.
 const fn by_status(operation: Operation, status: StatusCode) -> Failure {
-    match (operation, status) {
-        (_, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) => Failure::Misconfigured,
+    match status {
+        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => Failure::Misconfigured,
+        StatusCode::FORBIDDEN => Failure::Denied,
         // Auth methods differ in the status that they refuse a login with, not in what it means.
-        (Operation::LogIn, _) | (_, StatusCode::FORBIDDEN) => Failure::Denied,
+        _ if operation.opens_a_session() => Failure::Denied,
+        // A request that was refused for what it asks for is refused again.
+        StatusCode::BAD_REQUEST if matches!(operation, Operation::Sign | Operation::MintAnchor) => {
+            Failure::Misconfigured
+        }
         _ => Failure::Transient,
     }
 }
@@ -99,11 +139,15 @@ impl<'a> Text<'a> {
 }
 
 const DENIED: &str = "permission denied";
+const DENIED_AND_INVALID: &str = "2 errors occurred:\n\t* permission denied\n\t* invalid token";
 const LEASE_GONE: &[&str] = &["lease not found", "lease expired", "invalid lease"];
+/// Said of a token that is gone; where it is to be revoked, OpenBao warns and does not refuse.
+const ACCESSOR_UNKNOWN: &str = "invalid accessor";
 const RENEW_FAILED: &str = "failed to renew entry";
 const NEVER_AGAIN: &[&str] = &["could not find role", "past the max TTL"];
 /// No statement has been sent, so there is no user that could have been left behind.
 const DATABASE_UNREACHED: &str = "unable to start transaction: failed to connect";
+const INDEX_UNREADABLE: &str = "failed to decode \"X-Vault-Index\"";
 const CANNOT_SERVE: &[&str] = &[
     "Vault is sealed",
     "Vault is in standby mode",
@@ -115,6 +159,10 @@ const STARTS: &[(&str, Failure)] = &[
     ("past the max TTL", Failure::NotRenewable),
     ("batch tokens cannot be renewed", Failure::NotRenewable),
     ("batch tokens cannot be revoked", Failure::Denied),
+    (
+        "batch tokens cannot create more tokens",
+        Failure::Misconfigured,
+    ),
     // The database behind the lease is out of order, or refuses: the lease is as it was.
     (RENEW_FAILED, Failure::Transient),
     ("failed to revoke entry", Failure::Transient),
@@ -125,15 +173,15 @@ const STARTS: &[(&str, Failure)] = &[
     ("unsupported operation", Failure::Misconfigured),
     ("unsupported path", Failure::Misconfigured),
     // How Vault says of a token what OpenBao says with a bare `permission denied`.
-    (
-        "2 errors occurred:\n\t* permission denied\n\t* invalid token",
-        Failure::SessionDead,
-    ),
+    (DENIED_AND_INVALID, Failure::SessionDead),
 ];
 
 #[cfg(test)]
 mod tests {
-    use Operation::{Issue, LogIn, Read, RenewLease, RenewSession, RevokeLease, RevokeSession};
+    use Operation::{
+        Issue, LogIn, MintAnchor, Read, RenewAnchor, RenewLease, RenewSession, RevokeFormer,
+        RevokeLease, RevokeSession, Sign, Unwrap,
+    };
 
     use super::*;
 
@@ -202,6 +250,29 @@ mod tests {
             "batch tokens cannot be revoked",
             Failure::Denied,
         ),
+        (
+            RenewAnchor,
+            400,
+            "1 error occurred:\n\t* invalid accessor\n\n",
+            Failure::LeaseGone,
+        ),
+        // As Vault says it, by what is written of it.
+        (RevokeFormer, 403, "invalid accessor", Failure::LeaseGone),
+        (
+            MintAnchor,
+            400,
+            "batch tokens cannot create more tokens",
+            Failure::Misconfigured,
+        ),
+        (MintAnchor, 400, "unknown role r2", Failure::Misconfigured),
+        (
+            Sign,
+            400,
+            "common name evil.com not allowed by this role",
+            Failure::Misconfigured,
+        ),
+        (Sign, 400, "unknown role: nope", Failure::Misconfigured),
+        (Sign, 500, "internal error", Failure::Transient),
         (RenewLease, 403, "permission denied", Failure::SessionDead),
         (Issue, 403, "permission denied", Failure::SessionDead),
         (
@@ -221,6 +292,13 @@ mod tests {
             LogIn,
             403,
             "service account name not authorized",
+            Failure::Denied,
+        ),
+        (LogIn, 403, "permission denied", Failure::Denied),
+        (
+            Unwrap,
+            400,
+            "wrapping token is not valid or does not exist",
             Failure::Denied,
         ),
         (Issue, 400, "unknown role: r2", Failure::Misconfigured),
@@ -291,6 +369,21 @@ mod tests {
         assert_eq!(of(RenewLease, 403), Failure::Denied);
         assert_eq!(of(Read, 302), Failure::Transient);
         assert_eq!(of(Issue, 429), Failure::SlowDown { retry_after: None });
+    }
+
+    #[test]
+    fn a_standby_that_lags_behind_is_told_from_a_quota() {
+        let too_many = StatusCode::TOO_MANY_REQUESTS;
+        assert!(lags_behind(too_many, br#"{"errors":[]}"#));
+        for other in [
+            r#"{"errors":["request path \"kv\": rate limit quota exceeded"]}"#,
+            "{}",
+            "",
+            "<html>",
+        ] {
+            assert!(!lags_behind(too_many, other.as_bytes()), "{other}");
+        }
+        assert!(!lags_behind(StatusCode::NOT_FOUND, br#"{"errors":[]}"#));
     }
 
     #[test]

@@ -1,10 +1,12 @@
 use std::error::Error;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use leasehold_provider::ProviderError;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
-use reqwest::{Certificate, Method, Response, StatusCode, redirect, retry};
+use reqwest::{Certificate, Identity, Method, Response, StatusCode, redirect, retry};
 use url::Url;
 use zeroize::Zeroizing;
 
@@ -14,40 +16,52 @@ use crate::call::Call;
 use crate::classify;
 use crate::config::{SetupError, VaultConfig};
 use crate::envelope;
+use crate::index::{INDEX, LatestIndex};
+use crate::refusal::{refused, unanswered};
 
 /// Sends calls to the nodes of one cluster.
 #[derive(Debug)]
 pub(crate) struct Client {
     http: reqwest::Client,
-    addresses: Addresses,
+    addresses: Arc<Addresses>,
+    index: Arc<LatestIndex>,
+    settings: Settings,
 }
 
 impl Client {
     pub(crate) fn new(config: &VaultConfig) -> Result<Self, SetupError> {
         let addresses = Addresses::new(config.addresses.clone())?;
-        let builder = reqwest::Client::builder()
-            .default_headers(headers(config.namespace.as_deref())?)
-            .user_agent(concat!("leasehold/", env!("CARGO_PKG_VERSION")))
-            // A redirect is followed by hand, and only to a configured address: a client that
-            // follows by itself takes the token along.
-            .redirect(redirect::Policy::none())
-            .retry(retry::never())
-            .referer(false)
-            .no_proxy()
-            .http1_only()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .pool_idle_timeout(POOL_IDLE_TIMEOUT)
-            .pool_max_idle_per_host(POOL_MAX_IDLE);
-        let builder = match &config.ca {
-            Some(path) => builder.tls_certs_only(authorities(path)?),
-            // The system's authorities are not looked for where nothing would be checked by them.
-            None if !addresses.any_tls() => builder.tls_certs_only([]),
-            None => builder,
-        };
-        let http = builder
-            .build()
-            .map_err(|source| SetupError::Http { source })?;
-        Ok(Self { http, addresses })
+        let settings = Settings::of(config, &addresses)?;
+        let http = settings.client(None);
+        Ok(Self {
+            http: http.map_err(|source| SetupError::Http { source })?,
+            addresses: Arc::new(addresses),
+            index: Arc::default(),
+            settings,
+        })
+    }
+
+    /// Returns a client with connections of its own, on each of which it shows the certificate.
+    pub(crate) fn presenting(&self, identity: Identity) -> Result<Self, reqwest::Error> {
+        Ok(Self {
+            http: self.settings.client(Some(identity))?,
+            addresses: Arc::clone(&self.addresses),
+            index: Arc::clone(&self.index),
+            settings: self.settings.clone(),
+        })
+    }
+
+    /// Makes a call; whatever is not a success is an error.
+    pub(crate) async fn exchange(
+        &self,
+        call: &Call,
+        token: Option<&HeaderValue>,
+    ) -> Result<Answer, ProviderError> {
+        match self.send(call, token).await {
+            Ok(answer) if answer.status.is_success() => Ok(answer),
+            Ok(answer) => Err(refused(call, &answer)),
+            Err(reason) => Err(unanswered(call, reason)),
+        }
     }
 
     /// Sends a call and returns the first answer of a node that serves.
@@ -61,19 +75,17 @@ impl Client {
     ) -> Result<Answer, NoAnswer> {
         let mut round = self.addresses.round();
         while let Some(address) = round.next() {
-            let response = match self.request(address, call, token).send().await {
-                Ok(response) => response,
-                Err(error) if error.is_connect() || error.is_builder() => {
-                    round.pass_over(&root_cause(&error));
+            let answer = match self.ask(address, call, token).await? {
+                Reply::Answer(answer) => answer,
+                Reply::Redirect(location) => {
+                    round.redirect(location.as_ref());
                     continue;
                 }
-                Err(error) => return Err(NoAnswer::Lost(error.without_url())),
+                Reply::NoConnection(reason) => {
+                    round.pass_over(&reason);
+                    continue;
+                }
             };
-            if response.status() == StatusCode::TEMPORARY_REDIRECT {
-                round.redirect(location(&response).as_ref());
-                continue;
-            }
-            let answer = Answer::read(response).await?;
             let Some(reason) = answer.cannot_serve() else {
                 if round.served() {
                     let passed_over = round.reasons();
@@ -84,6 +96,61 @@ impl Client {
             round.pass_over(&format!("says: {reason}"));
         }
         Err(NoAnswer::NotServed(round.reasons()))
+    }
+
+    /// Asks one node, for an answer from no older state than what has been seen.
+    async fn ask(
+        &self,
+        address: &Url,
+        call: &Call,
+        token: Option<&HeaderValue>,
+    ) -> Result<Reply, NoAnswer> {
+        // A write is carried out by the active node, whichever is asked.
+        let index = self.index.header().filter(|_| call.body.is_none());
+        let Some(index) = index else {
+            return self.ask_plainly(address, call, token).await;
+        };
+        let request = self.request(address, call, token);
+        let request = request.header(INDEX, index).header(INCONSISTENT, FORWARD);
+        let reply = self.reply(request).await?;
+        if !reply.refuses_index() {
+            return Ok(reply);
+        }
+        // A node of another version told it; to go on naming it would fail every read here.
+        self.index.forget();
+        self.ask_plainly(address, call, token).await
+    }
+
+    /// Asks one node; where it says that it lags behind, once more to have the call forwarded.
+    async fn ask_plainly(
+        &self,
+        address: &Url,
+        call: &Call,
+        token: Option<&HeaderValue>,
+    ) -> Result<Reply, NoAnswer> {
+        let reply = self.reply(self.request(address, call, token)).await?;
+        if !reply.lags_behind() {
+            return Ok(reply);
+        }
+        let request = self.request(address, call, token);
+        self.reply(request.header(INCONSISTENT, FORWARD)).await
+    }
+
+    async fn reply(&self, request: reqwest::RequestBuilder) -> Result<Reply, NoAnswer> {
+        let response = match request.send().await {
+            Ok(response) => response,
+            Err(error) if error.is_connect() || error.is_builder() => {
+                return Ok(Reply::NoConnection(root_cause(&error)));
+            }
+            Err(error) => return Err(NoAnswer::Lost(error.without_url())),
+        };
+        if response.status() == StatusCode::TEMPORARY_REDIRECT {
+            return Ok(Reply::Redirect(location(&response)));
+        }
+        if response.status().is_success() {
+            self.index.observe(response.headers());
+        }
+        Answer::read(response).await.map(Reply::Answer)
     }
 
     fn request(
@@ -115,6 +182,69 @@ impl Client {
     }
 }
 
+/// What every connection to the cluster is made with.
+#[derive(Clone, Debug)]
+struct Settings {
+    headers: HeaderMap,
+    /// The authorities to trust; those of the system where there are none.
+    authorities: Option<Vec<Certificate>>,
+}
+
+impl Settings {
+    fn of(config: &VaultConfig, addresses: &Addresses) -> Result<Self, SetupError> {
+        let authorities = match &config.ca {
+            Some(path) => Some(authorities(path)?),
+            // The system's authorities are not looked for where nothing would be checked by them.
+            None if !addresses.any_tls() => Some(Vec::new()),
+            None => None,
+        };
+        Ok(Self {
+            headers: headers(config.namespace.as_deref())?,
+            authorities,
+        })
+    }
+
+    fn client(&self, identity: Option<Identity>) -> Result<reqwest::Client, reqwest::Error> {
+        let mut builder = reqwest::Client::builder()
+            .default_headers(self.headers.clone())
+            .user_agent(concat!("leasehold/", env!("CARGO_PKG_VERSION")))
+            // A redirect is followed by hand, and only to a configured address: a client that
+            // follows by itself takes the token along.
+            .redirect(redirect::Policy::none())
+            .retry(retry::never())
+            .referer(false)
+            .no_proxy()
+            .http1_only()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .pool_idle_timeout(POOL_IDLE_TIMEOUT)
+            .pool_max_idle_per_host(POOL_MAX_IDLE);
+        if let Some(authorities) = &self.authorities {
+            builder = builder.tls_certs_only(authorities.clone());
+        }
+        if let Some(identity) = identity {
+            builder = builder.identity(identity);
+        }
+        builder.build()
+    }
+}
+
+/// What became of asking one node.
+enum Reply {
+    Answer(Answer),
+    Redirect(Option<Url>),
+    NoConnection(String),
+}
+
+impl Reply {
+    fn lags_behind(&self) -> bool {
+        matches!(self, Self::Answer(answer) if answer.lags_behind())
+    }
+
+    fn refuses_index(&self) -> bool {
+        matches!(self, Self::Answer(answer) if answer.refuses_index())
+    }
+}
+
 /// What a node answered, whatever it means.
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -131,8 +261,22 @@ impl Answer {
         })
     }
 
-    /// Returns the node's words where they say that it carried nothing out.
+    /// Tells whether the node has not caught up with an index yet, and carried nothing out.
+    fn lags_behind(&self) -> bool {
+        classify::lags_behind(self.status, &self.body)
+    }
+
+    /// Tells whether the node could not read the index that it was sent, and carried nothing out.
+    fn refuses_index(&self) -> bool {
+        self.status == StatusCode::BAD_REQUEST
+            && classify::refuses_index(&envelope::errors(&self.body))
+    }
+
+    /// Returns the node's words, or ours for them, where it carried nothing out.
     fn cannot_serve(&self) -> Option<&'static str> {
+        if self.lags_behind() {
+            return Some("it has not caught up yet");
+        }
         if !self.status.is_server_error() {
             return None;
         }
@@ -206,6 +350,8 @@ const NAMESPACE: HeaderName = HeaderName::from_static("x-vault-namespace");
 /// Names the lease of a call. The audit log has it in clear where the server is told to audit it, and
 /// the id in the body only as a hash.
 pub(crate) const LEASE: HeaderName = HeaderName::from_static("x-leasehold-lease");
+const INCONSISTENT: HeaderName = HeaderName::from_static("x-vault-inconsistent");
+const FORWARD: HeaderValue = HeaderValue::from_static("forward-active-node");
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Well below the five minutes after which the server closes an idle connection: a call sent on a
 /// connection as it closes is a call whose answer is lost.

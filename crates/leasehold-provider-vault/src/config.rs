@@ -1,12 +1,16 @@
+pub(crate) mod auth;
+
 use std::io;
 use std::path::PathBuf;
 
-use leasehold_model::ProviderName;
+use leasehold_model::{InstanceName, ProviderName};
 use url::Url;
+
+use auth::AuthMethod;
 
 /// Where a Vault or OpenBao cluster is and how to log in to it.
 ///
-/// Holds no secret: the secret id is named by its file.
+/// Holds no secret: each is named by the place that it is read from.
 #[derive(Clone, Debug)]
 pub struct VaultConfig {
     /// The declared name of the provider.
@@ -20,19 +24,11 @@ pub struct VaultConfig {
     /// A PEM file of the authorities to trust instead of the system's.
     pub ca: Option<PathBuf>,
     /// How to log in.
-    pub approle: AppRole,
-}
-
-/// A login by AppRole.
-#[derive(Clone, Debug)]
-pub struct AppRole {
-    /// Where the auth method is mounted below `auth/`, such as `approle`.
-    pub mount: String,
-    /// The role id.
-    pub role_id: String,
-    /// The file that holds the secret id. It is read again at every login, so that a new secret id
-    /// can be delivered while the gateway runs.
-    pub secret_id_file: PathBuf,
+    pub auth: AuthMethod,
+    /// The name of this instance, which is written into each anchor.
+    pub instance: InstanceName,
+    /// The token role that anchors are minted through; without it there are none.
+    pub token_role: Option<String>,
 }
 
 /// Why a provider could not be set up from its configuration.
@@ -60,6 +56,20 @@ pub enum SetupError {
     Mount {
         /// The mount.
         mount: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// A login shows a certificate, and an address is reached without TLS.
+    #[error("address {address} is not https, and a login with a certificate needs tls")]
+    CertificateWithoutTls {
+        /// The address.
+        address: String,
+    },
+    /// The token role is not the name of one.
+    #[error("token role {role:?} {problem}")]
+    TokenRole {
+        /// The role.
+        role: String,
         /// What is wrong with it.
         problem: &'static str,
     },

@@ -48,7 +48,10 @@ pub async fn examine(config: &VaultConfig, examination: &Examination, clock: &dy
         return report;
     };
     let mut mender = Mender::new(program, config.namespace.clone());
-    let visit = match Visit::open(&server, config).await {
+    if let Some(finding) = login::must_not_be_tried(config) {
+        return report.blind(finding);
+    }
+    let visit = match Visit::open(&server, config, clock.wall()).await {
         Ok(visit) => visit,
         Err(error) => return report.blind(login::refused(&error, config, &mender)),
     };
@@ -61,7 +64,7 @@ pub async fn examine(config: &VaultConfig, examination: &Examination, clock: &dy
 }
 
 async fn look_around(
-    visit: &Visit<'_>,
+    visit: &Visit,
     examination: &Examination,
     mender: &mut Mender,
     report: &mut Report,

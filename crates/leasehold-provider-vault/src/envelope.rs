@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use leasehold_model::RequestId;
+use leasehold_model::{Accessor, RequestId};
 use leasehold_provider::Material;
 use leasehold_secret::Secret;
 use serde::{Deserialize, Deserializer};
@@ -63,6 +63,11 @@ pub(crate) struct Auth {
     pub(crate) renewable: bool,
     #[serde(default)]
     pub(crate) num_uses: u64,
+    /// Whether no other token takes it along when it dies.
+    #[serde(default)]
+    pub(crate) orphan: bool,
+    #[serde(default)]
+    accessor: String,
     #[serde(default)]
     policies: Option<Vec<String>>,
     #[serde(default)]
@@ -72,6 +77,11 @@ pub(crate) struct Auth {
 }
 
 impl Auth {
+    /// Returns by what the token is found again; a batch token by nothing.
+    pub(crate) fn accessor(&self) -> Option<Accessor> {
+        (!self.accessor.is_empty()).then(|| Accessor::from(self.accessor.as_str()))
+    }
+
     /// Tells whether the token has the policy, from whatever it has it.
     pub(crate) fn has_policy(&self, name: &str) -> bool {
         [
@@ -121,12 +131,20 @@ pub(crate) struct Fields {
 impl Fields {
     /// Reads an object: text as it is, numbers and booleans as they are written, nulls not at all.
     pub(crate) fn parse(data: &RawValue) -> Result<Self, Unreadable> {
+        Self::parse_without(data, &[])
+    }
+
+    /// As [`Fields::parse`], without what is said about the credential and is no part of it.
+    pub(crate) fn parse_without(data: &RawValue, leave: &[&str]) -> Result<Self, Unreadable> {
         let raw: BTreeMap<String, &RawValue> = serde_json::from_str(data.get())?;
         let mut fields = Self {
             material: Material::default(),
             left_out: Vec::new(),
         };
-        for (name, value) in raw {
+        for (name, value) in raw
+            .into_iter()
+            .filter(|(name, _)| !leave.contains(&name.as_str()))
+        {
             fields.add(name, value.get())?;
         }
         Ok(fields)
@@ -178,7 +196,8 @@ impl From<serde_json::Error> for Unreadable {
     }
 }
 
-fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
+/// Reads a text that nobody may print.
+pub(crate) fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
     String::deserialize(deserializer).map(Secret::new)
 }
 

@@ -6,8 +6,8 @@
 //! address, and only where the first certainly did not carry it out.
 
 mod addresses;
+mod anchor;
 mod answer;
-mod approle;
 mod body;
 mod call;
 mod classify;
@@ -15,12 +15,18 @@ mod client;
 mod config;
 mod doctor;
 mod envelope;
+mod index;
+mod login;
 mod path;
 mod provider;
 mod refusal;
 mod said;
 mod session;
+mod source;
 
-pub use config::{AppRole, SetupError, VaultConfig};
+pub use config::auth::{
+    AppRole, AuthMethod, AwsCredentials, AwsIam, ClientCertificate, SecretId, TokenFile,
+};
+pub use config::{SetupError, VaultConfig};
 pub use doctor::{Examination, Finding, Report, Severity, examine};
 pub use provider::VaultProvider;

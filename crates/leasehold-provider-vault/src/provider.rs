@@ -1,7 +1,10 @@
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use leasehold_model::{Failure, Holder, LeaseId, ProviderName, SessionEpoch};
+use leasehold_model::{
+    Accessor, AnchorEpoch, Clock, Failure, Holder, LeaseId, ProviderName, SessionEpoch,
+};
 use leasehold_provider::{
     BoxFuture, Fetched, LeaseGrant, Provider, ProviderError, SessionGrant, Source,
 };
@@ -9,14 +12,15 @@ use reqwest::StatusCode;
 use reqwest::header::HeaderValue;
 use serde_json::json;
 
+use crate::anchor::Anchors;
 use crate::answer;
-use crate::approle::{self, Login};
 use crate::call::{Call, Operation};
 use crate::client::{Answer, Client};
 use crate::config::{SetupError, VaultConfig};
-use crate::path::{PathError, VaultPath};
-use crate::refusal::{lost, misconfigured, refused, unanswered};
-use crate::session::{self, Sessions};
+use crate::login::{Attempt, Login, admit};
+use crate::path::VaultPath;
+use crate::refusal::{lost, misconfigured};
+use crate::session::{self, Line, Sessions};
 
 /// HashiCorp Vault or OpenBao as a provider.
 ///
@@ -28,52 +32,46 @@ use crate::session::{self, Sessions};
 /// belong on one runtime that lives as long as the provider.
 pub struct VaultProvider {
     name: ProviderName,
-    client: Client,
+    client: Arc<Client>,
     login: Login,
-    sessions: Sessions,
+    pub(crate) sessions: Sessions,
+    pub(crate) anchors: Anchors,
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
 impl VaultProvider {
-    /// Sets the provider up. Nothing is called yet.
+    /// Sets the provider up. Nothing is called yet. The clock's time of day is held against the times
+    /// that the server names: the end of a certificate, the last change of a password.
     ///
     /// # Errors
     ///
     /// When the configuration names no address, or something that is none, or when the file of
     /// authorities can't be used.
-    pub fn new(config: &VaultConfig) -> Result<Self, SetupError> {
+    pub fn new(config: &VaultConfig, clock: Arc<dyn Clock>) -> Result<Self, SetupError> {
         Ok(Self {
             name: config.name.clone(),
-            client: Client::new(config)?,
-            login: Login::new(&config.approle)?,
+            client: Arc::new(Client::new(config)?),
+            login: Login::new(config)?,
             sessions: Sessions::default(),
+            anchors: Anchors::new(config)?,
+            clock,
         })
     }
 
     async fn log_in(&self, epoch: SessionEpoch) -> Result<SessionGrant, ProviderError> {
-        let call = self.login.call()?;
-        let answer = self.exchange(&call, None).await?;
+        let Attempt { call, client } = self.login.prepare(&self.client, self.clock.wall()).await?;
+        let answer = client.exchange(&call, None).await?;
         let (auth, grant) = answer::session(&call, &answer)?;
         let Some(token) = session::header(&auth.client_token) else {
             let detail = "the login gave no token: does the role ask for a second factor?";
             return Err(misconfigured(&call, detail));
         };
-        if let Err(reason) = approle::admit(&auth) {
-            return Err(self.give_back(&call, &token, reason).await);
+        if let Err(reason) = admit(&auth) {
+            let line = Line { token, client };
+            return Err(give_back(&call, &line, reason).await);
         }
-        self.sessions.open(epoch, auth.client_token);
+        self.sessions.open(epoch, auth.client_token, client);
         Ok(grant)
-    }
-
-    /// Revokes a token that was refused, so that it does not live on unknown to anybody.
-    async fn give_back(&self, login: &Call, token: &HeaderValue, reason: &str) -> ProviderError {
-        let call = Call::write(Operation::RevokeSession, REVOKE_SELF, empty());
-        match self.exchange(&call, Some(token)).await {
-            Ok(_) => misconfigured(login, reason),
-            Err(error) => {
-                let detail = format!("{reason}; it could not be given back");
-                misconfigured(login, detail).caused_by(error)
-            }
-        }
     }
 
     async fn prolong(&self, epoch: SessionEpoch) -> Result<SessionGrant, ProviderError> {
@@ -95,27 +93,6 @@ impl VaultProvider {
             return Ok(());
         }
         outcome.map(drop)
-    }
-
-    async fn issue(&self, epoch: SessionEpoch, path: &str) -> Result<Fetched, ProviderError> {
-        let path = checked(Operation::Issue, path)?;
-        let call = Call::read(Operation::Issue, path);
-        let answer = self.in_session(epoch, &call).await?;
-        answer::leased(&call, &answer)
-    }
-
-    async fn read(
-        &self,
-        epoch: SessionEpoch,
-        mount: &str,
-        path: &str,
-    ) -> Result<Fetched, ProviderError> {
-        let mount = checked(Operation::Read, mount)?;
-        let path = checked(Operation::Read, path)?;
-        let path = mount.join(&VaultPath::fixed("data")).join(&path);
-        let call = Call::read(Operation::Read, path);
-        let answer = self.in_session(epoch, &call).await?;
-        answer::versioned(&call, &answer)
     }
 
     async fn renew(
@@ -144,46 +121,57 @@ impl VaultProvider {
     }
 
     /// Makes a call in a session. A token that turns out to be dead is dropped.
-    async fn in_session(&self, epoch: SessionEpoch, call: &Call) -> Result<Answer, ProviderError> {
-        let Some(token) = self.sessions.header(epoch) else {
-            let detail = "there is no such session";
+    pub(crate) async fn in_session(
+        &self,
+        epoch: SessionEpoch,
+        call: &Call,
+    ) -> Result<Answer, ProviderError> {
+        self.held_by(Holder::Session(epoch), call).await
+    }
+
+    /// Makes a call with the token of a session or of an anchor: what it issues hangs on that.
+    pub(crate) async fn held_by(
+        &self,
+        holder: Holder,
+        call: &Call,
+    ) -> Result<Answer, ProviderError> {
+        let line = match holder {
+            Holder::Session(epoch) => self.sessions.line(epoch),
+            Holder::Anchor(epoch) => self.anchors.header(epoch).map(|it| self.line(it)),
+        };
+        let Some(line) = line else {
+            let detail = format!("there is no such {}", kind_of(holder));
             return Err(ProviderError::new(
                 call.to_string(),
                 Failure::SessionDead,
                 detail,
             ));
         };
-        let mut error = match self.exchange(call, Some(&token)).await {
-            Err(error) if error.failure == Failure::SessionDead => error,
-            decided => return decided,
-        };
-        error.failure = self.look_up(&token).await;
-        if error.failure == Failure::SessionDead {
-            self.sessions.bury(epoch);
+        let outcome = confirmed(&line, call).await;
+        if let Err(error) = &outcome
+            && error.failure == Failure::SessionDead
+        {
+            match holder {
+                Holder::Session(epoch) => self.sessions.bury(epoch),
+                Holder::Anchor(epoch) => self.anchors.bury(epoch),
+            }
         }
-        Err(error)
+        outcome
     }
 
-    /// Tells what a refusal means that could mean a dead token.
-    async fn look_up(&self, token: &HeaderValue) -> Failure {
-        let call = Call::read(Operation::LookUpSession, LOOK_UP_SELF);
-        match self.exchange(&call, Some(token)).await {
-            // A token that lives was refused for something else than being dead.
-            Ok(_) => Failure::Denied,
-            Err(error) => error.failure,
-        }
-    }
-
-    async fn exchange(
+    /// Makes a call with a token, which is said to be dead only where looking it up confirms it.
+    pub(crate) async fn with_token(
         &self,
+        token: &HeaderValue,
         call: &Call,
-        token: Option<&HeaderValue>,
     ) -> Result<Answer, ProviderError> {
-        match self.client.send(call, token).await {
-            Ok(answer) if answer.status.is_success() => Ok(answer),
-            Ok(answer) => Err(refused(call, &answer)),
-            Err(reason) => Err(unanswered(call, reason)),
-        }
+        confirmed(&self.line(token.clone()), call).await
+    }
+
+    /// Returns how a call goes out whose token belongs to no session: as the latest login did.
+    fn line(&self, token: HeaderValue) -> Line {
+        let client = self.login.latest_client(&self.client);
+        Line { token, client }
     }
 }
 
@@ -203,22 +191,44 @@ impl Provider for VaultProvider {
         Box::pin(self.log_out(epoch))
     }
 
+    fn mint_anchor(
+        &self,
+        epoch: SessionEpoch,
+        anchor: AnchorEpoch,
+    ) -> BoxFuture<'_, Result<SessionGrant, ProviderError>> {
+        Box::pin(self.mint(epoch, anchor))
+    }
+
+    fn renew_anchor(
+        &self,
+        epoch: SessionEpoch,
+        anchor: AnchorEpoch,
+    ) -> BoxFuture<'_, Result<SessionGrant, ProviderError>> {
+        Box::pin(self.prolong_anchor(epoch, anchor))
+    }
+
+    fn revoke_anchor(
+        &self,
+        epoch: SessionEpoch,
+        anchor: AnchorEpoch,
+    ) -> BoxFuture<'_, Result<(), ProviderError>> {
+        Box::pin(self.end_anchor(epoch, anchor))
+    }
+
+    fn revoke_former<'a>(
+        &'a self,
+        epoch: SessionEpoch,
+        accessor: &'a Accessor,
+    ) -> BoxFuture<'a, Result<(), ProviderError>> {
+        Box::pin(self.end_former(epoch, accessor))
+    }
+
     fn fetch<'a>(
         &'a self,
         holder: Holder,
         source: &'a Source,
     ) -> BoxFuture<'a, Result<Fetched, ProviderError>> {
-        let epoch = match holder {
-            Holder::Session(epoch) => epoch,
-            Holder::Anchor(_) => todo!("anchors"),
-        };
-        match source {
-            Source::Leased { path, .. } => Box::pin(self.issue(epoch, path)),
-            Source::Versioned { mount, path } => Box::pin(self.read(epoch, mount, path)),
-            Source::Rotating { .. } | Source::Certificate { .. } | Source::Hinted { .. } => {
-                todo!("sources")
-            }
-        }
+        Box::pin(self.obtain(holder, source))
     }
 
     fn renew_lease<'a>(
@@ -246,15 +256,46 @@ impl fmt::Debug for VaultProvider {
     }
 }
 
-fn checked(operation: Operation, path: &str) -> Result<VaultPath, ProviderError> {
-    VaultPath::parse(path).map_err(|error: PathError| {
-        let operation = format!("{} {path:?}", operation.verb());
-        let detail = format!("the path {}", error.as_str());
-        ProviderError::new(operation, Failure::Misconfigured, detail)
-    })
+/// Makes a call; the token is said to be dead only where looking it up confirms it.
+async fn confirmed(line: &Line, call: &Call) -> Result<Answer, ProviderError> {
+    let mut error = match line.exchange(call).await {
+        Err(error) if error.failure == Failure::SessionDead => error,
+        decided => return decided,
+    };
+    error.failure = look_up(line).await;
+    Err(error)
 }
 
-const fn empty() -> Bytes {
+/// Tells what a refusal means that could mean a dead token.
+async fn look_up(line: &Line) -> Failure {
+    let call = Call::read(Operation::LookUpSession, LOOK_UP_SELF);
+    match line.exchange(&call).await {
+        // A token that lives was refused for something else than being dead.
+        Ok(_) => Failure::Denied,
+        Err(error) => error.failure,
+    }
+}
+
+/// Revokes a token that was refused, so that it does not live on unknown to anybody.
+async fn give_back(login: &Call, line: &Line, reason: &str) -> ProviderError {
+    let call = Call::write(Operation::RevokeSession, REVOKE_SELF, empty());
+    match line.exchange(&call).await {
+        Ok(_) => misconfigured(login, reason),
+        Err(error) => {
+            let detail = format!("{reason}; it could not be given back");
+            misconfigured(login, detail).caused_by(error)
+        }
+    }
+}
+
+const fn kind_of(holder: Holder) -> &'static str {
+    match holder {
+        Holder::Session(_) => "session",
+        Holder::Anchor(_) => "anchor",
+    }
+}
+
+pub(crate) const fn empty() -> Bytes {
     Bytes::from_static(b"{}")
 }
 

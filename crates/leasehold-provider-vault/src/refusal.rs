@@ -19,6 +19,7 @@ pub(crate) fn refused(call: &Call, answer: &Answer) -> ProviderError {
             said::repeat_all(&errors)
         ),
         Operation::Read => not_readable(answer),
+        Operation::ReadPlain => "there is no value at this path".to_owned(),
         _ => "status 404: there is nothing at this path".to_owned(),
     };
     ProviderError::new(call.to_string(), failure, detail)

@@ -1,7 +1,9 @@
 mod error;
+mod kept;
 mod request;
 mod response;
 
 pub(crate) use error::BodyError;
+pub(crate) use kept::Kept;
 pub(crate) use request::{RequestBody, Stall, Upload};
 pub(crate) use response::ResponseBody;

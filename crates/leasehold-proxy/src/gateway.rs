@@ -13,7 +13,7 @@ use leasehold_model::{BootTime, RouteName, UpstreamName};
 
 pub(crate) use endpoint::{Endpoint, Upstream};
 pub use error::GatewayError;
-pub use spec::{Admission, CredentialUse, GatewaySpec, RouteSpec, UpstreamSpec};
+pub use spec::{Admission, CredentialUse, GatewaySpec, Held, RouteSpec, Suspect, UpstreamSpec};
 
 use crate::pool::TlsConfigs;
 use crate::steps::admit::{check_path, normal_host, split_authority};
@@ -61,7 +61,7 @@ impl Gateway {
         let standing = |route: &Route| RouteStanding {
             route: route.name.clone(),
             standing: match &route.upstream.credential {
-                Some(credential) => credential.handle.standing(now),
+                Some(credential) => credential.held.standing(now),
                 None => Standing::Ready,
             },
         };
@@ -131,6 +131,12 @@ fn add_route(
         return Err(GatewayError::PathPrefix {
             route: spec.name,
             fault,
+        });
+    }
+    if spec.admission == Admission::Anyone && upstream.is_per_consumer() {
+        return Err(GatewayError::NobodyToIssueFor {
+            route: spec.name,
+            upstream: spec.upstream,
         });
     }
     let host = route_host(&spec)?;

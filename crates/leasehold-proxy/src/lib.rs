@@ -1,7 +1,7 @@
 //! The data plane: listeners, routing, forwarding.
 //!
-//! A request passes one module of `steps` after the other: admit, route, identify, inject, forward
-//! and close, or refuse. [`Gateway`] is what they consult: an immutable snapshot of the routes, the
+//! A request passes one module of `steps` after the other: admit, route, identify, inject, forward,
+//! observe and close, or refuse. [`Gateway`] is what they consult: an immutable snapshot of the routes, the
 //! upstreams and the consumers. [`Server`] runs one thread with one runtime for each core, each with
 //! its own listening sockets and its own connections to upstreams.
 
@@ -13,13 +13,14 @@ mod patience;
 mod pool;
 mod server;
 mod service;
+mod spare;
 mod steps;
 mod trace;
 mod trailers;
 
 pub use gateway::{
-    Admission, CredentialUse, Gateway, GatewayError, GatewaySpec, RouteSpec, RouteStanding,
-    UpstreamSpec,
+    Admission, CredentialUse, Gateway, GatewayError, GatewaySpec, Held, RouteSpec, RouteStanding,
+    Suspect, UpstreamSpec,
 };
 pub use metrics::ProxyMetrics;
 pub use pool::{RootsError, TrustedRoots};

@@ -13,11 +13,13 @@ use crate::body::{RequestBody, ResponseBody};
 use crate::gateway::{Gateway, Route, Upstream};
 use crate::metrics::Meters;
 use crate::pool::Pool;
+use crate::spare::Spare;
 use crate::steps::admit::admit;
 use crate::steps::close::Exchange;
 use crate::steps::forward::{Forwarded, forward};
 use crate::steps::identify::identify;
-use crate::steps::inject::inject;
+use crate::steps::inject;
+use crate::steps::observe::observe;
 use crate::steps::refuse::{Refusal, respond};
 use crate::trace::Trace;
 use crate::{hop, trailers};
@@ -109,13 +111,16 @@ async fn pass(
     exchange.enter(number, route);
     let consumer = identify(&gateway.consumers, &route.admission, &head.headers)?;
     exchange.note(|record| record.consumer = consumer);
-    prepare(worker, route, &mut head.headers, trace, exchange)?;
-    let request = Request::from_parts(outgoing(head), body);
-    forward(worker, &route.upstream, request, exchange).await
+    prepare(worker, route, &mut head.headers, trace, exchange).await?;
+    let mut request = Request::from_parts(outgoing(head), body);
+    let upstream = &*route.upstream;
+    let spare = Spare::of(&mut request, upstream.retries_refused());
+    let forwarded = forward(worker, upstream, request, spare.as_ref(), exchange).await?;
+    observe(worker, upstream, forwarded, spare, exchange).await
 }
 
 /// Makes the head of the request into what the upstream may see.
-fn prepare(
+async fn prepare(
     worker: &Worker,
     route: &Route,
     headers: &mut HeaderMap,
@@ -131,8 +136,10 @@ fn prepare(
         trailers::restrict(headers, &[consumers.header()]);
         return Ok(());
     };
-    exchange.note(|record| record.credential = Some(credential.handle.credential().clone()));
-    let generation = inject(credential, worker.clock.boot(), headers)?;
+    exchange.note(|record| record.credential = Some(credential.held.credential().clone()));
+    let (now, limit) = (worker.clock.boot(), route.upstream.longest_acquisition());
+    let generation = inject::take(credential, exchange.consumer(), now, limit).await?;
+    inject::place(credential, &generation, headers)?;
     let place = generation.prepared().header(credential.injection);
     let place = place.map_err(|_unknown| ReasonCode::Internal)?;
     trailers::restrict(headers, &[consumers.header(), place]);

@@ -5,5 +5,6 @@ pub(crate) mod close;
 pub(crate) mod forward;
 pub(crate) mod identify;
 pub(crate) mod inject;
+pub(crate) mod observe;
 pub(crate) mod refuse;
 pub(crate) mod route;

@@ -6,11 +6,13 @@
 //! it is needed and why it is safe; `cargo xtask check-layers` refuses one without.
 
 mod alloc;
+mod env;
 mod file;
 mod process;
 mod secret;
 
 pub use alloc::WipingAllocator;
+pub use env::{EnvError, read_env};
 pub use file::{ReadError, read_owner_only, read_trimmed};
 pub use process::{HardenError, harden};
 pub use secret::{Expose, Exposed, Secret};

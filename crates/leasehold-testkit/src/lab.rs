@@ -8,16 +8,16 @@ use serde_json::{Value, json};
 
 use crate::{OpenBao, Postgres, Scratch};
 
-mod configure;
+pub(crate) mod configure;
 
 /// OpenBao and PostgreSQL, ready to issue credentials.
 ///
 /// | mount | what is there |
 /// | --- | --- |
-/// | `kv` | KV v2, with `app` = `{api_key}` |
+/// | `kv`, `kv1` | KV v2 with `app`, KV v1 with `legacy`, each `{api_key}` |
 /// | `database/creds` | `app` 60 s of at most 180 s, `short` 10/30 s, `tiny` 3/8 s, `long` 1 h/24 h, `badrenew` 30 s/10 min, which can't be renewed |
 /// | `database/static-creds` | `svc`, rotated every 30 s |
-/// | `pki/issue` | `nolease`, `lease` |
+/// | `pki/issue`, `pki/sign` | `nolease`, `lease` |
 /// | `auth/token` | role `leasehold`, for anchors: orphan, periodic |
 /// | `auth/approle` | `gateway` 1 h/24 h, `gateway-short` 60/180 s, `gateway-tiny` 6/15 s, `gateway-periodic` 60 s, `gateway-batch` 60 s |
 ///
@@ -53,6 +53,24 @@ impl Lab {
             Postgres::start(scratch.path()),
             OpenBao::start(scratch.path())
         )?;
+        Self::configured(openbao, postgres, scratch).await
+    }
+
+    /// As [`Lab::start`], with OpenBao's audit entries posted to `url` and to nothing else.
+    ///
+    /// # Errors
+    ///
+    /// As [`Lab::start`].
+    pub async fn start_audited_by(url: &str) -> Result<Self> {
+        let scratch = Scratch::new()?;
+        let (postgres, openbao) = tokio::try_join!(
+            Postgres::start(scratch.path()),
+            OpenBao::start_audited_by(scratch.path(), url)
+        )?;
+        Self::configured(openbao, postgres, scratch).await
+    }
+
+    async fn configured(openbao: OpenBao, postgres: Postgres, scratch: Scratch) -> Result<Self> {
         configure::all(&openbao, &postgres).await?;
         Ok(Self {
             openbao,
@@ -73,21 +91,7 @@ impl Lab {
     ///
     /// When there is no such role or the file can't be written.
     pub async fn approle(&self, role: &str) -> Result<AppRole> {
-        let path = format!("auth/approle/role/{role}");
-        let role_id = self
-            .openbao
-            .api("GET", &format!("{path}/role-id"), None)
-            .await?;
-        let secret_id = self
-            .openbao
-            .api("POST", &format!("{path}/secret-id"), Some(json!({})))
-            .await?;
-        let file = self.dir().join(format!("{role}.secret-id"));
-        write_owner_only(&file, text(&secret_id, "/data/secret_id")?)?;
-        Ok(AppRole {
-            role_id: text(&role_id, "/data/role_id")?.to_owned(),
-            secret_id_file: file,
-        })
+        approle(&self.openbao, self.dir(), role).await
     }
 
     /// Makes a database role whose credentials live for `ttl` and are renewed up to `max_ttl`, both
@@ -99,6 +103,21 @@ impl Lab {
     pub async fn create_db_role(&self, name: &str, ttl: &str, max_ttl: &str) -> Result<()> {
         configure::database_role(&self.openbao, name, ttl, max_ttl).await
     }
+}
+
+/// Makes a fresh secret id and writes it to a file in `dir`.
+pub(crate) async fn approle(bao: &OpenBao, dir: &Path, role: &str) -> Result<AppRole> {
+    let path = format!("auth/approle/role/{role}");
+    let role_id = bao.api("GET", &format!("{path}/role-id"), None).await?;
+    let secret_id = bao
+        .api("POST", &format!("{path}/secret-id"), Some(json!({})))
+        .await?;
+    let file = dir.join(format!("{role}.secret-id"));
+    write_owner_only(&file, text(&secret_id, "/data/secret_id")?)?;
+    Ok(AppRole {
+        role_id: text(&role_id, "/data/role_id")?.to_owned(),
+        secret_id_file: file,
+    })
 }
 
 fn text<'a>(body: &'a Value, pointer: &str) -> Result<&'a str> {

@@ -8,11 +8,17 @@
 //! | type | what it is |
 //! | --- | --- |
 //! | [`Lab`] | OpenBao and PostgreSQL, configured: what most tests want |
+//! | [`Cluster`] | the same with three nodes of OpenBao, any one of which may be killed |
 //! | [`OpenBao`], [`Postgres`] | either server alone |
+//! | [`AuditReceiver`] | what an `http` audit device of OpenBao writes to |
+//! | [`Authority`] | a certificate authority, for servers and clients |
 //! | [`Origin`] | an HTTP server that stands where an upstream does |
 //! | [`GatewayProcess`] | the real binary, started with a configuration |
 //! | [`scan()`] | looks for secrets in whatever a test collected |
 
+mod audit;
+mod authority;
+mod cluster;
 mod gateway;
 mod lab;
 mod openbao;
@@ -25,6 +31,9 @@ mod scratch;
 mod tools;
 pub mod wait;
 
+pub use audit::{AuditReceiver, audit_entries};
+pub use authority::{Authority, CertificateFiles};
+pub use cluster::Cluster;
 pub use gateway::GatewayProcess;
 pub use lab::{AppRole, Lab};
 pub use openbao::{Answer, OpenBao};

@@ -12,8 +12,12 @@ use crate::process::{Process, command};
 use crate::{random, tools, wait};
 
 mod api;
+mod config;
+mod tls;
 
 pub use api::Answer;
+
+use config::{Audit, Config};
 
 /// An OpenBao server of its own: initialised, unsealed and empty, with raft storage and two audit
 /// devices. Not the development mode, which keeps everything in memory and can't be sealed.
@@ -25,7 +29,13 @@ pub struct OpenBao {
     http: Client,
     root_token: String,
     unseal_key: String,
+    /// The name among the nodes of a cluster.
+    node: String,
+    audit: Audit,
+    /// Whether it serves only where it is active, because there is no other node.
+    alone: bool,
     process: Option<Process>,
+    tls: Option<tls::Tls>,
 }
 
 impl OpenBao {
@@ -35,7 +45,52 @@ impl OpenBao {
     ///
     /// When `bao` is not installed or the server does not come up.
     pub async fn start(dir: &Path) -> Result<Self> {
-        let dir = dir.join("openbao");
+        Self::start_first(dir, Audit::Files, None).await
+    }
+
+    /// As [`OpenBao::start`], with one audit device: each entry is posted to `url`, and what is
+    /// refused there is refused to the client.
+    ///
+    /// # Errors
+    ///
+    /// As [`OpenBao::start`].
+    pub async fn start_audited_by(dir: &Path, url: &str) -> Result<Self> {
+        Self::start_first(dir, Audit::Http(url.to_owned()), None).await
+    }
+
+    async fn start_first(dir: &Path, audit: Audit, tls: Option<tls::Tls>) -> Result<Self> {
+        let mut server = Self::launch_new(dir, FIRST_NODE, audit, tls).await?;
+        server.initialise().await?;
+        server.unseal().await?;
+        Ok(server)
+    }
+
+    /// Starts another node of a cluster, below a directory of its own in `dir`.
+    pub(crate) async fn join(dir: &Path, node: &str, first: &Self) -> Result<Self> {
+        let mut server = Self::launch_new(dir, node, first.audit.clone(), None).await?;
+        server.root_token.clone_from(&first.root_token);
+        server.unseal_key.clone_from(&first.unseal_key);
+        let leader = json!({ "leader_api_addr": first.address() });
+        let path = "sys/storage/raft/join";
+        let answer = server.call("", "POST", path, Some(leader)).await?;
+        ensure!(answer.status == 200, "join: {}", answer.text());
+        server.stand_by();
+        server.unseal().await?;
+        Ok(server)
+    }
+
+    /// Takes the server for one of several nodes: from now on it serves as a standby too.
+    pub(crate) const fn stand_by(&mut self) {
+        self.alone = false;
+    }
+
+    async fn launch_new(
+        dir: &Path,
+        node: &str,
+        audit: Audit,
+        tls: Option<tls::Tls>,
+    ) -> Result<Self> {
+        let dir = dir.join(if node == FIRST_NODE { "openbao" } else { node });
         fs::create_dir_all(dir.join("raft")).with_context(|| format!("make {}", dir.display()))?;
         let mut server = Self {
             bao: tools::bao()?,
@@ -44,11 +99,13 @@ impl OpenBao {
             http: api::client()?,
             root_token: String::new(),
             unseal_key: String::new(),
+            node: node.to_owned(),
+            audit,
+            alone: true,
             process: None,
+            tls,
         };
         server.start_on_a_free_port().await?;
-        server.initialise().await?;
-        server.unseal().await?;
         Ok(server)
     }
 
@@ -118,19 +175,43 @@ impl OpenBao {
         Ok(())
     }
 
-    /// Unseals the server and waits until it is active.
+    /// Unseals the server and waits until it is active; a node that joined a cluster, until it
+    /// serves.
     ///
     /// # Errors
     ///
-    /// When the server does not become active in time.
+    /// When the server does not come to that in time.
     pub async fn unseal(&self) -> Result<()> {
+        self.give_key().await?;
+        wait::until_true("openbao to be active", READY_LIMIT, async || {
+            let health = self.health().await;
+            let serves = health == Some(STANDBY) && !self.alone;
+            Ok(serves || health == Some(StatusCode::OK))
+        })
+        .await
+    }
+
+    /// Gives the server the key that unseals it, and does not wait for what comes of it.
+    ///
+    /// # Errors
+    ///
+    /// When the server is not up or refuses the key.
+    pub async fn give_key(&self) -> Result<()> {
         let key = json!({ "key": self.unseal_key });
         let answer = self.call("", "PUT", "sys/unseal", Some(key)).await?;
         ensure!(answer.status == 200, "unseal: {}", answer.text());
-        wait::until_true("openbao to be active", READY_LIMIT, async || {
-            Ok(self.health().await == Some(StatusCode::OK))
-        })
-        .await
+        Ok(())
+    }
+
+    /// Tells whether the server is the one that writes.
+    pub(crate) async fn is_active(&self) -> bool {
+        self.health().await == Some(StatusCode::OK)
+    }
+
+    /// Kills the server, as a crash would; its data stay.
+    pub fn kill(&mut self) {
+        // Dropping the process is what kills it.
+        self.process = None;
     }
 
     /// Shuts the server down; its data stay.
@@ -161,6 +242,9 @@ impl OpenBao {
     async fn start_on_a_free_port(&mut self) -> Result<()> {
         for _ in 0..PORT_ATTEMPTS {
             self.port = random::free_port()?;
+            if let Some(tls) = &mut self.tls {
+                tls.take_a_free_port()?;
+            }
             self.write_config()?;
             if self.launch(UNINITIALISED).await? {
                 return Ok(());
@@ -213,7 +297,14 @@ impl OpenBao {
     }
 
     fn write_config(&self) -> Result<()> {
-        let text = config(&self.dir, self.port, random::free_port()?);
+        let config = Config {
+            node: self.node.clone(),
+            port: self.port,
+            cluster_port: random::free_port()?,
+            audit: self.audit.clone(),
+        };
+        let mut text = config.text(&self.dir);
+        text.extend(self.tls.as_ref().map(tls::Tls::listener));
         fs::write(self.config(), text).context("write openbao's configuration")
     }
 
@@ -222,46 +313,13 @@ impl OpenBao {
     }
 }
 
-fn config(dir: &Path, port: u16, cluster_port: u16) -> String {
-    let dir = dir.display();
-    format!(
-        r#"
-ui = false
-api_addr = "http://127.0.0.1:{port}"
-cluster_addr = "https://127.0.0.1:{cluster_port}"
-
-storage "raft" {{
-  path = "{dir}/raft"
-  node_id = "only"
-  performance_multiplier = 1
-}}
-
-listener "tcp" {{
-  address = "127.0.0.1:{port}"
-  cluster_address = "127.0.0.1:{cluster_port}"
-  tls_disable = true
-}}
-
-audit "file" "main" {{
-  options {{
-    file_path = "{dir}/audit.log"
-  }}
-}}
-
-audit "file" "accessors" {{
-  options {{
-    file_path = "{dir}/audit-accessors.log"
-    hmac_accessor = "false"
-  }}
-}}
-"#
-    )
-}
-
 /// What the health report answers before `init`.
 const UNINITIALISED: StatusCode = StatusCode::NOT_IMPLEMENTED;
 /// What the health report answers before `unseal`.
 const SEALED: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
+/// What the health report of a standby answers.
+const STANDBY: StatusCode = StatusCode::TOO_MANY_REQUESTS;
+const FIRST_NODE: &str = "only";
 const PORT_ATTEMPTS: u32 = 5;
 const READY_LIMIT: Duration = Duration::from_secs(60);
 const STOP_LIMIT: Duration = Duration::from_secs(30);

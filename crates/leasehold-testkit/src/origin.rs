@@ -32,12 +32,14 @@ use tokio_util::task::TaskTracker;
 
 mod answer;
 mod api_key;
+mod balancer;
 mod database;
 mod echo;
 mod tls;
 
 pub use answer::{Handler, json};
 pub use api_key::{AcceptedKeys, ApiKey};
+pub use balancer::Balancer;
 pub use database::Database;
 pub use echo::Echo;
 

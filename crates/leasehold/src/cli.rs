@@ -26,6 +26,9 @@ pub(crate) enum Command {
     /// Manage the encrypted file of a native provider.
     #[command(subcommand)]
     Native(NativeCommand),
+    /// Look at or repair the list of what a gateway holds at its providers.
+    #[command(subcommand)]
+    Ledger(LedgerCommand),
     /// Show the gateway at work with servers of its own; Ctrl-C stops it and leaves nothing behind.
     #[cfg(feature = "demo")]
     Demo(DemoArgs),
@@ -193,6 +196,27 @@ pub(crate) struct NativeFile {
     /// The file with its key, readable by its owner alone.
     #[arg(long, value_name = "FILE")]
     pub(crate) key_file: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LedgerCommand {
+    /// Show what is held; the gateway must be stopped.
+    Show {
+        /// The ledger.
+        #[arg(long, value_name = "FILE")]
+        file: PathBuf,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make a damaged ledger usable with all that can be read of it; the gateway must be stopped.
+    ///
+    /// The damaged file stays beside it.
+    Repair {
+        /// The ledger.
+        #[arg(long, value_name = "FILE")]
+        file: PathBuf,
+    },
 }
 
 #[cfg(feature = "demo")]

@@ -1,23 +1,26 @@
 //! From the validated configuration to the rooms: the one place that names every room.
 
+pub(crate) mod vault_login;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use http::HeaderName;
-use leasehold_broker::{Broker, BrokerMetrics, CredentialSpec, Handle, UnknownProvider};
+use http::{HeaderName, StatusCode};
+use leasehold_broker::{Broker, BrokerMetrics, CredentialSpec, FamilyLimits, UnknownProvider};
 use leasehold_config::{
-    Admission, Credential, Provider, ProviderKind, Snapshot, Source, Upstream, Vault,
+    Admission, Credential, Per, Provider, ProviderKind, Snapshot, Source, Upstream,
 };
 use leasehold_consumer::{Consumers, KeyDigest};
 use leasehold_inject::{Injection, InjectionIndex, Prepared};
 use leasehold_lease::Kind;
-use leasehold_model::{Clock, CredentialName, ProviderName};
+use leasehold_model::{Clock, CredentialName, InstanceName, ProviderName};
 use leasehold_provider::FingerprintKey;
 use leasehold_provider_native::NativeProvider;
-use leasehold_provider_vault::{AppRole, VaultConfig, VaultProvider};
+use leasehold_provider_vault::VaultProvider;
 use leasehold_proxy::{
-    CredentialUse, Gateway, GatewayError, GatewaySpec, RouteSpec, TrustedRoots, UpstreamSpec,
+    CredentialUse, Gateway, GatewayError, GatewaySpec, Held, RouteSpec, Suspect, TrustedRoots,
+    UpstreamSpec,
 };
 use prometheus_client::registry::Registry;
 use tracing::warn;
@@ -86,18 +89,19 @@ pub(crate) fn compose(
         .iter()
         .filter(|it| asked.contains(&it.name))
     {
-        broker.provider(provider.name.clone(), make_provider(provider)?, false);
+        let made = make_provider(provider, &snapshot.instance, clock)?;
+        broker.provider(provider.name.clone(), made, anchored(provider));
     }
-    let mut handles = BTreeMap::new();
+    let mut holds = BTreeMap::new();
     for credential in &snapshot.credentials {
         let Some(injections) = uses.injections.remove(&credential.name) else {
             warn!(credential = %credential.name, "no upstream uses this credential: not fetched");
             continue;
         };
-        let handle = broker.credential(credential_spec(credential, injections))?;
-        handles.insert(credential.name.clone(), handle);
+        let held = declare(&mut broker, credential, injections)?;
+        holds.insert(credential.name.clone(), held);
     }
-    let gateway = Gateway::new(gateway_spec(snapshot, &handles, &uses.places)?)?;
+    let gateway = Gateway::new(gateway_spec(snapshot, &holds, &uses.places)?)?;
     Ok(Composed { broker, gateway })
 }
 
@@ -140,6 +144,21 @@ fn injection(declared: &leasehold_config::Injection) -> Result<Injection, Compos
             username: username.clone(),
             password: password.clone(),
         },
+    })
+}
+
+fn declare(
+    broker: &mut Broker<Prepared>,
+    credential: &Credential,
+    injections: Vec<Injection>,
+) -> Result<Held, UnknownProvider> {
+    let spec = credential_spec(credential, injections);
+    Ok(match credential.per {
+        Per::Instance => Held::Shared(broker.credential(spec)?),
+        Per::Consumer { cap, idle } => {
+            let cap = cap.get();
+            Held::PerConsumer(broker.family(spec, FamilyLimits { cap, idle })?)
+        }
     })
 }
 
@@ -211,14 +230,25 @@ pub(crate) fn source(declared: &Source) -> (leasehold_provider::Source, Kind) {
     }
 }
 
+/// Tells whether leases of the provider are to hang on anchors.
+const fn anchored(provider: &Provider) -> bool {
+    match &provider.kind {
+        ProviderKind::Vault(vault) => vault.anchor.is_some(),
+        ProviderKind::Native(_) => false,
+    }
+}
+
 fn make_provider(
     provider: &Provider,
+    instance: &InstanceName,
+    clock: &Arc<dyn Clock>,
 ) -> Result<Arc<dyn leasehold_provider::Provider>, ComposeError> {
     let name = provider.name.clone();
     Ok(match &provider.kind {
         ProviderKind::Vault(vault) => {
-            let config = vault_config(&name, vault);
-            let vault = VaultProvider::new(&config).map_err(|source| ComposeError::Vault {
+            let config = vault_login::config(&name, instance, vault);
+            let vault = VaultProvider::new(&config, Arc::clone(clock));
+            let vault = vault.map_err(|source| ComposeError::Vault {
                 provider: name,
                 source,
             })?;
@@ -230,24 +260,9 @@ fn make_provider(
     })
 }
 
-/// How the Vault room is told where the cluster is.
-pub(crate) fn vault_config(name: &ProviderName, vault: &Vault) -> VaultConfig {
-    VaultConfig {
-        name: name.clone(),
-        addresses: vault.addresses.clone(),
-        namespace: vault.namespace.clone(),
-        ca: vault.ca.clone(),
-        approle: AppRole {
-            mount: vault.approle.mount.clone(),
-            role_id: vault.approle.role_id.clone(),
-            secret_id_file: vault.approle.secret_id_file.clone(),
-        },
-    }
-}
-
 fn gateway_spec(
     snapshot: &Snapshot,
-    handles: &BTreeMap<CredentialName, Handle<Prepared>>,
+    holds: &BTreeMap<CredentialName, Held>,
     places: &BTreeMap<leasehold_model::UpstreamName, InjectionIndex>,
 ) -> Result<GatewaySpec, ComposeError> {
     let keys = snapshot.consumers.iter().flat_map(|consumer| {
@@ -273,15 +288,18 @@ fn gateway_spec(
     for upstream in &snapshot.upstreams {
         // An upstream that declares a credential is never served without one.
         let credential = upstream.credential.as_ref().map(|used| {
-            let handle = handles.get(&used.credential).cloned();
+            let held = holds.get(&used.credential).cloned();
             let place = places.get(&upstream.name).copied();
-            let found = handle.zip(place);
-            found
-                .map(|(handle, injection)| CredentialUse { handle, injection })
-                .ok_or_else(|| ComposeError::Unresolved {
-                    upstream: upstream.name.to_string(),
-                    credential: used.credential.clone(),
-                })
+            let found = held.zip(place);
+            let (held, injection) = found.ok_or_else(|| ComposeError::Unresolved {
+                upstream: upstream.name.to_string(),
+                credential: used.credential.clone(),
+            })?;
+            Ok::<_, ComposeError>(CredentialUse {
+                held,
+                injection,
+                suspect: suspect(&used.suspect),
+            })
         });
         upstreams.push(UpstreamSpec {
             name: upstream.name.clone(),
@@ -297,6 +315,17 @@ fn gateway_spec(
         upstreams,
         consumers,
     })
+}
+
+fn suspect(declared: &leasehold_config::Suspect) -> Suspect {
+    let statuses = declared.statuses.iter();
+    Suspect {
+        // The configuration lets in none that is no status.
+        statuses: statuses
+            .filter_map(|it| StatusCode::from_u16(*it).ok())
+            .collect(),
+        retry: declared.retry,
+    }
 }
 
 fn roots(upstream: &Upstream) -> Result<TrustedRoots, ComposeError> {

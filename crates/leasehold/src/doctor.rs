@@ -71,7 +71,7 @@ async fn visit(snapshot: &Snapshot, provider: &Provider, vault: &Vault, issue: b
         token_role: vault.anchor.as_ref().map(|it| it.token_role.clone()),
         issue,
     };
-    let config = compose::vault_config(&provider.name, vault);
+    let config = compose::vault_login::config(&provider.name, &snapshot.instance, vault);
     Visited {
         provider: provider.name.to_string(),
         addresses: vault.addresses.iter().map(ToString::to_string).collect(),

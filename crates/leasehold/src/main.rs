@@ -7,6 +7,7 @@ mod compose;
 mod demo;
 mod doctor;
 mod lease;
+mod ledger;
 mod limits;
 mod logging;
 mod native;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
         Command::Doctor(args) => doctor::run(&args),
         Command::Lease(command) => lease::run(&command),
         Command::Native(command) => native::run(command),
+        Command::Ledger(command) => ledger::run(&command),
         #[cfg(feature = "demo")]
         Command::Demo(args) => demo::run(&args),
     }

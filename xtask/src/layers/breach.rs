@@ -145,13 +145,14 @@ fn with_dependency(manifest: &str, import: &str) -> Option<String> {
 const ROOT_FILES: [&str; 4] = ["Cargo.toml", "Cargo.lock", "clippy.toml", "deny.toml"];
 
 /// Edges that would let a room see plaintext, choose a provider or start a server.
-const FORBIDDEN: [(&str, &str); 11] = [
+const FORBIDDEN: [(&str, &str); 12] = [
     ("leasehold-admin", "leasehold-secret"),
     ("leasehold-audit", "leasehold-secret"),
     ("leasehold-broker", "leasehold-secret"),
     ("leasehold-config", "leasehold-secret"),
     ("leasehold-consumer", "leasehold-secret"),
     ("leasehold-lease", "leasehold-secret"),
+    ("leasehold-ledger", "leasehold-secret"),
     ("leasehold-proxy", "leasehold-secret"),
     ("leasehold-testkit", "leasehold-secret"),
     ("leasehold-proxy", "leasehold-provider-vault"),

@@ -113,6 +113,7 @@ const ALLOWED: &[Row] = &[
             "leasehold-consumer",
             "leasehold-inject",
             "leasehold-lease",
+            "leasehold-ledger",
             "leasehold-model",
             "leasehold-provider",
             "leasehold-provider-native",
@@ -146,11 +147,21 @@ const ALLOWED: &[Row] = &[
     },
     Row {
         room: "leasehold-broker",
-        imports: &["leasehold-lease", "leasehold-model", "leasehold-provider"],
+        imports: &[
+            "leasehold-lease",
+            "leasehold-ledger",
+            "leasehold-model",
+            "leasehold-provider",
+        ],
         tests: MAKES_SECRETS,
     },
     Row {
         room: "leasehold-lease",
+        imports: &["leasehold-model"],
+        tests: &[],
+    },
+    Row {
+        room: "leasehold-ledger",
         imports: &["leasehold-model"],
         tests: &[],
     },

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use leasehold_lease::{Action, Notice, ProviderId, SlotId};
-use leasehold_model::{BootTime, GenerationNumber};
+use leasehold_model::{BootTime, GenerationNumber, SessionEpoch};
 
 use super::{Broker, Candidate, Credential};
 use crate::call::{Call, Caller, Which};
@@ -17,16 +17,13 @@ impl<P: Send + Sync + 'static> Broker<P> {
         action: Action,
         candidate: &mut Option<Candidate<P>>,
     ) {
+        // Every kind is named here, so that none that is new can be forgotten.
         match action {
             Action::Activate {
                 slot,
                 number,
                 deadline,
-            } => {
-                if let Some(candidate) = candidate.take() {
-                    self.activate(now, (slot, number), deadline, candidate);
-                }
-            }
+            } => self.activate(now, (slot, number), deadline, candidate.take()),
             Action::Discard { slot, .. } => {
                 *candidate = None;
                 self.discarded(slot);
@@ -35,19 +32,25 @@ impl<P: Send + Sync + 'static> Broker<P> {
                 slot,
                 number,
                 deadline,
-            } => {
-                if let Some(credential) = self.at(slot) {
-                    credential.handle.extend(number, deadline);
-                }
-            }
+            } => self.extend(slot, number, deadline),
             Action::Withdraw { slot } => self.withdraw(slot),
             Action::Forget { slot } => self.forget(slot),
             Action::Notify(notice) => self.notify(&notice),
-            call => self.place_call(call),
+            Action::Login { .. }
+            | Action::RenewSession { .. }
+            | Action::RevokeSession { .. }
+            | Action::Fetch { .. }
+            | Action::Renew { .. }
+            | Action::Revoke { .. } => self.call_about_leases(action),
+            Action::MintAnchor { .. }
+            | Action::RenewAnchor { .. }
+            | Action::RevokeAnchor { .. }
+            | Action::RevokeOrphan { .. }
+            | Action::RevokeFormer { .. } => self.call_about_anchors(action),
         }
     }
 
-    fn place_call(&self, action: Action) {
+    fn call_about_leases(&mut self, action: Action) {
         match action {
             Action::Login { provider, epoch } => {
                 self.call_provider(provider, |it| it.login(epoch));
@@ -62,36 +65,26 @@ impl<P: Send + Sync + 'static> Broker<P> {
                 slot,
                 number,
                 holder,
-            } => self.call(slot, |it, of| {
-                it.fetch(slot, number, holder, of.declared.source.clone())
-            }),
+            } => {
+                let intent = self.intend(slot, number, holder);
+                self.call(slot, |it, of| {
+                    let source = of.declared.source.clone();
+                    it.fetch((slot, number), holder, source, intent)
+                });
+            }
             Action::Renew {
                 slot,
                 number,
                 epoch,
                 lease_id,
-            } => {
-                let which = Which {
-                    slot,
-                    number,
-                    epoch,
-                };
-                self.call(slot, |it, _| it.renew(which, lease_id));
-            }
+            } => self.call(slot, |it, of| it.renew(which(of, number, epoch), lease_id)),
             Action::Revoke {
                 slot,
                 number,
                 epoch,
                 lease_id,
-            } => {
-                let which = Which {
-                    slot,
-                    number,
-                    epoch,
-                };
-                self.call(slot, |it, _| it.revoke(which, lease_id));
-            }
-            other => self.call_about_anchors(other),
+            } => self.call(slot, |it, of| it.revoke(which(of, number, epoch), lease_id)),
+            _ => {}
         }
     }
 
@@ -122,18 +115,7 @@ impl<P: Send + Sync + 'static> Broker<P> {
                 epoch,
                 accessor,
             } => self.call_provider(provider, |it| it.revoke_former(epoch, accessor)),
-            Action::Login { .. }
-            | Action::RenewSession { .. }
-            | Action::RevokeSession { .. }
-            | Action::Fetch { .. }
-            | Action::Renew { .. }
-            | Action::Revoke { .. }
-            | Action::Activate { .. }
-            | Action::Discard { .. }
-            | Action::Extend { .. }
-            | Action::Withdraw { .. }
-            | Action::Forget { .. }
-            | Action::Notify(_) => {}
+            _ => {}
         }
     }
 
@@ -142,9 +124,9 @@ impl<P: Send + Sync + 'static> Broker<P> {
         now: BootTime,
         (slot, number): (SlotId, GenerationNumber),
         deadline: BootTime,
-        candidate: Candidate<P>,
+        candidate: Option<Candidate<P>>,
     ) {
-        let Some(credential) = self.at(slot) else {
+        let (Some(credential), Some(candidate)) = (self.at(slot), candidate) else {
             return;
         };
         let Candidate {
@@ -152,6 +134,7 @@ impl<P: Send + Sync + 'static> Broker<P> {
             provenance,
         } = candidate;
         let (handle, place) = (credential.handle.clone(), credential.place);
+        self.note_retired(credential);
         if credential.family.is_none() {
             self.metrics.ready(handle.credential(), true);
         }
@@ -171,6 +154,12 @@ impl<P: Send + Sync + 'static> Broker<P> {
         self.waits.activated(now, place, &generation);
     }
 
+    fn extend(&self, slot: SlotId, number: GenerationNumber, deadline: BootTime) {
+        if let Some(credential) = self.at(slot) {
+            credential.handle.extend(number, deadline);
+        }
+    }
+
     /// The attempt that a suspicion or an operator asked for found nothing newer.
     fn discarded(&mut self, slot: SlotId) {
         let Some(credential) = self.at(slot) else {
@@ -185,6 +174,7 @@ impl<P: Send + Sync + 'static> Broker<P> {
         let Some(credential) = self.at(slot) else {
             return;
         };
+        self.note_retired(credential);
         credential.handle.withdraw();
         if credential.family.is_none() {
             self.metrics.ready(credential.handle.credential(), false);
@@ -192,6 +182,7 @@ impl<P: Send + Sync + 'static> Broker<P> {
     }
 
     fn notify(&mut self, notice: &Notice) {
+        self.note_in_ledger(notice);
         match about(notice) {
             About::Slot(slot) => self.notify_of(slot, notice),
             About::Provider(provider) => {
@@ -227,6 +218,14 @@ impl<P: Send + Sync + 'static> Broker<P> {
         if let Some((_, caller)) = self.providers.get(provider.index()) {
             self.calls.push(make(caller));
         }
+    }
+}
+
+const fn which<P>(of: &Credential<P>, number: GenerationNumber, epoch: SessionEpoch) -> Which {
+    Which {
+        place: of.place,
+        number,
+        epoch,
     }
 }
 

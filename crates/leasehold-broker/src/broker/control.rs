@@ -2,21 +2,30 @@
 
 mod waits;
 
-use leasehold_lease::{Event, SlotId};
-use leasehold_model::{BootTime, ConsumerName, CredentialName, GenerationNumber, LeaseId};
+use std::time::Duration;
+
+use leasehold_lease::{Event, HolderView, ProviderId, SlotId, Stage, View};
+use leasehold_model::{BootTime, ConsumerName, CredentialName, GenerationNumber};
 
 pub(super) use self::waits::Waits;
 use super::{Broker, Credential};
 use crate::control::{
-    Answer, ControlError, LeaseState, LeaseView, Request, Revocation, RevocationOutcome, Rotation,
-    RotationOutcome, Target,
+    Answer, ControlError, HolderStatus, LeaseState, LeaseView, Request, Revocation,
+    RevocationOutcome, Rotation, RotationOutcome, Target,
 };
+use crate::link::Place;
+use crate::report;
 
 impl<P: Send + Sync + 'static> Broker<P> {
     pub(super) fn attend(&mut self, request: Request) {
         match request {
             Request::List { answer } => {
                 if answer.send(self.list()).is_err() {
+                    tracing::debug!("nobody waits for the list any more");
+                }
+            }
+            Request::Holders { answer } => {
+                if answer.send(self.holders()).is_err() {
                     tracing::debug!("nobody waits for the list any more");
                 }
             }
@@ -54,6 +63,9 @@ impl<P: Send + Sync + 'static> Broker<P> {
         };
         let expected = self.revocations(&slots, number);
         self.waits.await_revocations(self.now(), expected, answer);
+        if *target == Target::Instance {
+            self.renew_anchors();
+        }
         for slot in slots {
             self.step(Event::RevocationAsked { slot, number }, None);
         }
@@ -66,7 +78,7 @@ impl<P: Send + Sync + 'static> Broker<P> {
     ) -> Result<(Vec<SlotId>, Option<GenerationNumber>), ControlError> {
         match target {
             Target::Lease(lease_id) => {
-                let mut held = self.held().into_iter();
+                let mut held = self.engine.view().into_iter();
                 let found = held.find(|it| it.lease_id.as_ref() == Some(lease_id));
                 let found = found.ok_or_else(|| ControlError::UnknownLease {
                     lease_id: lease_id.clone(),
@@ -75,6 +87,14 @@ impl<P: Send + Sync + 'static> Broker<P> {
             }
             Target::Credential(name) => Ok((self.slots_of(name, None)?, None)),
             Target::Instance => Ok((self.each().map(|it| it.place.slot).collect(), None)),
+        }
+    }
+
+    /// Has every anchor replaced: whatever hangs on one unknown ends with it.
+    fn renew_anchors(&mut self) {
+        let providers: Vec<ProviderId> = self.by_name.values().copied().collect();
+        for provider in providers {
+            self.step(Event::AnchorRotationAsked { provider }, None);
         }
     }
 
@@ -105,10 +125,10 @@ impl<P: Send + Sync + 'static> Broker<P> {
         &self,
         slots: &[SlotId],
         number: Option<GenerationNumber>,
-    ) -> Vec<(crate::link::Place, Revocation)> {
+    ) -> Vec<(Place, Revocation)> {
         let meant =
-            |it: &Held| slots.contains(&it.slot) && number.is_none_or(|number| it.number == number);
-        let expected = |it: Held| {
+            |it: &View| slots.contains(&it.slot) && number.is_none_or(|number| it.number == number);
+        let expected = |it: View| {
             let credential = self.at(it.slot)?;
             let revocation = Revocation {
                 credential: credential.handle.credential().clone(),
@@ -116,18 +136,18 @@ impl<P: Send + Sync + 'static> Broker<P> {
                 generation: it.number,
                 lease_id: it.lease_id?,
                 outcome: RevocationOutcome::TimedOut,
-                took: std::time::Duration::ZERO,
+                took: Duration::ZERO,
             };
             Some((credential.place, revocation))
         };
-        let held = self.held().into_iter().filter(meant);
+        let held = self.engine.view().into_iter().filter(meant);
         held.filter_map(expected).collect()
     }
 
     fn list(&self) -> Vec<LeaseView> {
         let now = self.now();
-        let held = self.held();
-        let mut list: Vec<_> = held.iter().filter_map(|it| self.view(now, it)).collect();
+        let views = self.engine.view().into_iter();
+        let mut list: Vec<_> = views.filter_map(|it| self.line(now, it)).collect();
         list.sort_by(|a, b| {
             let key = |it: &LeaseView| (it.credential.clone(), it.consumer.clone(), it.generation);
             key(a).cmp(&key(b))
@@ -135,62 +155,61 @@ impl<P: Send + Sync + 'static> Broker<P> {
         list
     }
 
-    fn view(&self, now: BootTime, held: &Held) -> Option<LeaseView> {
-        let credential = self.at(held.slot)?;
+    fn holders(&self) -> Vec<HolderStatus> {
+        let now = self.now();
+        let named = |it: HolderView| {
+            let (provider, _) = self.providers.get(it.provider.index())?;
+            Some(HolderStatus {
+                provider: provider.clone(),
+                holder: it.holder,
+                state: it.state,
+                lasts: report::left(now, it.deadline),
+            })
+        };
+        self.engine
+            .holders()
+            .into_iter()
+            .filter_map(named)
+            .collect()
+    }
+
+    fn line(&self, now: BootTime, view: View) -> Option<LeaseView> {
+        let credential = self.at(view.slot)?;
         let (provider, _) = self.provider_of(credential)?;
         let active = credential.handle.active();
-        let active = active.filter(|it| it.number() == held.number);
+        let active = active.filter(|it| it.number() == view.number);
         let provenance = active.as_ref().map(|it| it.provenance());
-        let left = |at: BootTime| (at != BootTime::NEVER).then(|| at.since(now));
+        let is_planned = view.next != BootTime::NEVER;
         Some(LeaseView {
             provider: provider.clone(),
             credential: credential.handle.credential().clone(),
             consumer: credential.handle.consumer().cloned(),
-            generation: held.number,
-            state: held.state,
-            lease_id: held.lease_id.clone(),
+            generation: view.number,
+            state: state_of(view.stage),
+            lease_id: view.lease_id,
             version: provenance.and_then(|it| it.version),
             fingerprint: provenance.map(|it| it.fingerprint),
-            holder: None,
-            granted: None,
-            usable_for: active.as_ref().and_then(|it| left(it.deadline())),
-            holder_lasts: None,
-            next: None,
-            suspect: false,
+            holder: view.holder,
+            granted: view.granted,
+            usable_for: report::left(now, view.deadline),
+            holder_lasts: report::left(now, view.of_holder),
+            next: is_planned.then(|| view.next.since(now)),
+            suspect: view.suspect,
         })
     }
 
-    /// Returns what is held, in no order.
-    fn held(&self) -> Vec<Held> {
-        let active = self.each().filter_map(|it| {
-            let active = it.handle.active()?;
-            Some(Held {
-                slot: it.place.slot,
-                number: active.number(),
-                lease_id: active.provenance().lease_id.clone(),
-                state: LeaseState::Active,
-            })
-        });
-        let retired = self.engine.leftovers().into_iter().map(|it| Held {
-            slot: it.slot,
-            number: it.number,
-            lease_id: Some(it.lease_id),
-            state: LeaseState::Revoking,
-        });
-        active.chain(retired).collect()
-    }
-
-    fn each(&self) -> impl Iterator<Item = &Credential<P>> {
+    pub(super) fn each(&self) -> impl Iterator<Item = &Credential<P>> {
         self.credentials.iter().flatten()
     }
 }
 
-/// A generation that is held.
-struct Held {
-    slot: SlotId,
-    number: GenerationNumber,
-    lease_id: Option<LeaseId>,
-    state: LeaseState,
+pub(super) const fn state_of(stage: Stage) -> LeaseState {
+    match stage {
+        Stage::Active => LeaseState::Active,
+        Stage::Draining => LeaseState::Draining,
+        Stage::Revoking => LeaseState::Revoking,
+        Stage::Irrevocable => LeaseState::Irrevocable,
+    }
 }
 
 fn rotation_of<P>(credential: &Credential<P>) -> Rotation {
@@ -202,7 +221,7 @@ fn rotation_of<P>(credential: &Credential<P>) -> Rotation {
         generation: active.as_ref().map(|it| it.number()),
         lease_id: active.and_then(|it| it.provenance().lease_id.clone()),
         outcome: RotationOutcome::TimedOut,
-        took: std::time::Duration::ZERO,
+        took: Duration::ZERO,
     }
 }
 

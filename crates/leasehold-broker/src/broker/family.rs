@@ -25,10 +25,13 @@ impl<P: Send + Sync + 'static> Broker<P> {
 
     /// Dismisses the consumers that have been idle, and returns when to look again.
     pub(super) fn sweep(&mut self, now: BootTime) -> BootTime {
-        let idle = self.families.iter().flat_map(|(it, _)| it.take_idle(now));
-        let idle: Vec<_> = idle.filter_map(|it| it.place()).collect();
-        for place in idle {
-            self.step(Event::Dismissed { slot: place.slot }, None);
+        let idle = self.families.iter();
+        let idle: Vec<_> = idle
+            .flat_map(|(family, _)| family.take_idle(now))
+            .filter_map(|it| self.held_at(it.place()?))
+            .collect();
+        for slot in idle {
+            self.step(Event::Dismissed { slot }, None);
         }
         let spans = self.families.iter().map(|(it, _)| it.limits().idle / 2);
         let next = spans.fold(LONGEST_SWEEP, Duration::min);
@@ -44,7 +47,7 @@ impl<P: Send + Sync + 'static> Broker<P> {
         else {
             return;
         };
-        credential.handle.withdraw();
+        credential.handle.close();
         let family = credential.family.and_then(|it| self.families.get(it));
         if let Some((family, _)) = family {
             family.left();

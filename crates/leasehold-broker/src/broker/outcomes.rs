@@ -1,13 +1,14 @@
 //! What calls came to, told to the engine and to people.
 
 mod fetched;
+mod holders;
 
-use leasehold_lease::{Event, ProviderId, SessionTerms, SlotId};
-use leasehold_model::{Accessor, AnchorEpoch, Failure, LeaseId};
-use leasehold_provider::{LeaseGrant, ProviderError, SessionGrant};
+use leasehold_lease::{Event, ProviderId, SlotId};
+use leasehold_model::{Failure, LeaseId};
+use leasehold_provider::{LeaseGrant, ProviderError};
 
 use super::Broker;
-use crate::call::{Login, Outcome, Timed, Which};
+use crate::call::{Outcome, Timed, Which};
 use crate::control::RevocationOutcome;
 use crate::metrics::Operation;
 use crate::report;
@@ -32,186 +33,27 @@ impl<P: Send + Sync + 'static> Broker<P> {
             Outcome::Fetch(slot, number, holder, timed) => {
                 self.fetched((slot, number), holder, timed);
             }
-            Outcome::Renew(which, timed) => self.renewed(which, timed),
+            Outcome::Renew(which, lease_id, timed) => self.renewed(which, &lease_id, timed),
             Outcome::Revoke(which, result) => self.revoked(which, result),
         }
     }
 
-    fn logged_in(&mut self, login: Login, Timed { t_send, result }: Timed<SessionGrant>) {
-        let Login { provider, epoch } = login;
-        let event = match self.judge_at(provider, Operation::Login, result) {
-            Ok(grant) => {
-                self.note_login(provider, None);
-                Event::LoggedIn {
-                    provider,
-                    epoch,
-                    t_send,
-                    terms: terms(&grant),
-                }
-            }
-            Err(failure) => {
-                self.note_login(provider, Some(failure));
-                Event::LoginFailed {
-                    provider,
-                    epoch,
-                    failure,
-                }
-            }
-        };
-        self.step(event, None);
-    }
-
-    fn session_renewed(&mut self, login: Login, Timed { t_send, result }: Timed<SessionGrant>) {
-        let Login { provider, epoch } = login;
-        let event = match self.judge_at(provider, Operation::RenewSession, result) {
-            Ok(grant) => Event::SessionRenewed {
-                provider,
-                epoch,
-                t_send,
-                terms: terms(&grant),
-            },
-            Err(failure) => Event::SessionRenewFailed {
-                provider,
-                epoch,
-                failure,
-            },
-        };
-        self.step(event, None);
-    }
-
-    fn session_ended(&mut self, login: Login, result: Result<(), ProviderError>) {
-        let Login { provider, epoch } = login;
-        let event = match self.judge_at(provider, Operation::RevokeSession, result) {
-            Ok(()) => Event::SessionEnded { provider, epoch },
-            Err(failure) => Event::SessionEndFailed {
-                provider,
-                epoch,
-                failure,
-            },
-        };
-        self.step(event, None);
-    }
-
-    fn anchor_minted(
+    fn renewed(
         &mut self,
-        login: Login,
-        anchor: AnchorEpoch,
-        Timed { t_send, result }: Timed<SessionGrant>,
+        which: Which,
+        lease_id: &LeaseId,
+        Timed { t_send, result }: Timed<LeaseGrant>,
     ) {
-        let Login { provider, epoch } = login;
-        let event = match self.judge_at(provider, Operation::MintAnchor, result) {
-            Ok(grant) => Event::AnchorMinted {
-                provider,
-                anchor,
-                t_send,
-                terms: terms(&grant),
-            },
-            Err(failure) => Event::AnchorMintFailed {
-                provider,
-                anchor,
-                epoch,
-                failure,
-            },
-        };
-        self.step(event, None);
-    }
-
-    fn anchor_renewed(
-        &mut self,
-        login: Login,
-        anchor: AnchorEpoch,
-        Timed { t_send, result }: Timed<SessionGrant>,
-    ) {
-        let Login { provider, epoch } = login;
-        let event = match self.judge_at(provider, Operation::RenewAnchor, result) {
-            Ok(grant) => Event::AnchorRenewed {
-                provider,
-                anchor,
-                t_send,
-                terms: terms(&grant),
-            },
-            Err(failure) => Event::AnchorRenewFailed {
-                provider,
-                anchor,
-                epoch,
-                failure,
-            },
-        };
-        self.step(event, None);
-    }
-
-    fn anchor_revoked(
-        &mut self,
-        login: Login,
-        anchor: AnchorEpoch,
-        result: Result<(), ProviderError>,
-    ) {
-        let Login { provider, epoch } = login;
-        let event = match self.judge_at(provider, Operation::RevokeAnchor, result) {
-            Ok(()) => Event::AnchorRevoked { provider, anchor },
-            Err(failure) => Event::AnchorRevokeFailed {
-                provider,
-                anchor,
-                epoch,
-                failure,
-            },
-        };
-        self.step(event, None);
-    }
-
-    fn orphan_revoked(
-        &mut self,
-        login: Login,
-        lease_id: LeaseId,
-        result: Result<(), ProviderError>,
-    ) {
-        let Login { provider, epoch } = login;
-        let event = match self.judge_at(provider, Operation::RevokeOrphan, result) {
-            Ok(()) => {
-                if let Some((name, _)) = self.providers.get(provider.index()) {
-                    report::orphan_revoked(&self.metrics, name, &lease_id);
-                }
-                Event::OrphanRevoked { provider, lease_id }
-            }
-            Err(failure) => Event::OrphanRevokeFailed {
-                provider,
-                lease_id,
-                epoch,
-                failure,
-            },
-        };
-        self.step(event, None);
-    }
-
-    fn former_revoked(
-        &mut self,
-        login: Login,
-        accessor: Accessor,
-        result: Result<(), ProviderError>,
-    ) {
-        let Login { provider, epoch } = login;
-        let event = match self.judge_at(provider, Operation::RevokeFormer, result) {
-            Ok(()) => Event::FormerRevoked { provider, accessor },
-            Err(failure) => Event::FormerRevokeFailed {
-                provider,
-                accessor,
-                epoch,
-                failure,
-            },
-        };
-        self.step(event, None);
-    }
-
-    fn renewed(&mut self, which: Which, Timed { t_send, result }: Timed<LeaseGrant>) {
-        let Which {
-            slot,
-            number,
-            epoch,
-        } = which;
-        let event = match self.judge(slot, Operation::Renew, result) {
+        let Which { number, epoch, .. } = which;
+        let slot = which.place.slot;
+        let event = match self.judge_of(which, Operation::Renew, result) {
             Ok(LeaseGrant { ttl, capped }) => {
                 if let Some(credential) = self.at(slot) {
                     report::renewed(credential.handle.subject(), number, ttl, capped);
+                    if let Some(book) = &self.book {
+                        let provider = credential.declared.provider;
+                        book.renewed(provider, lease_id, t_send.after(ttl));
+                    }
                 }
                 Event::Renewed {
                     slot,
@@ -232,13 +74,16 @@ impl<P: Send + Sync + 'static> Broker<P> {
     }
 
     fn revoked(&mut self, which: Which, result: Result<(), ProviderError>) {
-        let Which {
-            slot,
-            number,
-            epoch,
-        } = which;
-        let event = match self.judge(slot, Operation::Revoke, result) {
-            Ok(()) => Event::Revoked { slot, number },
+        let Which { number, epoch, .. } = which;
+        let slot = which.place.slot;
+        let event = match self.judge_of(which, Operation::Revoke, result) {
+            Ok(()) => {
+                let provider = self.at(slot).map(|it| it.declared.provider);
+                if let (Some(book), Some(provider)) = (&mut self.book, provider) {
+                    book.revoked(provider, (slot, number));
+                }
+                Event::Revoked { slot, number }
+            }
             Err(failure) => {
                 self.tell_if_refused(which, failure);
                 Event::RevokeFailed {
@@ -254,16 +99,25 @@ impl<P: Send + Sync + 'static> Broker<P> {
 
     /// A lease is told to be irrevocable once in its life; who asks again later is to know it too.
     fn tell_if_refused(&mut self, which: Which, failure: Failure) {
-        let is_refused = matches!(
-            failure,
-            Failure::Denied | Failure::Misconfigured | Failure::NotRenewable
-        );
-        if let Some(place) = self.at(which.slot).map(|it| it.place)
-            && is_refused
-        {
+        if is_refusal(failure) {
+            let (place, number) = (which.place, which.number);
             let outcome = RevocationOutcome::Irrevocable;
-            self.waits.revoked(self.now(), place, which.number, outcome);
+            self.waits.revoked(self.now(), place, number, outcome);
         }
+    }
+
+    /// Reports how a call about a lease ended. Where its slot has been given to another credential in
+    /// the meantime, the answer says nothing about that one; the engine is told only that it came.
+    fn judge_of<T>(
+        &self,
+        which: Which,
+        operation: Operation,
+        result: Result<T, ProviderError>,
+    ) -> Result<T, Failure> {
+        let Some(slot) = self.held_at(which.place) else {
+            return Err(Failure::Transient);
+        };
+        self.judge(slot, operation, result)
     }
 
     /// Reports how a call about a credential ended.
@@ -302,28 +156,12 @@ impl<P: Send + Sync + 'static> Broker<P> {
         }
         result.map_err(|error| error.failure)
     }
-
-    /// A credential that waits for a login stands as the login does, until its own fetch tells more.
-    fn note_login(&self, provider: ProviderId, failure: Option<Failure>) {
-        for (family, declared) in &self.families {
-            if declared.provider == provider {
-                family.note(failure);
-            }
-        }
-        let Some(failure) = failure else {
-            return;
-        };
-        let of_provider = |it: &&super::Credential<P>| it.declared.provider == provider;
-        for credential in self.credentials.iter().flatten().filter(of_provider) {
-            credential.handle.note_failure(failure);
-        }
-    }
 }
 
-fn terms(grant: &SessionGrant) -> SessionTerms {
-    SessionTerms {
-        ttl: grant.ttl,
-        renewable: grant.renewable,
-        capped: grant.capped,
-    }
+/// Tells whether a person has to do something before the call can succeed.
+const fn is_refusal(failure: Failure) -> bool {
+    matches!(
+        failure,
+        Failure::Denied | Failure::Misconfigured | Failure::NotRenewable
+    )
 }

@@ -6,8 +6,14 @@
     reason = "a test fails by panicking"
 )]
 
+mod anchors;
+mod control;
 mod fake;
+mod family;
+mod lab;
+mod ledger;
 mod limits;
+mod suspects;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +22,7 @@ use fake::{FakeProvider, VirtualClock};
 use leasehold_broker::{Broker, BrokerMetrics, CredentialSpec, End, Handle, Standing};
 use leasehold_lease::Kind;
 use leasehold_model::{Clock as _, CredentialName, Failure, ProviderName};
-use leasehold_provider::{FingerprintKey, Material, Parameters, Source};
+use leasehold_provider::{FingerprintKey, Parameters, Source};
 use prometheus_client::registry::Registry;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -44,9 +50,12 @@ async fn a_successor_serves_before_its_predecessor_is_revoked() {
         "a request still uses the first"
     );
     drop(first);
+    let drained = gateway.now();
     gateway
         .until(|it| it.provider.revoked() == ["lease-1"])
         .await;
+    let waited = gateway.now().since(drained);
+    assert!(waited < Duration::from_secs(1), "revoked {waited:?} after");
     assert!(gateway.handle.current(gateway.now()).is_ok());
 
     assert_eq!(gateway.stop().await, End::default());
@@ -196,7 +205,7 @@ impl Gateway {
                     parameters: Parameters::new(),
                 },
                 kind,
-                prepare: Box::new(prepare),
+                prepare: Box::new(lab::prepare),
             })
             .expect("the provider is declared");
         let shutdown = CancellationToken::new();
@@ -236,10 +245,4 @@ impl Gateway {
         }
         left
     }
-}
-
-fn prepare(material: &Material) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
-    use leasehold_secret::Expose as _;
-    let value = material.field("value").ok_or("field value is missing")?;
-    Ok(value.expose().as_str()?.to_owned())
 }

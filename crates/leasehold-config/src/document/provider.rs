@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::AuthDocument;
+
 /// A system that keeps or issues credentials.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
@@ -20,7 +22,7 @@ pub(crate) enum ProviderDocument {
         /// Default: those that the system trusts.
         ca: Option<PathBuf>,
         /// How the gateway logs in.
-        auth: AuthDocument,
+        auth: Box<AuthDocument>,
         /// What leases hang on instead of the login, so that they outlive it.
         anchor: Option<AnchorDocument>,
     },
@@ -40,38 +42,6 @@ pub(crate) enum ProviderDocument {
 pub(crate) struct AnchorDocument {
     /// Vault's token role that anchors are made through, which makes orphans with a period.
     pub(crate) token_role: String,
-}
-
-/// How the gateway logs in to a provider.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(rename = "Auth")]
-pub(crate) struct AuthDocument {
-    /// Vault's AppRole.
-    pub(crate) approle: AppRoleDocument,
-}
-
-/// A login with Vault's AppRole.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(rename = "AppRole")]
-pub(crate) struct AppRoleDocument {
-    /// Where the auth method is mounted.
-    #[schemars(extend("default" = "approle"))]
-    pub(crate) mount: Option<String>,
-    /// The role id. It names the role and is no secret.
-    pub(crate) role_id: String,
-    /// Where the secret id is read from.
-    pub(crate) secret_id: SecretIdDocument,
-}
-
-/// Where an AppRole's secret id is read from.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(rename = "SecretId")]
-pub(crate) struct SecretIdDocument {
-    /// The file that holds it.
-    pub(crate) file: PathBuf,
 }
 
 /// One text or a list of texts.

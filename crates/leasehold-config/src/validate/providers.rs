@@ -6,9 +6,9 @@ use url::Url;
 use super::source::is_segment;
 use super::{Check, in_order};
 use crate::code::Code;
-use crate::document::{AnchorDocument, AppRoleDocument, AuthDocument, OneOrMany, ProviderDocument};
+use crate::document::{AnchorDocument, OneOrMany, ProviderDocument};
 use crate::node::Place;
-use crate::snapshot::{Anchor, AppRole, Native, Provider, ProviderKind, Vault};
+use crate::snapshot::{Anchor, Native, Provider, ProviderKind, Vault};
 
 impl Check<'_> {
     pub(super) fn providers(
@@ -18,14 +18,20 @@ impl Check<'_> {
     ) -> Vec<Provider> {
         let place = root.field("providers");
         let providers = in_order(providers, place).into_iter();
-        let read = providers.map(|(name, provider)| Provider {
-            kind: self.provider(provider, place.field(&name)),
-            name: ProviderName::from(name.as_str()),
+        let read = providers.filter_map(|(name, provider)| {
+            let kind = self.provider(&name, provider, place.field(&name))?;
+            let name = ProviderName::from(name.as_str());
+            Some(Provider { name, kind })
         });
         read.collect()
     }
 
-    fn provider(&mut self, provider: ProviderDocument, place: Place<'_>) -> ProviderKind {
+    fn provider(
+        &mut self,
+        name: &str,
+        provider: ProviderDocument,
+        place: Place<'_>,
+    ) -> Option<ProviderKind> {
         match provider {
             ProviderDocument::Vault {
                 address,
@@ -33,17 +39,23 @@ impl Check<'_> {
                 ca,
                 auth,
                 anchor,
-            } => ProviderKind::Vault(Vault {
-                addresses: self.addresses(address, place.field("address")),
-                namespace: namespace.map(|text| self.segments(&text, place.field("namespace"))),
-                ca: ca.map(|path| self.path(path)),
-                approle: self.approle(auth, place.field("auth").field("approle")),
-                anchor: anchor.map(|anchor| self.anchor(anchor, place.field("anchor"))),
-            }),
-            ProviderDocument::Native { file, key_file } => ProviderKind::Native(Native {
+            } => {
+                let addresses = self.addresses(address, place.field("address"));
+                let namespace = namespace.map(|it| self.segments(&it, place.field("namespace")));
+                let auth = self.auth(*auth, name, &addresses, place.field("auth"));
+                let anchor = anchor.map(|it| self.anchor(it, place.field("anchor")));
+                Some(ProviderKind::Vault(Vault {
+                    addresses,
+                    namespace,
+                    ca: ca.map(|path| self.path(path)),
+                    auth: auth?,
+                    anchor,
+                }))
+            }
+            ProviderDocument::Native { file, key_file } => Some(ProviderKind::Native(Native {
                 file: self.path(file),
                 key_file: self.path(key_file),
-            }),
+            })),
         }
     }
 
@@ -51,22 +63,6 @@ impl Check<'_> {
         match written {
             OneOrMany::One(text) => self.origin(&text, place).into_iter().collect(),
             OneOrMany::Many(texts) => self.origins(&texts, place),
-        }
-    }
-
-    fn approle(&mut self, auth: AuthDocument, place: Place<'_>) -> AppRole {
-        let AppRoleDocument {
-            mount,
-            role_id,
-            secret_id,
-        } = auth.approle;
-        AppRole {
-            mount: mount.map_or_else(
-                || DEFAULT_APPROLE_MOUNT.to_owned(),
-                |text| self.segments(&text, place.field("mount")),
-            ),
-            role_id,
-            secret_id_file: self.path(secret_id.file),
         }
     }
 
@@ -94,5 +90,3 @@ impl Check<'_> {
             .collect()
     }
 }
-
-const DEFAULT_APPROLE_MOUNT: &str = "approle";

@@ -104,9 +104,9 @@ const SINGLE: &[(&str, &str, usize, &str)] = &[
     ("consumers: anyone", "consumers: []", 21, "empty"),
     (
         "secret_id: { file: secret-id }",
-        "secret_id: { file: secret-id, wrapped: true }",
+        "secret_id: { file: secret-id, wrapped: sometimes }",
         8,
-        "unknown_field",
+        "wrong_type",
     ),
     (
         "instance: edge-1",

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use leasehold_config::{
-    Admission, CredentialUse, Injection, LoadError, Per, ProviderKind, RecordTarget, Snapshot,
-    Source, Suspect, Workers, load, read,
+    Admission, AuthMethod, CredentialUse, Injection, LoadError, Per, ProviderKind, RecordTarget,
+    SecretId, Snapshot, Source, Suspect, Workers, load, read,
 };
 use leasehold_model::CredentialName;
 
@@ -261,10 +261,11 @@ fn paths_are_taken_from_where_the_document_stands() {
     let ProviderKind::Vault(vault) = &snapshot.providers.first().expect("one").kind else {
         panic!("the vault provider comes first");
     };
-    assert_eq!(
-        vault.approle.secret_id_file,
-        directory.path().join("secret-id")
-    );
+    let AuthMethod::AppRole { secret_id, .. } = &vault.auth else {
+        panic!("the login is by AppRole");
+    };
+    let expected = SecretId::File(directory.path().join("secret-id"));
+    assert_eq!(secret_id, &expected);
 }
 
 #[test]

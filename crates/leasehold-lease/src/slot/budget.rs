@@ -19,10 +19,15 @@ impl Budget {
         *middle = newest.replace(at);
     }
 
-    /// Returns when the next may be asked for, with credentials of this life.
-    pub(super) fn free_at(&self, life: Option<Duration>) -> BootTime {
+    /// Returns when the next may be asked for, with credentials of this life. From `outage` on, with
+    /// nothing left to serve, one may be had every ten seconds all the same: that is worse than a few
+    /// credentials too many.
+    pub(super) fn free_at(&self, life: Option<Duration>, outage: BootTime) -> BootTime {
         match (self.made, life) {
-            ([_, _, Some(oldest)], Some(life)) => oldest.after(life.min(LONGEST_WINDOW)),
+            ([Some(newest), _, Some(oldest)], Some(life)) => {
+                let free = oldest.after(life.min(LONGEST_WINDOW));
+                free.min(newest.after(IN_AN_OUTAGE).max(outage))
+            }
             // Until the first was granted nothing is known of their life, and failures space
             // themselves out.
             _ => BootTime::default(),
@@ -44,6 +49,7 @@ impl Budget {
 const MOST: usize = 3;
 /// However long credentials live, one more may be had after this time.
 const LONGEST_WINDOW: Duration = Duration::from_secs(15 * 60);
+const IN_AN_OUTAGE: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {
@@ -58,19 +64,22 @@ mod tests {
         let mut budget = Budget::default();
         let life = Some(Duration::from_secs(60));
         for second in [100, 101, 102] {
-            assert!(budget.free_at(life) <= at(second));
+            assert!(budget.free_at(life, BootTime::NEVER) <= at(second));
             budget.spend(at(second));
         }
-        assert_eq!(budget.free_at(life), at(160));
+        assert_eq!(budget.free_at(life, BootTime::NEVER), at(160));
+        assert_eq!(budget.free_at(life, at(0)), at(112));
+        assert_eq!(budget.free_at(life, at(150)), at(150));
         budget.spend(at(160));
-        assert_eq!(budget.free_at(life), at(161));
+        assert_eq!(budget.free_at(life, BootTime::NEVER), at(161));
     }
 
     #[test]
     fn long_lives_do_not_lock_a_credential_out_for_long() {
         let mut budget = Budget::default();
         (0..3).for_each(|second| budget.spend(at(second)));
-        assert_eq!(budget.free_at(Some(Duration::from_secs(86_400))), at(900));
+        let day = Some(Duration::from_secs(86_400));
+        assert_eq!(budget.free_at(day, BootTime::NEVER), at(900));
     }
 
     #[test]

@@ -160,16 +160,17 @@ impl Slot {
         if self.asked || !self.kind.is_issued() {
             return Some(at);
         }
-        let at = at.max(self.budget.free_at(self.life));
+        // The deadline may be that of what the lease hangs on, which is nearer than its own urgency.
+        let last_call = self
+            .active
+            .as_ref()
+            .map(|it| it.deadline.before(CANDIDATE_TAKES));
+        let outage = last_call.unwrap_or_default();
+        let at = at.max(self.budget.free_at(self.life, outage));
         let waiting = self.retired.iter().filter(|it| !it.irrevocable).count();
-        if waiting < MOST_RETIRED {
-            return Some(at);
-        }
-        let Some(active) = &self.active else {
+        let Some(last_call) = last_call.filter(|_| waiting >= MOST_RETIRED) else {
             return Some(at);
         };
-        // The deadline may be that of what the lease hangs on, which is nearer than its own urgency.
-        let last_call = active.deadline.before(CANDIDATE_TAKES);
         let urgent = self.urgent_at().map_or(last_call, |it| it.min(last_call));
         Some(at.max(urgent))
     }

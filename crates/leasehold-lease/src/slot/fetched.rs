@@ -73,7 +73,8 @@ impl Slot {
             };
             self.give_back(ctx.now, number, lease);
         }
-        self.plan_retry(ctx, Failure::Misconfigured);
+        // Whatever is wrong with it, each attempt makes one more.
+        self.plan_retry(ctx, Failure::MaybeIssued);
     }
 
     pub(crate) fn fetch_failed(

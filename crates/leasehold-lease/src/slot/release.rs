@@ -20,6 +20,7 @@ impl Slot {
             Holder::Session(ctx.site.sessions.usable()?)
         };
         let (slot, number) = (self.id, self.next_number);
+        self.asked_provider();
         self.fetch = Fetch::InFlight {
             number,
             holder,
@@ -52,11 +53,13 @@ impl Slot {
             return None;
         }
         *renewal = Renewal::InFlight;
+        let lease_id = lease.lease_id.clone();
+        self.asked_provider();
         Some(Action::Renew {
             slot,
             number,
             epoch,
-            lease_id: lease.lease_id.clone(),
+            lease_id,
         })
     }
 
@@ -72,11 +75,13 @@ impl Slot {
             return None;
         }
         retired.stage = Stage::Revoking;
+        let lease_id = retired.lease.lease_id.clone();
+        self.asked_provider();
         Some(Action::Revoke {
             slot,
             number,
             epoch,
-            lease_id: retired.lease.lease_id.clone(),
+            lease_id,
         })
     }
 }

@@ -1,7 +1,7 @@
 //! The one way to a slot or a provider within a step.
 
 use fastrand::Rng;
-use leasehold_model::{AnchorEpoch, BootTime, Holder};
+use leasehold_model::{AnchorEpoch, BootTime};
 
 use super::Step;
 use crate::site::Site;
@@ -12,15 +12,6 @@ use crate::{Action, Engine, ProviderId, SlotId};
 impl Step<'_> {
     pub(super) fn provider_of(&self, slot: SlotId) -> Option<ProviderId> {
         self.engine.slots.get(slot.0).map(|it| it.provider)
-    }
-
-    pub(super) fn site_is_ending(&mut self, provider: ProviderId, holder: Holder) -> bool {
-        let ending = self.with_site(provider, |it, _| match (holder, &it.anchors) {
-            (Holder::Session(epoch), _) => it.sessions.is_ending(epoch),
-            (Holder::Anchor(epoch), Some(anchors)) => anchors.is_ending(epoch),
-            (Holder::Anchor(_), None) => true,
-        });
-        ending == Some(true)
     }
 
     pub(super) fn with_site<T>(

@@ -30,7 +30,10 @@ impl Step<'_> {
         }
         match place {
             Some(rank) => self.with_answered(slot, rank, act),
-            None => self.told(slot, act),
+            None => self.told(slot, |it, ctx| {
+                it.was_answered();
+                act(it, ctx);
+            }),
         }
     }
 
@@ -43,6 +46,7 @@ impl Step<'_> {
     ) -> Option<SlotId> {
         self.told(slot, |it, ctx| {
             ctx.site.governor.end(rank);
+            it.was_answered();
             act(it, ctx);
         })
     }
@@ -61,7 +65,10 @@ impl Step<'_> {
             }
             self.lose_if_dead(provider, holder, failure);
         }
-        self.told(slot, |it, ctx| it.fetch_failed(ctx, number, failure))
+        self.told(slot, |it, ctx| {
+            it.was_answered();
+            it.fetch_failed(ctx, number, failure);
+        })
     }
 
     /// Takes in what a refusal tells about the provider and about the session that was asked in.

@@ -19,12 +19,12 @@ impl Step<'_> {
                 return;
             };
             // A new login is worth while only where there is something left to revoke in it.
-            if stopping && site.busy == 0 {
+            if stopping {
                 let anchors_left = site.anchors.as_mut().is_some_and(|anchors| {
                     anchors.stop();
                     !anchors.is_empty()
                 });
-                if !anchors_left {
+                if site.busy == 0 && !anchors_left {
                     site.sessions.stop();
                 }
             }
@@ -38,7 +38,7 @@ impl Step<'_> {
                 let Some(anchor) = site.anchor_that_ran_out(self.now) else {
                     return;
                 };
-                self.lose(provider, Holder::Anchor(anchor));
+                self.run_out(provider, Holder::Anchor(anchor));
                 continue;
             };
             let anchors = site.anchors.as_mut();
@@ -54,14 +54,7 @@ impl Step<'_> {
             Due::Open(epoch) => Action::Login { provider, epoch },
             Due::Renew(epoch) => Action::RenewSession { provider, epoch },
             Due::End(epoch) => Action::RevokeSession { provider, epoch },
-            Due::RanOut(epoch) => {
-                // Our margin has run out and not yet the session: it is not left lying about.
-                let ending = self.site_is_ending(provider, Holder::Session(epoch));
-                if !ending {
-                    self.call(provider, Action::RevokeSession { provider, epoch });
-                }
-                return self.lose(provider, Holder::Session(epoch));
-            }
+            Due::RanOut(epoch) => return self.run_out(provider, Holder::Session(epoch)),
         };
         self.call(provider, action);
     }
@@ -83,18 +76,7 @@ impl Step<'_> {
                 epoch,
                 anchor,
             },
-            Due::RanOut(anchor) => {
-                let ending = self.site_is_ending(provider, Holder::Anchor(anchor));
-                if !ending {
-                    let action = Action::RevokeAnchor {
-                        provider,
-                        epoch,
-                        anchor,
-                    };
-                    self.call(provider, action);
-                }
-                return self.lose(provider, Holder::Anchor(anchor));
-            }
+            Due::RanOut(anchor) => return self.run_out(provider, Holder::Anchor(anchor)),
         };
         self.call(provider, action);
     }

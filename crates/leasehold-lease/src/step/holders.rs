@@ -288,6 +288,21 @@ impl Step<'_> {
         self.bury(provider, holder);
     }
 
+    /// Lets nothing hang any more on a session or an anchor that has run out.
+    pub(super) fn run_out(&mut self, provider: ProviderId, holder: Holder) {
+        let now = self.now;
+        match holder {
+            Holder::Session(epoch) => {
+                self.with_site(provider, |it, rng| it.sessions.run_out(now, epoch, rng));
+            }
+            Holder::Anchor(anchor) => {
+                self.with_anchors(provider, |it, rng| it.run_out(now, anchor, rng));
+                self.tell(Notice::AnchorLost { provider, anchor });
+            }
+        }
+        self.bury(provider, holder);
+    }
+
     /// Buries the leases that hung on what has ended.
     fn bury(&mut self, provider: ProviderId, holder: Holder) {
         self.each_slot_of(provider, |slot, ctx| slot.holder_lost(ctx, holder));

@@ -213,6 +213,149 @@ fn a_shutdown_in_the_middle_of_everything_gives_everything_back() {
     }
 }
 
+#[test]
+fn leases_on_an_anchor_outlive_sessions() {
+    for seed in seeds(200) {
+        let outcome = run(seed, &Scenario::anchored());
+        assert_eq!(outcome.interruptions, 0, "seed {seed}: {outcome:?}");
+        assert_eq!(outcome.claimed, 0, "seed {seed}: {outcome:?}");
+        assert_eq!(outcome.anchors, 1, "seed {seed}: {outcome:?}");
+        assert!(outcome.logins > 2, "seed {seed}: {outcome:?}");
+        let dying = Scenario {
+            session_death: 0.02,
+            ..Scenario::anchored()
+        };
+        let outcome = run(seed, &dying);
+        assert_eq!(outcome.interruptions, 0, "seed {seed}: {outcome:?}");
+    }
+}
+
+#[test]
+fn without_an_anchor_to_be_had_leases_hang_on_the_session_and_people_are_told() {
+    for seed in seeds(100) {
+        let outcome = run(seed, &Scenario::anchors_refused());
+        assert_eq!(outcome.interruptions, 0, "seed {seed}: {outcome:?}");
+        assert_eq!(outcome.unavailable, 1, "seed {seed}: {outcome:?}");
+        assert_eq!(outcome.anchors, 0, "seed {seed}: {outcome:?}");
+    }
+}
+
+#[test]
+fn an_anchor_that_dies_costs_its_leases_and_no_more() {
+    for seed in seeds(100) {
+        let outcome = run(seed, &Scenario::anchors_die());
+        assert!(outcome.anchors > 1, "seed {seed}: {outcome:?}");
+        assert!(outcome.activations > 10, "seed {seed}: {outcome:?}");
+    }
+}
+
+#[test]
+fn what_may_hang_on_an_anchor_unknown_is_collected_with_it_once_an_hour() {
+    for seed in seeds(20) {
+        let outcome = run(seed, &Scenario::leaky());
+        assert_eq!(outcome.interruptions, 0, "seed {seed}: {outcome:?}");
+        assert_eq!(outcome.cascaded, 0, "seed {seed}: {outcome:?}");
+        assert!(
+            (2..=6).contains(&outcome.anchors),
+            "seed {seed}: {outcome:?}"
+        );
+    }
+}
+
+#[test]
+fn leases_of_an_earlier_process_are_gone_within_a_minute_and_by_name() {
+    for seed in seeds(50) {
+        let outcome = run(seed, &Scenario::inherited());
+        assert_eq!(outcome.formers, 2, "seed {seed}: {outcome:?}");
+        assert!(
+            outcome.orphans_gone_at < seconds(60),
+            "seed {seed}: {outcome:?}"
+        );
+        assert_eq!(outcome.interruptions, 0, "seed {seed}: {outcome:?}");
+    }
+}
+
+#[test]
+fn an_upstream_that_refuses_everything_does_not_drive_the_provider() {
+    for seed in seeds(50) {
+        let outcome = run(seed, &Scenario::refused_upstream());
+        // Three slots, ten minutes, at most two for each five minutes beside what renewals need.
+        assert!(outcome.issued <= 3 * 6, "seed {seed}: {outcome:?}");
+        assert!(outcome.suspects > 0, "seed {seed}: {outcome:?}");
+        assert_eq!(outcome.interruptions, 0, "seed {seed}: {outcome:?}");
+    }
+}
+
+#[test]
+fn f35_a_rotated_account_is_read_once_a_rotation() {
+    let scenario = Scenario::rotated_accounts();
+    let rotations = scenario.length.as_secs() / scenario.rotation.as_secs();
+    for seed in seeds(50) {
+        let outcome = run(seed, &scenario);
+        let most = 2 * (u32::try_from(rotations).expect("few") + 1);
+        assert!(
+            (most - 2..=most).contains(&outcome.reads),
+            "seed {seed}: {outcome:?}"
+        );
+        assert_eq!(outcome.interruptions, 0, "seed {seed}: {outcome:?}");
+        let late = Scenario {
+            rotates_late: std::time::Duration::from_millis(900),
+            ..scenario.clone()
+        };
+        let outcome = run(seed, &late);
+        assert!(outcome.reads <= 4 * most, "seed {seed}: {outcome:?}");
+        assert!(outcome.activations + 2 >= most, "seed {seed}: {outcome:?}");
+    }
+}
+
+#[test]
+fn certificates_and_values_without_versions_are_replaced_in_time() {
+    for seed in seeds(100) {
+        let outcome = run(seed, &Scenario::other_kinds());
+        assert_eq!(outcome.interruptions, 0, "seed {seed}: {outcome:?}");
+    }
+}
+
+#[test]
+fn f16_a_thousand_leases_issued_at_once_are_renewed_within_the_budget() {
+    let outcome = run(1, &Scenario::many(1000, seconds(300)));
+    assert!(outcome.most_writes <= 31, "{outcome:?}");
+    assert_eq!(outcome.interruptions, 0, "{outcome:?}");
+    assert!(outcome.issued >= 1000, "{outcome:?}");
+}
+
+#[test]
+fn an_outage_of_ten_minutes_is_waited_out_and_followed_by_no_storm() {
+    let scenario = Scenario::outage_of_everything();
+    for seed in seeds(50) {
+        let outcome = run(seed, &scenario);
+        assert!(outcome.circuits > 0, "seed {seed}: {outcome:?}");
+        assert!(
+            outcome.back_at < seconds(910),
+            "back within ten seconds, seed {seed}: {outcome:?}"
+        );
+        assert!(outcome.most_writes <= 31, "seed {seed}: {outcome:?}");
+        // One call at a time finds out, at most every half second or so.
+        assert!(outcome.fetches < 1500, "seed {seed}: {outcome:?}");
+    }
+}
+
+#[test]
+fn anything_may_happen_and_nothing_that_must_not() {
+    let count = CHAOS.map_or(2000, |count| count.parse().expect("a number"));
+    let outcomes = seeds(count).map(|seed| {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        run(seed, &Scenario::chaos(&mut rng))
+    });
+    let (mut activations, mut forgotten) = (0, 0);
+    for outcome in outcomes {
+        activations += outcome.activations;
+        forgotten += outcome.forgotten;
+    }
+    // A run that does nothing would break nothing.
+    assert!(activations > 0 && (forgotten > 0 || REPLAYED));
+}
+
 fn seeds(count: u64) -> std::ops::Range<u64> {
     // Read at compile time: a run is replayed by building it with the seed.
     match option_env!("SIMULATION_SEED").and_then(|seed| seed.parse::<u64>().ok()) {
@@ -220,3 +363,7 @@ fn seeds(count: u64) -> std::ops::Range<u64> {
         None => 0..count,
     }
 }
+
+/// How many seeds the run takes in which everything happens: `cargo xtask simulate` sets more.
+const CHAOS: Option<&str> = option_env!("SIMULATION_SEEDS");
+const REPLAYED: bool = option_env!("SIMULATION_SEED").is_some();

@@ -12,17 +12,18 @@ use leasehold_model::{
 };
 
 use crate::scenario::seconds;
-use crate::simulation::{Life, Simulation};
+use crate::simulation::{Life, Simulation, Value};
 
 impl Simulation {
     pub(crate) fn login(&mut self, epoch: SessionEpoch) {
         self.outcome.logins += 1;
         let provider = self.provider;
         if self.fails() {
+            let failure = self.a_failure();
             return self.answer(Event::LoginFailed {
                 provider,
                 epoch,
-                failure: Failure::Transient,
+                failure,
             });
         }
         let life = Life {
@@ -57,7 +58,7 @@ impl Simulation {
         );
         let life = self.sessions.get_mut(&epoch).expect("a live session");
         let (ttl, capped) = granted(now, life, ttl, max);
-        life.ends = now.after(ttl);
+        life.ends = life.ends.max(now.after(ttl));
         let terms = self.terms(ttl, capped);
         self.answer(Event::SessionRenewed {
             provider,
@@ -91,6 +92,9 @@ impl Simulation {
             Holder::Session(epoch) => self.refusal(epoch),
             Holder::Anchor(anchor) => self.refusal_of_anchor(anchor, Failure::SessionDead),
         };
+        let kind = *self.kinds.get(&slot).expect("a declared slot");
+        let made = kind.is_issued() && self.rng.f64() < self.scenario.maybe_issued;
+        let refusal = refusal.or(made.then_some(Failure::MaybeIssued));
         if let Some(failure) = refusal.or(self.scenario.fetches_fail) {
             if failure == Failure::MaybeIssued {
                 self.made(slot);
@@ -102,25 +106,34 @@ impl Simulation {
                 failure,
             });
         }
-        let terms = match self.kinds.get(&slot) {
-            Some(Kind::Leased) => self.issue(slot, holder),
-            Some(_) | None => {
+        let (terms, value) = match kind {
+            Kind::Leased => self.issue(slot, holder),
+            Kind::Certificate => {
+                self.made(slot);
+                self.granted.insert(slot);
+                let ttl = self.scenario.lease_ttl;
+                (Terms::Certificate { ttl }, Value::default())
+            }
+            Kind::Versioned { .. } => {
                 self.version += u64::from(self.rng.f64() < 0.2);
                 let behind = u64::from(self.rng.f64() < self.scenario.stale);
-                Terms::Versioned {
-                    version: (self.version - behind).max(1),
-                }
+                let version = (self.version - behind).max(1);
+                (Terms::Versioned { version }, stored(version))
+            }
+            Kind::Rotating { .. } => {
+                let (version, next) = self.account();
+                self.outcome.reads += 1;
+                let rotation = version;
+                (Terms::Rotating { rotation, next }, stored(version))
+            }
+            Kind::Hinted { .. } => {
+                let changed = self.rng.f64() < 0.2 || !self.served.contains_key(&slot);
+                self.version += u64::from(changed);
+                let refresh = self.scenario.hint;
+                (Terms::Hinted { refresh, changed }, stored(self.version))
             }
         };
-        let lease = match &terms {
-            Terms::Leased { lease_id, .. } => Some(lease_id.clone()),
-            Terms::Rotating { .. } | Terms::Certificate { .. } | Terms::Hinted { .. } => None,
-            Terms::Versioned { version } => {
-                // Carried in the place of a lease id, for the check at activation.
-                Some(LeaseId::from(version.to_string().as_str()))
-            }
-        };
-        self.candidates.insert((slot, number), lease);
+        self.candidates.insert((slot, number), value);
         self.answer(Event::Fetched {
             slot,
             number,
@@ -129,8 +142,20 @@ impl Simulation {
         });
     }
 
-    fn issue(&mut self, slot: SlotId, holder: Holder) -> Terms {
+    /// Returns which password the rotated account has, and when the next change is due.
+    pub(crate) fn account(&self) -> (u64, Duration) {
+        let period = self.scenario.rotation;
+        let age = self.now.since(self.start);
+        let changed = age.saturating_sub(self.scenario.rotates_late);
+        let rotation = changed.as_nanos() / period.as_nanos();
+        let rotation = u64::try_from(rotation).expect("a short run");
+        let due = period.saturating_mul(u32::try_from(rotation).expect("a short run") + 1);
+        (rotation + 1, due.saturating_sub(age))
+    }
+
+    fn issue(&mut self, slot: SlotId, holder: Holder) -> (Terms, Value) {
         self.outcome.issued += 1;
+        self.write();
         self.made(slot);
         self.granted.insert(slot);
         let lease_id = LeaseId::from(format!("lease-{}", self.outcome.issued).as_str());
@@ -141,11 +166,17 @@ impl Simulation {
             holder: Some(holder),
         };
         self.leases.insert(lease_id.clone(), life);
-        Terms::Leased {
+        let value = Value {
+            lease: Some(lease_id.clone()),
+            version: 0,
+        };
+        let renewable = self.scenario.leases_renewable;
+        let terms = Terms::Leased {
             lease_id,
             ttl,
-            renewable: self.scenario.leases_renewable,
-        }
+            renewable,
+        };
+        (terms, value)
     }
 
     pub(crate) fn renew(
@@ -157,6 +188,7 @@ impl Simulation {
     ) {
         let refusal = self.refusal(epoch);
         let broken = (!self.scenario.renewal_works).then_some(Failure::Transient);
+        self.write();
         if self.rng.f64() < self.scenario.revoked_by_others {
             self.leases.remove(lease);
         }
@@ -174,7 +206,8 @@ impl Simulation {
         }
         let life = life.expect("checked above");
         let (ttl, capped) = granted(now, life, ttl, max);
-        life.ends = now.after(ttl);
+        // A maximum life is told in whole seconds; the lease does not end sooner for it.
+        life.ends = life.ends.max(now.after(ttl));
         self.answer(Event::Renewed {
             slot,
             number,
@@ -191,6 +224,7 @@ impl Simulation {
         epoch: SessionEpoch,
         lease: &LeaseId,
     ) {
+        self.write();
         let served = self.served.get(&slot).map(|served| served.number);
         assert_ne!(served, Some(number), "what is served must not be revoked");
         if let Some(failure) = self.refusal(epoch).or(self.scenario.revocations_fail) {
@@ -227,7 +261,7 @@ impl Simulation {
         {
             return Some(Failure::SessionDead);
         }
-        self.fails().then_some(self.scenario.failing_with)
+        self.fails().then(|| self.a_failure())
     }
 
     pub(crate) fn mint(&mut self, epoch: SessionEpoch, anchor: AnchorEpoch) {
@@ -308,6 +342,7 @@ impl Simulation {
             });
         }
         assert!(self.orphans.remove(&lease_id), "an orphan is revoked once");
+        self.outcome.orphans_gone_at = self.now.since(self.start);
         self.answer(Event::OrphanRevoked { provider, lease_id });
     }
 
@@ -341,7 +376,7 @@ impl Simulation {
         {
             return Some(dead);
         }
-        self.fails().then_some(self.scenario.failing_with)
+        self.fails().then(|| self.a_failure())
     }
 
     fn kill_anchor(&mut self, anchor: AnchorEpoch) {
@@ -359,19 +394,54 @@ impl Simulation {
             // A little less: the engine counts with what it may use of a grant. What hangs on a
             // session lives no longer than that, which differs from lease to lease.
             let ttl = self.scenario.lease_ttl;
-            let full = self.scenario.anchored || self.scenario.session_ttl >= ttl * 10;
+            let held_by = if self.scenario.anchored {
+                self.scenario.anchor_period
+            } else {
+                self.scenario.session_ttl
+            };
+            let full = held_by >= ttl * 10;
             let life = if full {
                 ttl.mul_f64(0.75).min(seconds(900))
             } else {
                 Duration::ZERO
             };
-            let unknown = !self.granted.contains(&slot);
+            let last = made.get(1).copied().unwrap_or(first);
+            let served = self.served.get(&slot);
+            let outage = served.is_none_or(|it| it.deadline.since(self.now) <= seconds(15));
+            let outage = outage && self.now.since(last) >= seconds(10);
+            let unknown = outage || !self.granted.contains(&slot) || self.unbounded.contains(&slot);
             assert!(
                 unknown || self.now.since(first) >= life,
                 "{slot:?}: four credentials within {:?}",
                 self.now.since(first)
             );
         }
+    }
+
+    fn a_failure(&mut self) -> Failure {
+        match self.scenario.failing_with {
+            Some(failure) => failure,
+            None => match self.rng.u32(0..4) {
+                0 => Failure::Transient,
+                1 => Failure::SlowDown { retry_after: None },
+                _ => Failure::Unreachable,
+            },
+        }
+    }
+
+    /// Counts a write, and checks that there are no more than the governor allows.
+    fn write(&mut self) {
+        let now = self.now;
+        self.writes.push_back(now);
+        while self
+            .writes
+            .front()
+            .is_some_and(|at| now.since(*at) >= seconds(1))
+        {
+            self.writes.pop_front();
+        }
+        let count = u32::try_from(self.writes.len()).expect("few writes");
+        self.outcome.most_writes = self.outcome.most_writes.max(count);
     }
 
     fn kill_session(&mut self, epoch: SessionEpoch) {
@@ -393,6 +463,13 @@ impl Simulation {
 fn granted(now: BootTime, life: &Life, ttl: Duration, max: Duration) -> (Duration, bool) {
     let left = Duration::from_secs(life.issued.after(max).since(now).as_secs());
     (ttl.min(left), left < ttl)
+}
+
+const fn stored(version: u64) -> Value {
+    Value {
+        lease: None,
+        version,
+    }
 }
 
 const fn periodic(period: Duration) -> SessionTerms {

@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use leasehold_lease::Kind;
+
 use leasehold_model::Failure;
 
 /// What the simulated provider is like.
@@ -41,8 +43,24 @@ pub(crate) struct Scenario {
     /// How likely an anchor is found dead at a call about it.
     pub(crate) anchor_death: f64,
     pub(crate) mints_fail: Option<Failure>,
-    /// What a call that fails at random fails with.
-    pub(crate) failing_with: Failure,
+    /// What a call that fails at random fails with; anything, where there is none.
+    pub(crate) failing_with: Option<Failure>,
+    /// How likely an issue fails after it has made a credential.
+    pub(crate) maybe_issued: f64,
+    pub(crate) certificates: u32,
+    pub(crate) rotating: u32,
+    pub(crate) hinted: u32,
+    /// How often the rotated account's password changes, and how long after it was due.
+    pub(crate) rotation: Duration,
+    pub(crate) rotates_late: Duration,
+    pub(crate) hint: Duration,
+    /// Leases, and holders, that an earlier process left.
+    pub(crate) orphans: u32,
+    pub(crate) formers: u32,
+    /// How often a second upstreams refuse, people ask, and consumers come and go.
+    pub(crate) refusals: f64,
+    pub(crate) asks: f64,
+    pub(crate) consumers: f64,
     /// When, from the start, everything fails and when it works again.
     pub(crate) outage: Option<(Duration, Duration)>,
 }
@@ -74,7 +92,19 @@ impl Scenario {
             anchor_period: seconds(3600),
             anchor_death: 0.0,
             mints_fail: None,
-            failing_with: Failure::Transient,
+            failing_with: Some(Failure::Transient),
+            maybe_issued: 0.0,
+            certificates: 0,
+            rotating: 0,
+            hinted: 0,
+            rotation: seconds(30),
+            rotates_late: Duration::ZERO,
+            hint: Duration::ZERO,
+            orphans: 0,
+            formers: 0,
+            refusals: 0.0,
+            asks: 0.0,
+            consumers: 0.0,
             outage: None,
         }
     }
@@ -207,6 +237,158 @@ impl Scenario {
         }
     }
 
+    /// What is declared from the start.
+    pub(crate) fn kinds(&self) -> Vec<Kind> {
+        let max_stale = seconds(300);
+        let poll = seconds(10);
+        let count = |count: u32, kind: Kind| (0..count).map(move |_| kind);
+        count(self.leased, Kind::Leased)
+            .chain(count(self.versioned, Kind::Versioned { poll, max_stale }))
+            .chain(count(self.certificates, Kind::Certificate))
+            .chain(count(self.rotating, Kind::Rotating { max_stale }))
+            .chain(count(self.hinted, Kind::Hinted { poll, max_stale }))
+            .collect()
+    }
+
+    /// Leases hang on an anchor, and sessions are short.
+    pub(crate) fn anchored() -> Self {
+        Self {
+            anchored: true,
+            ..Self::short_sessions()
+        }
+    }
+
+    pub(crate) fn anchors_refused() -> Self {
+        Self {
+            mints_fail: Some(Failure::Denied),
+            ..Self::anchored()
+        }
+    }
+
+    pub(crate) fn anchors_die() -> Self {
+        Self {
+            anchor_death: 0.2,
+            length: seconds(2400),
+            ..Self::anchored()
+        }
+    }
+
+    /// Issues fail after they have made a credential, now and then.
+    pub(crate) fn leaky() -> Self {
+        Self {
+            maybe_issued: 0.1,
+            lease_ttl: seconds(300),
+            lease_max: seconds(900),
+            length: seconds(4 * 3600),
+            ..Self::anchored()
+        }
+    }
+
+    pub(crate) fn inherited() -> Self {
+        Self {
+            orphans: 200,
+            formers: 2,
+            length: seconds(120),
+            ..Self::anchored()
+        }
+    }
+
+    /// Upstreams refuse whatever they are shown, a hundred times a second.
+    pub(crate) fn refused_upstream() -> Self {
+        Self {
+            refusals: 100.0,
+            lease_ttl: seconds(300),
+            lease_max: seconds(86_400),
+            length: seconds(600),
+            ..Self::anchored()
+        }
+    }
+
+    pub(crate) fn rotated_accounts() -> Self {
+        Self {
+            leased: 0,
+            versioned: 0,
+            rotating: 2,
+            ..Self::calm()
+        }
+    }
+
+    pub(crate) fn other_kinds() -> Self {
+        Self {
+            certificates: 2,
+            rotating: 1,
+            hinted: 2,
+            hint: seconds(5),
+            ..Self::calm()
+        }
+    }
+
+    /// Many leases, issued at once.
+    pub(crate) fn many(leased: u32, lease_ttl: Duration) -> Self {
+        Self {
+            leased,
+            versioned: 0,
+            lease_ttl,
+            lease_max: seconds(86_400),
+            length: lease_ttl * 2,
+            ..Self::anchored()
+        }
+    }
+
+    /// The provider can't be reached for ten minutes.
+    pub(crate) fn outage_of_everything() -> Self {
+        Self {
+            leased: 20,
+            versioned: 10,
+            lease_ttl: seconds(300),
+            lease_max: seconds(3600),
+            failing_with: Some(Failure::Unreachable),
+            outage: Some((seconds(300), seconds(900))),
+            ..Self::anchored()
+        }
+    }
+
+    /// Everything at once: kinds, faults, people, consumers and an earlier process.
+    pub(crate) fn chaos(rng: &mut fastrand::Rng) -> Self {
+        let odds = |rng: &mut fastrand::Rng, most: f64| {
+            if rng.bool() { 0.0 } else { rng.f64() * most }
+        };
+        let lease_ttl = rng.u64(3..120);
+        let session_ttl = rng.u64(20..600);
+        Self {
+            anchored: rng.bool(),
+            lease_ttl: seconds(lease_ttl),
+            lease_max: seconds(lease_ttl + rng.u64(0..600)),
+            session_ttl: seconds(session_ttl),
+            session_max: seconds(session_ttl + rng.u64(0..3600)),
+            anchor_period: seconds(rng.u64(20..600)),
+            failure: odds(rng, 0.5),
+            failing_with: None,
+            session_death: odds(rng, 0.05),
+            anchor_death: odds(rng, 0.05),
+            maybe_issued: odds(rng, 0.2),
+            revoked_by_others: odds(rng, 0.2),
+            stale: odds(rng, 0.5),
+            slowest: Duration::from_millis(rng.u64(10..3000)),
+            certificates: rng.u32(0..2),
+            rotating: rng.u32(0..2),
+            hinted: rng.u32(0..2),
+            rotates_late: Duration::from_millis(rng.u64(0..3000)),
+            orphans: rng.u32(0..20),
+            formers: rng.u32(0..3),
+            refusals: odds(rng, 5.0),
+            asks: odds(rng, 0.2),
+            consumers: odds(rng, 0.5),
+            leases_renewable: rng.u32(0..5) > 0,
+            sessions_renewable: rng.u32(0..5) > 0,
+            renewal_works: rng.u32(0..5) > 0,
+            outage: rng.bool().then(|| (seconds(60), seconds(rng.u64(61..180)))),
+            faults_at_shutdown: seconds(rng.u64(0..60)),
+            length: seconds(240),
+            ..Self::calm()
+        }
+    }
+
     pub(crate) fn faults_to_the_end() -> Self {
         Self {
             slowest: seconds(5),
@@ -230,6 +412,15 @@ pub(crate) struct Outcome {
     pub(crate) anchors: u32,
     pub(crate) formers: u32,
     pub(crate) forgotten: u32,
+    pub(crate) suspects: u32,
+    pub(crate) circuits: u32,
+    pub(crate) unavailable: u32,
+    /// Reads of rotated accounts.
+    pub(crate) reads: u32,
+    /// The most issues, renewals and revocations within a second.
+    pub(crate) most_writes: u32,
+    /// When the last lease of an earlier process was revoked, from the start.
+    pub(crate) orphans_gone_at: Duration,
     /// Leases that were still alive when their session was ended.
     pub(crate) cascaded: u32,
     /// When the service last came back after an interruption, from the start.

@@ -10,7 +10,7 @@ use crate::scenario::{Outcome, Scenario, seconds};
 use fastrand::Rng;
 use leasehold_lease::{Action, Engine, Event, Kind, Notice, ProviderId, SlotId};
 use leasehold_model::{
-    AnchorEpoch, BootTime, Failure, GenerationNumber, Holder, LeaseId, SessionEpoch,
+    Accessor, AnchorEpoch, BootTime, Failure, GenerationNumber, Holder, LeaseId, SessionEpoch,
 };
 
 /// Runs one scenario from start to shutdown and checks every step.
@@ -21,8 +21,7 @@ pub(crate) fn run(seed: u64, scenario: &Scenario) -> Outcome {
     simulation.step(Event::Shutdown);
     let faults_end = simulation.now.after(scenario.faults_at_shutdown);
     simulation.run_until(faults_end, Engine::is_finished);
-    simulation.scenario.failure = 0.0;
-    simulation.scenario.session_death = 0.0;
+    simulation.calm_down();
     let limit = simulation.now.after(seconds(600));
     simulation.run_until(limit, Engine::is_finished);
     assert!(
@@ -30,15 +29,7 @@ pub(crate) fn run(seed: u64, scenario: &Scenario) -> Outcome {
         "seed {seed}: not finished: {:#?}",
         simulation.engine
     );
-    let now = simulation.now;
-    let sessions = simulation.sessions.iter().filter(|(_, it)| it.ends > now);
-    let sessions: BTreeMap<_, _> = sessions.collect();
-    assert!(
-        sessions.is_empty(),
-        "seed {seed}: sessions left alive: {sessions:?}"
-    );
-    // A lease dies with its session, so none is left either. Where each must have been revoked by
-    // name, the test asserts that none was claimed.
+    simulation.check_end(seed);
     simulation.outcome
 }
 
@@ -51,20 +42,28 @@ pub(crate) struct Simulation {
     pub(crate) now: BootTime,
     pub(crate) provider: ProviderId,
     pub(crate) kinds: BTreeMap<SlotId, Kind>,
-    pub(crate) answers: BTreeMap<(BootTime, u64), Event>,
+    /// Slots that were declared while the gateway ran.
+    pub(crate) consumers: BTreeSet<SlotId>,
+    pub(crate) agenda: BTreeMap<(BootTime, u64), Happening>,
     pub(crate) sequence: u64,
     pub(crate) sessions: BTreeMap<SessionEpoch, Life>,
-    pub(crate) leases: BTreeMap<LeaseId, Life>,
     pub(crate) anchors: BTreeMap<AnchorEpoch, Life>,
+    pub(crate) leases: BTreeMap<LeaseId, Life>,
     pub(crate) orphans: BTreeSet<LeaseId>,
+    pub(crate) version: u64,
+    pub(crate) known_gone: BTreeSet<LeaseId>,
+    pub(crate) candidates: BTreeMap<(SlotId, GenerationNumber), Value>,
+    pub(crate) served: BTreeMap<SlotId, Served>,
+    /// What was delivered on a lease and has not come to an end that people are told of.
+    pub(crate) fateless: BTreeSet<(SlotId, GenerationNumber)>,
     /// When the last credentials of each slot were made.
     pub(crate) made: BTreeMap<SlotId, VecDeque<BootTime>>,
     /// The slots that know how long their credentials live.
     pub(crate) granted: BTreeSet<SlotId>,
-    pub(crate) version: u64,
-    pub(crate) known_gone: BTreeSet<LeaseId>,
-    pub(crate) candidates: BTreeMap<(SlotId, GenerationNumber), Option<LeaseId>>,
-    pub(crate) served: BTreeMap<SlotId, Served>,
+    /// Slots for which a person asked, which no budget bounds.
+    pub(crate) unbounded: BTreeSet<SlotId>,
+    /// When writes went out, of the last second.
+    pub(crate) writes: VecDeque<BootTime>,
     pub(crate) outcome: Outcome,
     pub(crate) stopping: bool,
 }
@@ -76,12 +75,31 @@ pub(crate) struct Life {
     pub(crate) holder: Option<Holder>,
 }
 
+/// What a candidate is.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Value {
+    pub(crate) lease: Option<LeaseId>,
+    /// The version of a stored value, zero otherwise.
+    pub(crate) version: u64,
+}
+
 #[derive(Debug)]
 pub(crate) struct Served {
     pub(crate) number: GenerationNumber,
     pub(crate) deadline: BootTime,
-    pub(crate) lease: Option<LeaseId>,
-    pub(crate) version: u64,
+    pub(crate) value: Value,
+}
+
+/// What is to happen at a time.
+#[derive(Debug)]
+pub(crate) enum Happening {
+    Event(Event),
+    /// An upstream refuses what is served then.
+    Refusal(SlotId),
+    /// A person asks for something.
+    Ask,
+    /// A consumer comes or goes.
+    Consumer,
 }
 
 impl Simulation {
@@ -89,16 +107,12 @@ impl Simulation {
         let now = BootTime::from_nanos(1_000_000_000_000);
         let mut engine = Engine::default();
         let provider = engine.declare_provider(now, scenario.anchored);
-        let poll = Kind::Versioned {
-            poll: seconds(10),
-            max_stale: seconds(300),
-        };
-        let kinds = (0..scenario.leased)
-            .map(|_| Kind::Leased)
-            .chain((0..scenario.versioned).map(|_| poll))
+        let kinds = scenario.kinds();
+        let kinds = kinds
+            .into_iter()
             .map(|kind| (engine.declare(provider, kind, now), kind))
             .collect();
-        Self {
+        let mut simulation = Self {
             scenario,
             engine,
             rng: Rng::with_seed(seed),
@@ -107,52 +121,159 @@ impl Simulation {
             now,
             provider,
             kinds,
-            answers: BTreeMap::new(),
+            consumers: BTreeSet::new(),
+            agenda: BTreeMap::new(),
             sequence: 0,
             sessions: BTreeMap::new(),
-            leases: BTreeMap::new(),
             anchors: BTreeMap::new(),
+            leases: BTreeMap::new(),
             orphans: BTreeSet::new(),
-            made: BTreeMap::new(),
-            granted: BTreeSet::new(),
             version: 1,
             known_gone: BTreeSet::new(),
             candidates: BTreeMap::new(),
             served: BTreeMap::new(),
+            fateless: BTreeSet::new(),
+            made: BTreeMap::new(),
+            granted: BTreeSet::new(),
+            unbounded: BTreeSet::new(),
+            writes: VecDeque::new(),
             outcome: Outcome::default(),
             stopping: false,
+        };
+        simulation.leave_behind();
+        simulation.write_agenda();
+        simulation
+    }
+
+    /// Puts what an earlier process left into the engine's hands.
+    fn leave_behind(&mut self) {
+        for number in 0..self.scenario.orphans {
+            let lease_id = LeaseId::from(format!("orphan-{number}").as_str());
+            self.orphans.insert(lease_id.clone());
+            let runs_out = self.now.after(seconds(3600));
+            self.engine
+                .adopt_orphan(self.provider, lease_id, runs_out, self.now);
+        }
+        for number in 0..self.scenario.formers {
+            let accessor = Accessor::from(format!("former-{number}").as_str());
+            self.engine.adopt_former(self.provider, accessor, self.now);
         }
     }
 
+    /// Draws when upstreams refuse, people ask and consumers come and go.
+    fn write_agenda(&mut self) {
+        let slots: Vec<SlotId> = self.kinds.keys().copied().collect();
+        let length = self.scenario.length.as_secs_f64();
+        let plan = [
+            self.scenario.refusals,
+            self.scenario.asks,
+            self.scenario.consumers,
+        ];
+        for (what, a_second) in plan.into_iter().enumerate() {
+            // With none a second, the first is never.
+            let mut draw = || self.rng.f64() * 2.0 / a_second;
+            let mut times = Vec::new();
+            let mut at = draw();
+            while at < length {
+                times.push(at);
+                at += draw();
+            }
+            for at in times {
+                let when = self.start.after(Duration::from_secs_f64(at));
+                let slot = self.rng.choice(&slots).copied();
+                let happening = match (what, slot) {
+                    (0, Some(slot)) => Happening::Refusal(slot),
+                    (1, _) => Happening::Ask,
+                    _ => Happening::Consumer,
+                };
+                self.push(when, happening);
+            }
+        }
+    }
+
+    /// Ends every fault, so that what is left must come to its end.
+    fn calm_down(&mut self) {
+        let calm = Scenario {
+            lease_ttl: self.scenario.lease_ttl,
+            lease_max: self.scenario.lease_max,
+            session_ttl: self.scenario.session_ttl,
+            session_max: self.scenario.session_max,
+            anchored: self.scenario.anchored,
+            anchor_period: self.scenario.anchor_period,
+            revocations_fail: self.scenario.revocations_fail,
+            mints_fail: self.scenario.mints_fail,
+            sessions_renewable: self.scenario.sessions_renewable,
+            ..Scenario::calm()
+        };
+        self.scenario = calm;
+    }
+
     fn run_until(&mut self, end: BootTime, done: impl Fn(&Engine) -> bool) {
+        let mut idle = 0;
         while !done(&self.engine) {
-            let answer = self.answers.first_key_value().map(|(key, _)| *key);
-            let answered_at = answer.map_or(BootTime::NEVER, |(at, _)| at);
-            let next = answered_at.min(self.engine.wake());
+            let first = self.agenda.first_key_value().map(|(key, _)| *key);
+            let happens_at = first.map_or(BootTime::NEVER, |(at, _)| at);
+            let next = happens_at.min(self.engine.wake());
             if next > end {
                 self.now = end;
                 return;
             }
+            idle = if next > self.now { 0 } else { idle + 1 };
+            assert!(idle < 10_000, "the engine spins: {:#?}", self.engine);
             self.now = self.now.max(next);
-            let event = answer
+            let happening = first
                 .filter(|(at, _)| *at <= self.now)
-                .map(|key| self.answers.remove(&key).expect("the key was just seen"));
-            self.step(event.unwrap_or(Event::Tick));
+                .map(|key| self.agenda.remove(&key).expect("the key was just seen"));
+            if let Some(event) = happening.map_or(Some(Event::Tick), |it| self.event_of(it)) {
+                self.step(event);
+            }
         }
+    }
+
+    fn event_of(&mut self, happening: Happening) -> Option<Event> {
+        match happening {
+            Happening::Event(event) => Some(event),
+            _ if self.stopping => None,
+            Happening::Refusal(slot) => {
+                let number = self.served.get(&slot)?.number;
+                Some(Event::Suspected { slot, number })
+            }
+            Happening::Ask => self.ask(),
+            Happening::Consumer => self.consumer(),
+        }
+    }
+
+    fn ask(&mut self) -> Option<Event> {
+        let slots: Vec<SlotId> = self.kinds.keys().copied().collect();
+        let slot = *self.rng.choice(&slots)?;
+        self.unbounded.insert(slot);
+        Some(match self.rng.u32(0..4) {
+            0 => Event::AnchorRotationAsked {
+                provider: self.provider,
+            },
+            1 => Event::RevocationAsked { slot, number: None },
+            _ => Event::RotationAsked { slot },
+        })
+    }
+
+    fn consumer(&mut self) -> Option<Event> {
+        let here: Vec<SlotId> = self.consumers.iter().copied().collect();
+        if here.len() < 5 && self.rng.bool() {
+            let slot = self.engine.declare(self.provider, Kind::Leased, self.now);
+            assert!(
+                self.kinds.insert(slot, Kind::Leased).is_none(),
+                "{slot:?} is in use"
+            );
+            self.consumers.insert(slot);
+            return Some(Event::Tick);
+        }
+        let slot = *self.rng.choice(&here)?;
+        Some(Event::Dismissed { slot })
     }
 
     fn step(&mut self, event: Event) {
         self.stopping |= event == Event::Shutdown;
-        if let Event::RenewFailed {
-            slot,
-            number,
-            failure: Failure::LeaseGone,
-            ..
-        } = &event
-            && let Some(served) = self.served.get(slot).filter(|it| it.number == *number)
-        {
-            self.known_gone.extend(served.lease.clone());
-        }
+        self.note(&event);
         let mut actions = Vec::new();
         self.engine
             .step(self.now, event, &mut self.engine_rng, &mut actions);
@@ -160,6 +281,25 @@ impl Simulation {
             self.act(action);
         }
         self.check();
+    }
+
+    fn note(&mut self, event: &Event) {
+        if let Event::RenewFailed {
+            slot,
+            number,
+            failure: Failure::LeaseGone,
+            ..
+        } = event
+            && let Some(served) = self.served.get(slot).filter(|it| it.number == *number)
+        {
+            self.known_gone.extend(served.value.lease.clone());
+        }
+        if let Event::Fetched { slot, number, .. } = event
+            && let Some(value) = self.candidates.get(&(*slot, *number))
+            && value.lease.is_some()
+        {
+            self.fateless.insert((*slot, *number));
+        }
     }
 
     /// What must hold after each step, whatever the provider does.
@@ -170,6 +310,7 @@ impl Simulation {
                 "{slot:?} is served past its deadline"
             );
             let Some((id, life)) = served
+                .value
                 .lease
                 .as_ref()
                 .and_then(|id| self.leases.get_key_value(id))
@@ -184,8 +325,8 @@ impl Simulation {
                 !self.known_gone.contains(id),
                 "{slot:?} is served and known to be gone"
             );
-            // A session that ran out took the lease with it. One that was killed can't be known of
-            // before the next call is refused.
+            // What ran out took the lease with it. What was killed can't be known of before the next
+            // call is refused.
             let holder = match life.holder {
                 Some(Holder::Session(epoch)) => self.sessions.get(&epoch),
                 Some(Holder::Anchor(anchor)) => self.anchors.get(&anchor),
@@ -198,16 +339,35 @@ impl Simulation {
         }
     }
 
+    /// What must hold at the end: nothing is alive, and nothing came to an end that nobody was told of.
+    fn check_end(&self, seed: u64) {
+        // One whose margin ran out while it could not be ended has that margin left to live.
+        let now = self.now.after(seconds(10));
+        let alive = |it: &&Life| it.ends > now;
+        let sessions: Vec<_> = self.sessions.values().filter(alive).collect();
+        assert!(
+            sessions.is_empty(),
+            "seed {seed}: sessions left alive: {sessions:?}"
+        );
+        let anchors: Vec<_> = self.anchors.values().filter(alive).collect();
+        assert!(
+            anchors.is_empty(),
+            "seed {seed}: anchors left alive: {anchors:?}"
+        );
+        // A lease dies with what it hangs on, so none is left either. Where each must have been
+        // revoked by name, the test asserts that none was claimed.
+        assert!(
+            self.fateless.is_empty(),
+            "seed {seed}: forgotten: {:?}",
+            self.fateless
+        );
+    }
+
     fn act(&mut self, action: Action) {
         match action {
             Action::Login { epoch, .. } => self.login(epoch),
             Action::RenewSession { epoch, .. } => self.renew_session(epoch),
             Action::RevokeSession { epoch, .. } => self.revoke_session(epoch),
-            Action::Fetch {
-                slot,
-                number,
-                holder,
-            } => self.fetch(slot, number, holder),
             Action::MintAnchor { epoch, anchor, .. } => self.mint(epoch, anchor),
             Action::RenewAnchor { epoch, anchor, .. } => self.renew_anchor(epoch, anchor),
             Action::RevokeAnchor { epoch, anchor, .. } => self.revoke_anchor(epoch, anchor),
@@ -217,23 +377,23 @@ impl Simulation {
             Action::RevokeFormer {
                 epoch, accessor, ..
             } => self.revoke_former(epoch, accessor),
-            Action::Forget { slot } => self.forget(slot),
+            Action::Fetch {
+                slot,
+                number,
+                holder,
+            } => self.fetch(slot, number, holder),
             Action::Renew {
                 slot,
                 number,
                 epoch,
                 lease_id,
-            } => {
-                self.renew(slot, number, epoch, &lease_id);
-            }
+            } => self.renew(slot, number, epoch, &lease_id),
             Action::Revoke {
                 slot,
                 number,
                 epoch,
                 lease_id,
-            } => {
-                self.revoke(slot, number, epoch, &lease_id);
-            }
+            } => self.revoke(slot, number, epoch, &lease_id),
             Action::Activate {
                 slot,
                 number,
@@ -257,9 +417,28 @@ impl Simulation {
                 served.deadline = deadline;
             }
             Action::Withdraw { slot } => self.withdraw(slot),
-            Action::Notify(Notice::ExpiryClaimed { .. }) => self.outcome.claimed += 1,
-            Action::Notify(Notice::Irrevocable { .. }) => self.outcome.irrevocable += 1,
-            Action::Notify(_) => {}
+            Action::Forget { slot } => self.forget(slot),
+            Action::Notify(notice) => self.notice(&notice),
+        }
+    }
+
+    fn notice(&mut self, notice: &Notice) {
+        match notice {
+            Notice::Revoked { slot, number } => {
+                self.fateless.remove(&(*slot, *number));
+            }
+            Notice::ExpiryClaimed { slot, number } => {
+                self.outcome.claimed += 1;
+                self.fateless.remove(&(*slot, *number));
+            }
+            Notice::Irrevocable { slot, number, .. } => {
+                self.outcome.irrevocable += 1;
+                self.fateless.remove(&(*slot, *number));
+            }
+            Notice::Suspect { .. } => self.outcome.suspects += 1,
+            Notice::CircuitOpened { .. } => self.outcome.circuits += 1,
+            Notice::AnchorUnavailable { .. } => self.outcome.unavailable += 1,
+            _ => {}
         }
     }
 
@@ -268,18 +447,23 @@ impl Simulation {
             !self.served.contains_key(&slot),
             "what is served is forgotten"
         );
+        assert!(
+            self.consumers.remove(&slot),
+            "only what was dismissed is forgotten"
+        );
+        self.kinds.remove(&slot);
+        self.granted.remove(&slot);
+        self.made.remove(&slot);
+        let left = self.fateless.iter().find(|(it, _)| *it == slot);
+        assert_eq!(left, None, "forgotten with a lease that nobody was told of");
         self.outcome.forgotten += 1;
     }
 
     fn activate(&mut self, slot: SlotId, number: GenerationNumber, deadline: BootTime) {
-        let lease = self
+        let value = self
             .candidates
             .remove(&(slot, number))
             .expect("a candidate that was fetched");
-        let version = lease
-            .as_ref()
-            .and_then(|it| it.as_str().parse().ok())
-            .unwrap_or(0);
         if !self.served.contains_key(&slot) {
             self.outcome.back_at = self.now.since(self.start);
         }
@@ -287,13 +471,13 @@ impl Simulation {
         let served = Served {
             number,
             deadline,
-            lease,
-            version,
+            value,
         };
+        let version = served.value.version;
         if let Some(old) = self.served.insert(slot, served) {
             assert!(old.number < number, "generations only grow");
             assert!(
-                old.version == 0 || old.version < version,
+                old.value.version == 0 || old.value.version < version,
                 "versions only grow"
             );
             self.drain(slot, old.number);
@@ -309,18 +493,18 @@ impl Simulation {
 
     fn drain(&mut self, slot: SlotId, number: GenerationNumber) {
         let at = self.now.after(Duration::from_millis(self.rng.u64(0..500)));
-        self.push(at, Event::Drained { slot, number });
+        self.push(at, Happening::Event(Event::Drained { slot, number }));
     }
 
     pub(crate) fn answer(&mut self, event: Event) {
         let at = self
             .now
             .after(self.scenario.slowest.mul_f64(self.rng.f64()));
-        self.push(at, event);
+        self.push(at, Happening::Event(event));
     }
 
-    fn push(&mut self, at: BootTime, event: Event) {
+    fn push(&mut self, at: BootTime, happening: Happening) {
         self.sequence += 1;
-        self.answers.insert((at, self.sequence), event);
+        self.agenda.insert((at, self.sequence), happening);
     }
 }

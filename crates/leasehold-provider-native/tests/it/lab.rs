@@ -1,6 +1,6 @@
 use std::path::{Path, PathBuf};
 
-use leasehold_model::{ProviderName, SessionEpoch};
+use leasehold_model::{Holder, ProviderName, SessionEpoch};
 use leasehold_provider::{Holding, Material, Provider as _, ProviderError, Source};
 use leasehold_provider_native::{NativeFile, NativeProvider};
 use leasehold_secret::{Expose as _, Secret};
@@ -56,7 +56,9 @@ pub(crate) async fn fetch(
         mount: String::new(),
         path: path.to_owned(),
     };
-    let fetched = provider.fetch(SessionEpoch::FIRST, &source).await?;
+    let fetched = provider
+        .fetch(Holder::Session(SessionEpoch::FIRST), &source)
+        .await?;
     let Holding::Versioned { version } = fetched.holding else {
         panic!("a native provider has versions: {fetched:?}");
     };

@@ -7,7 +7,7 @@ use super::{Finding, Need, Report, Severity};
 
 /// Looks at the token role that anchors are made through, by making one.
 pub(super) async fn examine(
-    visit: &Visit<'_>,
+    visit: &Visit,
     role: &str,
     needs: &[Need],
     mender: &Mender,

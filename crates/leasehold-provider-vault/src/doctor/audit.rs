@@ -9,7 +9,7 @@ use super::{Finding, Report};
 use crate::client::LEASE;
 
 /// Looks at what the server writes down, as far as the login may.
-pub(super) async fn examine(visit: &Visit<'_>, mender: &Mender, report: &mut Report) {
+pub(super) async fn examine(visit: &Visit, mender: &Mender, report: &mut Report) {
     report.push(devices(visit.look("sys/audit").await, mender));
     let headers = visit.look("sys/config/auditing/request-headers").await;
     report.push(header(headers, mender));

@@ -4,19 +4,37 @@ use super::mend::Mender;
 use super::visit::{Token, chain};
 use super::{Examination, Finding, Report};
 use crate::config::VaultConfig;
+use crate::config::auth::{AppRole, AuthMethod, SecretId};
 use crate::envelope::Auth;
+
+/// Tells where a login of the doctor's would cost the gateway its own.
+pub(super) fn must_not_be_tried(config: &VaultConfig) -> Option<Finding> {
+    let AuthMethod::AppRole(AppRole { secret_id, .. }) = &config.auth else {
+        return None;
+    };
+    let what = "the secret id is wrapped and can be unwrapped once: the gateway needs it, so the doctor \
+                does not. Give the doctor a document of its own, with a secret id in a file";
+    matches!(secret_id, SecretId::Wrapped(_)).then(|| Finding::error("login", what))
+}
 
 /// Makes the finding of a login that was refused.
 pub(super) fn refused(error: &ProviderError, config: &VaultConfig, mender: &Mender) -> Finding {
-    let mount = &config.approle.mount;
     let finding = Finding::error("login", format!("the login failed: {}", chain(error)));
+    let AuthMethod::AppRole(AppRole {
+        mount, secret_id, ..
+    }) = &config.auth
+    else {
+        return finding;
+    };
     let role = format!("auth/{mount}/role/ROLE");
     if error.detail.contains("cannot create root tokens") {
         return finding.mended_by(mender.write(&role, "token_policies=leasehold"));
     }
-    let file = config.approle.secret_id_file.display();
-    let secret_id = mender.run("write", &format!("-f -field=secret_id {role}/secret-id"));
-    finding.mended_by(format!("(umask 077 && {secret_id} > '{file}')"))
+    let SecretId::File(file) = secret_id else {
+        return finding;
+    };
+    let fresh = mender.run("write", &format!("-f -field=secret_id {role}/secret-id"));
+    finding.mended_by(format!("(umask 077 && {fresh} > '{}')", file.display()))
 }
 
 /// Looks at the token that the login gave.

@@ -8,7 +8,7 @@ use super::{Finding, Need, Report, policy};
 
 /// Compares what the login may do with what it needs.
 pub(super) async fn examine(
-    visit: &Visit<'_>,
+    visit: &Visit,
     needs: &[Need],
     login_role: Option<&str>,
     mender: &Mender,
@@ -94,7 +94,7 @@ struct Texts {
     wide: Vec<(&'static str, String)>,
 }
 
-async fn texts(visit: &Visit<'_>, token: Option<&Token>) -> Texts {
+async fn texts(visit: &Visit, token: Option<&Token>) -> Texts {
     let mut texts = Texts::default();
     let own = token.into_iter().flat_map(|it| {
         let identity = it.identity_policies.iter().flatten();

@@ -10,7 +10,7 @@ use super::{Examination, Finding, Report};
 
 /// Looks at how long the leases of each credential will last.
 pub(super) async fn examine(
-    visit: &Visit<'_>,
+    visit: &Visit,
     examination: &Examination,
     mender: &Mender,
     report: &mut Report,
@@ -24,7 +24,7 @@ pub(super) async fn examine(
 }
 
 async fn leased(
-    visit: &Visit<'_>,
+    visit: &Visit,
     name: &CredentialName,
     source: &Source,
     path: &str,
@@ -55,7 +55,7 @@ async fn leased(
 }
 
 async fn issued(
-    visit: &Visit<'_>,
+    visit: &Visit,
     name: &CredentialName,
     source: &Source,
     path: &str,

@@ -1,4 +1,6 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::SystemTime;
 
 use leasehold_model::Chain;
 use reqwest::header::HeaderValue;
@@ -8,11 +10,11 @@ use serde_json::{Value, json};
 
 use super::Finding;
 use crate::answer;
-use crate::approle::Login;
 use crate::call::{Call, Operation};
 use crate::client::{Answer, Client};
 use crate::config::{SetupError, VaultConfig};
 use crate::envelope::{self, Auth, Envelope};
+use crate::login::{Attempt, Login};
 use crate::path::VaultPath;
 use crate::refusal::{refused, unanswered};
 use crate::said;
@@ -20,7 +22,7 @@ use crate::session;
 
 /// A server that may be asked something, with or without a token.
 pub(super) struct Server {
-    client: Client,
+    client: Arc<Client>,
 }
 
 /// What there is to see somewhere.
@@ -61,8 +63,8 @@ pub(super) struct Token {
 }
 
 /// A login of the doctor's own, to be closed.
-pub(super) struct Visit<'a> {
-    server: &'a Server,
+pub(super) struct Visit {
+    server: Server,
     auth: Auth,
     header: HeaderValue,
 }
@@ -78,7 +80,7 @@ pub(super) struct Sample<'a> {
 impl Server {
     pub(super) fn new(config: &VaultConfig) -> Result<Self, SetupError> {
         Ok(Self {
-            client: Client::new(config)?,
+            client: Arc::new(Client::new(config)?),
         })
     }
 
@@ -150,19 +152,21 @@ impl Server {
 
 // === impl Visit ===
 
-impl<'a> Visit<'a> {
+impl Visit {
     /// Logs in as the gateway would, and keeps a token that the gateway would refuse to live on, to
     /// look at what is wrong with it.
     pub(super) async fn open(
-        server: &'a Server,
+        server: &Server,
         config: &VaultConfig,
+        now: SystemTime,
     ) -> Result<Self, leasehold_provider::ProviderError> {
         let setup = |error: SetupError| {
             let failure = leasehold_model::Failure::Misconfigured;
             leasehold_provider::ProviderError::new("log in", failure, error.to_string())
         };
-        let call = Login::new(&config.approle).map_err(setup)?.call()?;
-        let answer = match server.client.send(&call, None).await {
+        let login = Login::new(config).map_err(setup)?;
+        let Attempt { call, client } = login.prepare(&server.client, now).await?;
+        let answer = match client.send(&call, None).await {
             Ok(answer) if answer.status.is_success() => answer,
             Ok(answer) => return Err(refused(&call, &answer)),
             Err(reason) => return Err(unanswered(&call, reason)),
@@ -172,7 +176,7 @@ impl<'a> Visit<'a> {
         let header = session::header(&auth.client_token)
             .ok_or_else(|| crate::refusal::misconfigured(&call, no_token))?;
         Ok(Self {
-            server,
+            server: Server { client },
             auth,
             header,
         })
@@ -183,7 +187,7 @@ impl<'a> Visit<'a> {
     }
 
     pub(super) async fn token(&self) -> Result<Token, String> {
-        look_up(self.server, &self.header).await
+        look_up(&self.server, &self.header).await
     }
 
     pub(super) async fn look<T: DeserializeOwned>(&self, path: &str) -> Seen<T> {
@@ -202,7 +206,7 @@ impl<'a> Visit<'a> {
     }
 
     /// Makes an anchor to look at.
-    pub(super) async fn mint(&self, role: &str) -> Seen<Sample<'a>> {
+    pub(super) async fn mint(&self, role: &str) -> Seen<Sample<'_>> {
         let Ok(path) = VaultPath::parse(&format!("auth/token/create/{role}")) else {
             return Seen::Absent;
         };
@@ -212,7 +216,7 @@ impl<'a> Visit<'a> {
         minted.and_then(|answer| {
             let granted = answer::session(&call, &answer).ok();
             let header = granted.and_then(|(auth, _)| session::header(&auth.client_token));
-            let server = self.server;
+            let server = &self.server;
             header.map_or_else(
                 || Seen::Failed("the answer holds no token".to_owned()),
                 |header| Seen::It(Sample { server, header }),

@@ -5,7 +5,7 @@ use anyhow::{Context as _, Result, ensure};
 use leasehold_model::{BootTime, Clock, CredentialName, SystemClock};
 use leasehold_provider::Source;
 use leasehold_provider_vault::{
-    AppRole, Examination, Finding, Report, Severity, VaultConfig, examine,
+    AppRole, AuthMethod, Examination, Finding, Report, SecretId, Severity, VaultConfig, examine,
 };
 use leasehold_testkit::Lab;
 use serde_json::{Value, json};
@@ -370,7 +370,7 @@ async fn a_clock_that_is_off_is_found() -> Result<()> {
 async fn a_server_that_is_sealed_or_refuses_the_login_can_not_be_looked_at() -> Result<()> {
     let lab = Lab::start().await?;
     let patient = Patient::of(&lab).await?;
-    std::fs::write(&patient.config.approle.secret_id_file, "canary-secret-id")?;
+    std::fs::write(lab.dir().join("gateway.secret-id"), "canary-secret-id")?;
     let refused = patient.visit().await;
     ensure!(
         !refused.looked && !format!("{refused:?}").contains("canary"),
@@ -394,6 +394,24 @@ async fn a_server_that_is_sealed_or_refuses_the_login_can_not_be_looked_at() -> 
     Ok(())
 }
 
+#[tokio::test]
+async fn a_wrapped_secret_id_is_left_for_the_gateway() -> Result<()> {
+    let lab = Lab::start().await?;
+    let mut patient = Patient::of(&lab).await?;
+    let before = tokens(&lab).await?;
+    if let AuthMethod::AppRole(approle) = &mut patient.config.auth {
+        approle.secret_id = SecretId::Wrapped(lab.dir().join("gateway.secret-id"));
+    }
+    let report = patient.visit().await;
+    let found = worst(&report).context("a finding")?;
+    ensure!(
+        !report.looked && found.what.contains("wrapped"),
+        "{found:#?}"
+    );
+    ensure!(tokens(&lab).await? == before, "somebody logged in");
+    Ok(())
+}
+
 /// A configuration to be looked at, with the policy of its login.
 struct Patient<'a> {
     lab: &'a Lab,
@@ -412,11 +430,13 @@ impl<'a> Patient<'a> {
                 addresses: vec![lab.openbao.address().parse()?],
                 namespace: None,
                 ca: None,
-                approle: AppRole {
+                auth: AuthMethod::AppRole(AppRole {
                     mount: "approle".to_owned(),
                     role_id: approle.role_id,
-                    secret_id_file: approle.secret_id_file,
-                },
+                    secret_id: SecretId::File(approle.secret_id_file),
+                }),
+                instance: "edge-test".into(),
+                token_role: Some("leasehold".to_owned()),
             },
             examination: Examination {
                 credentials: credentials(),

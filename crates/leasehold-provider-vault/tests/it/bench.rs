@@ -1,14 +1,24 @@
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use leasehold_model::{Failure, LeaseId, ProviderName, SessionEpoch};
-use leasehold_provider::{Fetched, Holding, Provider as _, ProviderError, Source};
-use leasehold_provider_vault::{AppRole, VaultConfig, VaultProvider};
+use leasehold_model::{
+    AnchorEpoch, Failure, Holder, InstanceName, LeaseId, ProviderName, SessionEpoch, SystemClock,
+};
+use leasehold_provider::{Fetched, Holding, Parameters, Provider as _, ProviderError, Source};
+use leasehold_provider_vault::{
+    AppRole, AuthMethod, SecretId, SetupError, VaultConfig, VaultProvider,
+};
 use leasehold_secret::Expose as _;
 use leasehold_testkit::Lab;
 
 /// The session that most tests make their calls in.
 pub(crate) const SESSION: SessionEpoch = SessionEpoch::FIRST;
+pub(crate) const BY_SESSION: Holder = Holder::Session(SESSION);
+/// The anchor that most tests hang leases on.
+pub(crate) const ANCHOR: AnchorEpoch = AnchorEpoch::FIRST;
+pub(crate) const BY_ANCHOR: Holder = Holder::Anchor(ANCHOR);
+pub(crate) const INSTANCE: &str = "edge-test";
 
 /// A lab, and a provider that logs in to it.
 pub(crate) struct Bench {
@@ -34,7 +44,7 @@ impl Bench {
     /// Issues a credential of a database role.
     pub(crate) async fn issue(&self, role: &str) -> Result<Fetched, ProviderError> {
         let source = leased(&format!("database/creds/{role}"));
-        self.provider.fetch(SESSION, &source).await
+        self.provider.fetch(BY_SESSION, &source).await
     }
 
     /// Tells whether PostgreSQL has the user.
@@ -47,7 +57,12 @@ pub(crate) async fn provider(lab: &Lab, role: &str) -> Result<VaultProvider> {
     let approle = lab.approle(role).await?;
     let address = lab.openbao.address();
     let config = config(&[address], &approle.role_id, &approle.secret_id_file)?;
-    Ok(VaultProvider::new(&config)?)
+    Ok(make(&config)?)
+}
+
+/// Sets a provider up that goes by the machine's clock.
+pub(crate) fn make(config: &VaultConfig) -> Result<VaultProvider, SetupError> {
+    VaultProvider::new(config, Arc::new(SystemClock))
 }
 
 pub(crate) fn config(
@@ -61,17 +76,20 @@ pub(crate) fn config(
         addresses: parsed.context("an address")?,
         namespace: None,
         ca: None,
-        approle: AppRole {
+        auth: AuthMethod::AppRole(AppRole {
             mount: "approle".to_owned(),
             role_id: role_id.to_owned(),
-            secret_id_file: PathBuf::from(secret_id_file),
-        },
+            secret_id: SecretId::File(PathBuf::from(secret_id_file)),
+        }),
+        instance: InstanceName::from(INSTANCE),
+        token_role: Some("leasehold".to_owned()),
     })
 }
 
 pub(crate) fn leased(path: &str) -> Source {
     Source::Leased {
         path: path.to_owned(),
+        parameters: Parameters::new(),
     }
 }
 
@@ -85,7 +103,7 @@ pub(crate) fn stored(mount: &str, path: &str) -> Source {
 pub(crate) fn lease_id(fetched: &Fetched) -> Result<LeaseId> {
     match &fetched.holding {
         Holding::Leased { lease_id, .. } => Ok(lease_id.clone()),
-        Holding::Versioned { .. } => anyhow::bail!("there is no lease"),
+        other => anyhow::bail!("there is no lease: {other:?}"),
     }
 }
 

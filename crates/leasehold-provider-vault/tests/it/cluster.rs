@@ -8,7 +8,7 @@ use leasehold_provider_vault::{SetupError, VaultProvider};
 use leasehold_testkit::Origin;
 use tempfile::NamedTempFile;
 
-use crate::bench::{SESSION, chain, config, failure, leased, stored};
+use crate::bench::{BY_SESSION, SESSION, chain, config, failure, leased, make, stored};
 use crate::fake::{Fake, Reply, json, login, redirect};
 
 const LEASE: &str = r#"{"request_id":"r-issue","lease_id":"database/creds/app/1","renewable":true,
@@ -18,7 +18,7 @@ const LEASE: &str = r#"{"request_id":"r-issue","lease_id":"database/creds/app/1"
 async fn logged_in(addresses: &[String]) -> Result<VaultProvider> {
     let file = NamedTempFile::new()?;
     std::fs::write(file.path(), "secret-id")?;
-    let provider = VaultProvider::new(&config(addresses, "role", file.path())?)?;
+    let provider = make(&config(addresses, "role", file.path())?)?;
     provider.login(SESSION).await?;
     Ok(provider)
 }
@@ -29,14 +29,16 @@ fn nobody_there() -> Result<String> {
 }
 
 #[tokio::test]
-async fn a_redirect_to_an_unlisted_host_is_not_followed() -> Result<()> {
+async fn f07_a_redirect_to_an_unlisted_host_is_not_followed() -> Result<()> {
     let stranger = Fake::start(vec![json(200, LEASE)])?;
     let to = format!("{}/v1/database/creds/app", stranger.address());
     let node = Fake::start(vec![login(), redirect(&to)])?;
     let provider = logged_in(&[node.address()]).await?;
 
-    let outcome = provider.fetch(SESSION, &leased("database/creds/app")).await;
-    assert_eq!(failure(&outcome), Some(Failure::Transient));
+    let outcome = provider
+        .fetch(BY_SESSION, &leased("database/creds/app"))
+        .await;
+    assert_eq!(failure(&outcome), Some(Failure::Unreachable));
     let said = chain(outcome);
     assert!(said.contains("is not configured"), "{said}");
     assert!(said.contains(&stranger.address()), "{said}");
@@ -56,10 +58,10 @@ async fn a_redirect_to_a_listed_address_is_followed_with_our_own_path() -> Resul
     let provider = logged_in(&[standby.address(), active.address()]).await?;
 
     provider
-        .fetch(SESSION, &leased("database/creds/app"))
+        .fetch(BY_SESSION, &leased("database/creds/app"))
         .await?;
     provider
-        .fetch(SESSION, &leased("database/creds/app"))
+        .fetch(BY_SESSION, &leased("database/creds/app"))
         .await?;
     let seen = active.seen();
     assert_eq!(
@@ -107,7 +109,9 @@ async fn an_issue_that_was_sent_is_never_sent_again() -> Result<()> {
         let second = Fake::start(vec![json(200, LEASE)])?;
         let provider = logged_in(&[first.address(), second.address()]).await?;
 
-        let outcome = provider.fetch(SESSION, &leased("database/creds/app")).await;
+        let outcome = provider
+            .fetch(BY_SESSION, &leased("database/creds/app"))
+            .await;
         assert_eq!(failure(&outcome), Some(expected), "{}", chain(outcome));
         assert_eq!(first.seen().len(), 2);
         assert_eq!(second.seen().len(), 0, "{expected:?}");
@@ -129,7 +133,7 @@ async fn a_node_that_can_not_serve_is_passed_over() -> Result<()> {
         let provider = logged_in(&addresses).await?;
 
         provider
-            .fetch(SESSION, &leased("database/creds/app"))
+            .fetch(BY_SESSION, &leased("database/creds/app"))
             .await?;
         assert_eq!(last.seen().len(), 1);
     }
@@ -145,10 +149,12 @@ async fn where_no_address_serves_each_is_named_with_its_reason() -> Result<()> {
     let dead = nobody_there()?;
     let provider = logged_in(&[sealed.address(), dead.clone()]).await?;
 
-    let outcome = provider.fetch(SESSION, &leased("database/creds/app")).await;
+    let outcome = provider
+        .fetch(BY_SESSION, &leased("database/creds/app"))
+        .await;
     assert_eq!(
         failure(&outcome),
-        Some(Failure::Transient),
+        Some(Failure::Unreachable),
         "nothing was issued"
     );
     let said = chain(outcome);
@@ -164,9 +170,9 @@ async fn the_namespace_goes_with_every_call() -> Result<()> {
     std::fs::write(file.path(), "secret-id")?;
     let mut config = config(&[node.address()], "role", file.path())?;
     config.namespace = Some("team/one".to_owned());
-    let provider = VaultProvider::new(&config)?;
+    let provider = make(&config)?;
     provider.login(SESSION).await?;
-    let outcome = provider.fetch(SESSION, &stored("kv", "app")).await;
+    let outcome = provider.fetch(BY_SESSION, &stored("kv", "app")).await;
     assert_eq!(failure(&outcome), Some(Failure::Misconfigured));
     let seen = node.seen();
     assert_eq!(seen.len(), 2);
@@ -188,13 +194,13 @@ async fn only_the_given_authority_is_trusted() -> Result<()> {
     std::fs::write(file.path(), "canary-secret-id")?;
     let mut config = config(&[server.url()], "role", file.path())?;
 
-    let outcome = VaultProvider::new(&config)?.login(SESSION).await;
-    assert_eq!(failure(&outcome), Some(Failure::Transient));
+    let outcome = make(&config)?.login(SESSION).await;
+    assert_eq!(failure(&outcome), Some(Failure::Unreachable));
     let said = chain(outcome);
     assert!(said.contains("certificate"), "nothing was sent: {said}");
 
     config.ca = server.ca_pem().map(Path::to_path_buf);
-    let outcome = VaultProvider::new(&config)?.login(SESSION).await;
+    let outcome = make(&config)?.login(SESSION).await;
     let said = chain(outcome);
     assert!(
         said.contains("grants no token"),
@@ -204,7 +210,7 @@ async fn only_the_given_authority_is_trusted() -> Result<()> {
 
     std::fs::write(file.path(), "no certificate")?;
     config.ca = Some(file.path().to_path_buf());
-    let error = VaultProvider::new(&config).err();
+    let error = make(&config).err();
     assert!(
         matches!(error, Some(SetupError::CaEmpty { .. })),
         "{error:?}"
@@ -221,7 +227,7 @@ async fn a_path_that_leads_elsewhere_is_not_asked_for() -> Result<()> {
         stored("kv/..", "sys/raw"),
         stored("kv", ""),
     ] {
-        let outcome = provider.fetch(SESSION, &source).await;
+        let outcome = provider.fetch(BY_SESSION, &source).await;
         assert_eq!(
             failure(&outcome),
             Some(Failure::Misconfigured),

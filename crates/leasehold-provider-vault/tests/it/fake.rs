@@ -71,6 +71,14 @@ pub(crate) fn json(status: u16, body: &str) -> Reply {
     )
 }
 
+/// Adds whole header lines to a reply.
+pub(crate) fn with_headers(reply: Reply, headers: &str) -> Reply {
+    match reply {
+        Reply::With(head, body) => Reply::With(format!("{head}{headers}"), body),
+        Reply::HangUp => Reply::HangUp,
+    }
+}
+
 pub(crate) fn redirect(to: &str) -> Reply {
     let head = format!("HTTP/1.1 307 Temporary Redirect\r\nLocation: {to}\r\n");
     Reply::With(head, String::new())
@@ -89,7 +97,7 @@ fn answer(mut stream: TcpStream, reply: Option<Reply>, log: &Mutex<Vec<String>>)
     Ok(())
 }
 
-fn read_request(stream: &mut TcpStream) -> Result<String> {
+pub(crate) fn read_request(stream: &mut TcpStream) -> Result<String> {
     let mut request = Vec::new();
     let mut chunk = [0; 4096];
     while !is_complete(&request) {

@@ -6,7 +6,7 @@ use leasehold_model::{Failure, LeaseId};
 use leasehold_provider::{Holding, Provider as _};
 use leasehold_testkit::{Postgres, wait};
 
-use crate::bench::{Bench, SESSION, chain, failure, field, lease_id, leased};
+use crate::bench::{BY_SESSION, Bench, SESSION, chain, failure, field, lease_id, leased};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -44,7 +44,7 @@ async fn a_credential_lives_from_its_issue_to_its_revocation() -> Result<()> {
 }
 
 #[tokio::test]
-async fn an_issue_is_found_again_in_the_audit_log() -> Result<()> {
+async fn f40_an_issue_is_found_again_in_the_audit_log() -> Result<()> {
     let bench = Bench::logged_in().await?;
     let fetched = bench.issue("app").await?;
     let lease = lease_id(&fetched)?;
@@ -65,7 +65,7 @@ async fn an_issue_is_found_again_in_the_audit_log() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_lease_near_its_end_is_told_so_and_then_gone() -> Result<()> {
+async fn f10_a_lease_near_its_end_is_told_so_and_then_gone() -> Result<()> {
     let bench = Bench::logged_in().await?;
     // Where a grant is as long as the lease may live, each second that has passed cuts it short.
     bench.lab.create_db_role("once", "1h", "1h").await?;
@@ -91,7 +91,7 @@ async fn a_lease_near_its_end_is_told_so_and_then_gone() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_lease_that_can_not_be_renewed_says_whether_it_ever_can() -> Result<()> {
+async fn f13_a_lease_that_can_not_be_renewed_says_whether_it_ever_can() -> Result<()> {
     let bench = Bench::logged_in().await?;
     let broken = lease_id(&bench.issue("badrenew").await?)?;
     let outcome = bench.provider.renew_lease(SESSION, &broken).await;
@@ -142,7 +142,7 @@ async fn a_path_that_leases_nothing_is_a_fault_of_the_setup() -> Result<()> {
         "kv/data/app",
         "pki/issue/lease",
     ] {
-        let outcome = bench.provider.fetch(SESSION, &leased(path)).await;
+        let outcome = bench.provider.fetch(BY_SESSION, &leased(path)).await;
         let failure = failure(&outcome);
         let said = chain(outcome);
         // The policy lets a certificate be issued by a write alone.

@@ -1,12 +1,12 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use leasehold_model::Failure;
+use leasehold_model::{Failure, Holder};
 use leasehold_provider::{Holding, Provider as _};
 use leasehold_testkit::{Lab, wait};
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, SESSION, chain, failure, leased, provider, stored};
+use crate::bench::{BY_SESSION, Bench, SESSION, chain, failure, leased, provider, stored};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -29,7 +29,7 @@ async fn create_role(lab: &Lab, name: &str, role: Value) -> Result<()> {
 async fn a_session_is_opened_prolonged_and_ended() -> Result<()> {
     let Bench { lab, provider } = Bench::start("gateway-short").await?;
     let before = tokens(&lab).await?;
-    let early = provider.fetch(SESSION, &stored("kv", "app")).await;
+    let early = provider.fetch(BY_SESSION, &stored("kv", "app")).await;
     assert_eq!(
         failure(&early),
         Some(Failure::SessionDead),
@@ -50,26 +50,30 @@ async fn a_session_is_opened_prolonged_and_ended() -> Result<()> {
         before + 1,
         "the other session lives on"
     );
-    let late = provider.fetch(SESSION, &stored("kv", "app")).await;
+    let late = provider.fetch(BY_SESSION, &stored("kv", "app")).await;
     assert_eq!(failure(&late), Some(Failure::SessionDead));
     let again = provider.revoke_session(SESSION).await;
     assert_eq!(failure(&again), Some(Failure::SessionDead));
-    provider.fetch(SESSION.next(), &stored("kv", "app")).await?;
+    provider
+        .fetch(Holder::Session(SESSION.next()), &stored("kv", "app"))
+        .await?;
     Ok(())
 }
 
 #[tokio::test]
-async fn a_dead_token_and_a_forbidding_policy_are_told_apart() -> Result<()> {
+async fn f04_a_dead_token_and_a_forbidding_policy_are_told_apart() -> Result<()> {
     let Bench { lab, provider } = Bench::start("gateway").await?;
     provider.login(SESSION).await?;
-    let forbidden = provider.fetch(SESSION, &leased("database/config/pg")).await;
+    let forbidden = provider
+        .fetch(BY_SESSION, &leased("database/config/pg"))
+        .await;
     assert_eq!(
         failure(&forbidden),
         Some(Failure::Denied),
         "{}",
         chain(forbidden)
     );
-    provider.fetch(SESSION, &stored("kv", "app")).await?;
+    provider.fetch(BY_SESSION, &stored("kv", "app")).await?;
 
     let second = SESSION.next();
     provider.login(second).await?;
@@ -84,7 +88,9 @@ async fn a_dead_token_and_a_forbidding_policy_are_told_apart() -> Result<()> {
         "{}",
         chain(renewal)
     );
-    let issue = provider.fetch(second, &leased("database/creds/app")).await;
+    let issue = provider
+        .fetch(Holder::Session(second), &leased("database/creds/app"))
+        .await;
     assert_eq!(
         failure(&issue),
         Some(Failure::SessionDead),
@@ -112,7 +118,7 @@ async fn ending_a_session_that_is_dead_is_no_failure() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_login_that_is_refused_is_denied_and_keeps_the_secret_id_to_itself() -> Result<()> {
+async fn f08_a_login_that_is_refused_is_denied_and_keeps_the_secret_id_to_itself() -> Result<()> {
     let lab = Lab::start().await?;
     let provider = provider(&lab, "gateway").await?;
     let approle = lab.approle("gateway").await?;
@@ -120,7 +126,10 @@ async fn a_login_that_is_refused_is_denied_and_keeps_the_secret_id_to_itself() -
     let refused = provider.login(SESSION).await;
     assert_eq!(failure(&refused), Some(Failure::Denied));
     let said = chain(refused);
-    assert!(said.contains("invalid role or secret ID"), "{said}");
+    assert!(
+        said.contains("status 400: invalid role or secret ID"),
+        "{said}"
+    );
     assert!(!said.contains("canary"), "{said}");
 
     // The file is read again at each login, so a new secret id needs no restart.
@@ -130,7 +139,7 @@ async fn a_login_that_is_refused_is_denied_and_keeps_the_secret_id_to_itself() -
 }
 
 #[tokio::test]
-async fn a_token_that_must_not_be_lived_on_is_refused_and_given_back() -> Result<()> {
+async fn f25_a_token_that_must_not_be_lived_on_is_refused_and_given_back() -> Result<()> {
     let lab = Lab::start().await?;
     let limited = json!({ "token_policies": "gateway", "token_ttl": "60s", "token_num_uses": 5 });
     create_role(&lab, "limited", limited).await?;
@@ -170,7 +179,7 @@ async fn a_session_near_its_end_is_told_so() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_batch_session_ends_by_itself_alone() -> Result<()> {
+async fn f24_a_batch_session_ends_by_itself_alone() -> Result<()> {
     let bench = Bench::start("gateway-batch").await?;
     let provider = &bench.provider;
     let granted = provider.login(SESSION).await?;
@@ -183,7 +192,7 @@ async fn a_batch_session_ends_by_itself_alone() -> Result<()> {
         chain(renewal)
     );
     let fetched = provider
-        .fetch(SESSION, &leased("database/creds/long"))
+        .fetch(BY_SESSION, &leased("database/creds/long"))
         .await?;
     let Holding::Leased { ttl, .. } = fetched.holding else {
         anyhow::bail!("no lease");

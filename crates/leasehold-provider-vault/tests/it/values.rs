@@ -3,11 +3,10 @@ use std::time::Duration;
 use anyhow::Result;
 use leasehold_model::Failure;
 use leasehold_provider::{Holding, Provider as _};
-use leasehold_provider_vault::VaultProvider;
 use leasehold_testkit::{Lab, wait};
 use serde_json::json;
 
-use crate::bench::{Bench, SESSION, chain, config, failure, field, stored};
+use crate::bench::{BY_SESSION, Bench, SESSION, chain, config, failure, field, make, stored};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -21,7 +20,7 @@ async fn a_stored_value_is_read_with_its_version() -> Result<()> {
         .openbao
         .kv_put("kv", "payments/api", first)
         .await?;
-    let fetched = bench.provider.fetch(SESSION, &source).await?;
+    let fetched = bench.provider.fetch(BY_SESSION, &source).await?;
     assert_eq!(fetched.holding, Holding::Versioned { version });
     assert_eq!(field(&fetched, "key")?, "one");
     assert_eq!(field(&fetched, "port")?, "5432");
@@ -35,7 +34,7 @@ async fn a_stored_value_is_read_with_its_version() -> Result<()> {
         .openbao
         .kv_put("kv", "payments/api", second)
         .await?;
-    let fetched = bench.provider.fetch(SESSION, &source).await?;
+    let fetched = bench.provider.fetch(BY_SESSION, &source).await?;
     let version = version + 1;
     assert_eq!(fetched.holding, Holding::Versioned { version });
     assert_eq!(field(&fetched, "key")?, "two");
@@ -47,7 +46,7 @@ async fn a_value_that_is_not_there_says_why() -> Result<()> {
     let bench = Bench::logged_in().await?;
     let bao = &bench.lab.openbao;
     let read = async |mount: &str, path: &str| {
-        let outcome = bench.provider.fetch(SESSION, &stored(mount, path)).await;
+        let outcome = bench.provider.fetch(BY_SESSION, &stored(mount, path)).await;
         (failure(&outcome), chain(outcome))
     };
     let (failure, missing) = read("kv", "nothing").await;
@@ -88,7 +87,7 @@ async fn a_mount_of_kv_version_1_is_a_fault_of_the_setup() -> Result<()> {
     let provider = crate::bench::provider(&bench.lab, "old").await?;
     provider.login(SESSION).await?;
     for path in ["app", "nothing"] {
-        let outcome = provider.fetch(SESSION, &stored("old", path)).await;
+        let outcome = provider.fetch(BY_SESSION, &stored("old", path)).await;
         assert_eq!(failure(&outcome), Some(Failure::Misconfigured), "{path}");
         let said = chain(outcome);
         assert!(
@@ -134,13 +133,13 @@ async fn each_namespace_is_a_world_of_its_own() -> Result<()> {
 
     let mut config = config(&[bao.address()], &role_id, &file)?;
     config.namespace = Some("team".to_owned());
-    let provider = VaultProvider::new(&config)?;
+    let provider = make(&config)?;
     provider.login(SESSION).await?;
-    let fetched = provider.fetch(SESSION, &stored("kv", "app")).await?;
+    let fetched = provider.fetch(BY_SESSION, &stored("kv", "app")).await?;
     assert_eq!(field(&fetched, "api_key")?, "theirs");
 
     config.namespace = Some("nowhere".to_owned());
-    let outcome = VaultProvider::new(&config)?.login(SESSION).await;
+    let outcome = make(&config)?.login(SESSION).await;
     assert_eq!(
         failure(&outcome),
         Some(Failure::Misconfigured),
@@ -150,7 +149,7 @@ async fn each_namespace_is_a_world_of_its_own() -> Result<()> {
 
     bao.api("DELETE", "sys/namespaces/team", None).await?;
     wait::until_true("the namespace to be gone", LIMIT, async || {
-        let outcome = provider.fetch(SESSION, &stored("kv", "app")).await;
+        let outcome = provider.fetch(BY_SESSION, &stored("kv", "app")).await;
         // Its tokens may go before it does.
         let gone = [Some(Failure::Misconfigured), Some(Failure::SessionDead)];
         Ok(gone.contains(&failure(&outcome)))

@@ -12,15 +12,17 @@ use hyper::body::Incoming;
 use leasehold_model::{BootTime, Clock, ReasonCode};
 
 use super::BodyError;
+use super::kept::{Copyist, Kept, LARGEST, Whole};
 use crate::patience::Patience;
 
 /// A request's body on its way to the upstream, which takes note of how it fares.
 #[derive(Debug)]
 pub(crate) struct RequestBody {
-    /// `None` in a request that is sent again, which has no body.
-    incoming: Option<Incoming>,
+    source: Source,
     upload: Option<Arc<Upload>>,
     patience: Patience,
+    /// Where the body may be sent again.
+    copyist: Option<Copyist>,
 }
 
 impl RequestBody {
@@ -33,19 +35,57 @@ impl RequestBody {
         let upload = || Arc::new(Upload::new(Arc::clone(clock), patience));
         let upload = (!incoming.is_end_stream()).then(upload);
         let body = Self {
-            incoming: Some(incoming),
+            source: Source::Consumer(incoming),
             upload: upload.clone(),
             patience: Patience::new(patience),
+            copyist: None,
         };
         (body, upload)
     }
 
     /// Returns the body of a request without one.
     pub(crate) const fn none() -> Self {
+        Self::of(Source::Again(Whole::NOTHING))
+    }
+
+    /// Returns a body that was kept.
+    pub(crate) fn again(whole: Whole) -> Self {
+        Self::of(Source::Again(whole))
+    }
+
+    /// Keeps a copy of the body as it is read, unless it is known to be too large for that.
+    pub(crate) fn keep(&mut self) -> Option<Arc<Kept>> {
+        if self.size_hint().lower() > LARGEST as u64 {
+            return None;
+        }
+        let (copyist, kept) = Copyist::new();
+        self.copyist = Some(copyist);
+        Some(kept)
+    }
+
+    const fn of(source: Source) -> Self {
         Self {
-            incoming: None,
+            source,
             upload: None,
             patience: Patience::new(Duration::ZERO),
+            copyist: None,
+        }
+    }
+
+    /// Takes note of what was read; `last` where nothing follows it.
+    fn note(&self, read: Option<&Result<Frame<Bytes>, hyper::Error>>, last: bool) {
+        match (&self.copyist, read) {
+            (Some(copyist), Some(Ok(frame))) => copyist.add(frame, last),
+            (Some(copyist), None) => copyist.end(),
+            _ => {}
+        }
+        let Some(upload) = &self.upload else {
+            return;
+        };
+        match read {
+            Some(Ok(frame)) => upload.advance(frame, last),
+            Some(Err(error)) => upload.fail(error),
+            None => upload.enter(Stage::Ended),
         }
     }
 }
@@ -59,8 +99,9 @@ impl Body for RequestBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
-        let Some(incoming) = &mut this.incoming else {
-            return Poll::Ready(None);
+        let incoming = match &mut this.source {
+            Source::Consumer(incoming) => incoming,
+            Source::Again(whole) => return Poll::Ready(whole.next().map(Ok)),
         };
         let polled = Pin::new(&mut *incoming).poll_frame(cx);
         let Some(upload) = &this.upload else {
@@ -73,24 +114,36 @@ impl Body for RequestBody {
             upload.enter(Stage::Left);
             return Poll::Ready(Some(Err(BodyError::Late(this.patience.limit()))));
         }
+        let ended = incoming.is_end_stream();
         this.patience.end();
         let frame = ready!(polled);
-        match &frame {
-            Some(Ok(frame)) => upload.advance(frame, incoming.is_end_stream()),
-            Some(Err(error)) => upload.fail(error),
-            None => upload.enter(Stage::Ended),
-        }
+        // Nothing follows trailers, and hyper does not ask.
+        let trailers = matches!(&frame, Some(Ok(frame)) if frame.is_trailers());
+        this.note(frame.as_ref(), ended || trailers);
         Poll::Ready(frame.map(|it| it.map_err(BodyError::Broken)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.as_ref().is_none_or(Body::is_end_stream)
+        match &self.source {
+            Source::Consumer(incoming) => incoming.is_end_stream(),
+            Source::Again(whole) => whole.is_used_up(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        let incoming = self.incoming.as_ref();
-        incoming.map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+        match &self.source {
+            Source::Consumer(incoming) => incoming.size_hint(),
+            Source::Again(whole) => SizeHint::with_exact(whole.len() as u64),
+        }
     }
+}
+
+/// Where a body is read from.
+#[derive(Debug)]
+enum Source {
+    Consumer(Incoming),
+    /// What is sent again.
+    Again(Whole),
 }
 
 /// How a request's body fares, to be told by those who wait for the answer.

@@ -9,7 +9,7 @@ use rustls::pki_types::ServerName;
 use url::{Host, Url};
 
 use super::error::GatewayError;
-use super::spec::{CredentialUse, UpstreamSpec};
+use super::spec::{CredentialUse, Held, UpstreamSpec};
 use crate::pool::{PoolKey, Resolver, TlsConfigs};
 
 /// A service that requests are forwarded to, ready for use.
@@ -24,6 +24,24 @@ pub(crate) struct Upstream {
 }
 
 impl Upstream {
+    /// Tells whether a request that is refused may be sent again.
+    pub(crate) fn retries_refused(&self) -> bool {
+        let suspect = self.credential.as_ref().map(|it| &it.suspect);
+        suspect.is_some_and(|it| it.retry && !it.statuses.is_empty())
+    }
+
+    /// Tells whether each consumer has a credential of its own there.
+    pub(crate) fn is_per_consumer(&self) -> bool {
+        let held = self.credential.as_ref().map(|it| &it.held);
+        held.is_some_and(|it| matches!(it, Held::PerConsumer(_)))
+    }
+
+    /// Returns how long a consumer's first request may wait for the consumer's own credential.
+    pub(crate) fn longest_acquisition(&self) -> Duration {
+        let patience = self.connect_timeout.saturating_add(self.response_timeout);
+        patience.min(LONGEST_ACQUISITION)
+    }
+
     /// Checks and prepares an upstream, taking a number from `numbers` for each of its endpoints.
     pub(super) fn build(
         number: usize,
@@ -186,5 +204,6 @@ fn bare(host: &Host<&str>) -> String {
     }
 }
 
+const LONGEST_ACQUISITION: Duration = Duration::from_secs(15);
 /// How long an endpoint that could not be reached comes last before it is tried again.
 const AVOIDANCE: Duration = Duration::from_secs(5);

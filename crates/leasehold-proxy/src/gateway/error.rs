@@ -16,6 +16,17 @@ pub enum GatewayError {
         /// Where it leads.
         upstream: UpstreamName,
     },
+    /// A route that is open to anyone leads to where each consumer has a credential of its own.
+    #[error(
+        "route `{route}` is open to anyone, and each consumer of upstream `{upstream}` has a \
+         credential of its own"
+    )]
+    NobodyToIssueFor {
+        /// The route.
+        route: RouteName,
+        /// Where it leads.
+        upstream: UpstreamName,
+    },
     /// A route's path prefix can match no request.
     #[error("the path prefix of route `{route}` can't match: {fault}")]
     PathPrefix {

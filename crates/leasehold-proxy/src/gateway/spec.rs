@@ -1,10 +1,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use leasehold_broker::Handle;
+use http::StatusCode;
+use leasehold_broker::{Family, Handle, Standing};
 use leasehold_consumer::Consumers;
 use leasehold_inject::{InjectionIndex, Prepared};
-use leasehold_model::{ConsumerName, RouteName, UpstreamName};
+use leasehold_model::{BootTime, ConsumerName, CredentialName, RouteName, UpstreamName};
 use url::Url;
 
 use crate::pool::TrustedRoots;
@@ -67,8 +68,54 @@ pub struct UpstreamSpec {
 /// Which credential an upstream is shown, and where in the head.
 #[derive(Clone, Debug)]
 pub struct CredentialUse {
-    /// The credential.
-    pub handle: Handle<Prepared>,
+    /// The hold on it.
+    pub held: Held,
     /// The place.
     pub injection: InjectionIndex,
+    /// Which answers mean that it may be dead.
+    pub suspect: Suspect,
+}
+
+/// A hold on a credential.
+#[derive(Clone, Debug)]
+pub enum Held {
+    /// Requests of all consumers are sent with the same.
+    Shared(Handle<Prepared>),
+    /// Each consumer has one of its own.
+    PerConsumer(Family<Prepared>),
+}
+
+impl Held {
+    /// Returns the credential's declared name.
+    pub(crate) fn credential(&self) -> &CredentialName {
+        match self {
+            Self::Shared(handle) => handle.credential(),
+            Self::PerConsumer(family) => family.credential(),
+        }
+    }
+
+    /// Returns how the credential stands. A consumer who has none yet, or may have none, does not count.
+    pub(crate) fn standing(&self, now: BootTime) -> Standing {
+        match self {
+            Self::Shared(handle) => handle.standing(now),
+            Self::PerConsumer(family) => family.standing(now),
+        }
+    }
+
+    /// Returns the hold of the consumer; `None` where it has none.
+    pub(crate) fn handle(&self, consumer: Option<&ConsumerName>) -> Option<Handle<Prepared>> {
+        match self {
+            Self::Shared(handle) => Some(handle.clone()),
+            Self::PerConsumer(family) => family.handle(consumer?).ok(),
+        }
+    }
+}
+
+/// Which answers mean that a credential may be dead, and what to do then.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Suspect {
+    /// Their statuses, few; where there are none, no answer does.
+    pub statuses: Vec<StatusCode>,
+    /// Whether a request that can be sent again is sent once more with a newer generation.
+    pub retry: bool,
 }

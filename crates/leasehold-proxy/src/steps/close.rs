@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 use leasehold_audit::{AccessRecord, OpenRecord};
 use leasehold_broker::Generation;
 use leasehold_inject::Prepared;
-use leasehold_model::{BootTime, Chain, ListenerName, ReasonCode};
+use leasehold_model::{BootTime, Chain, ConsumerName, ListenerName, ReasonCode};
 
 use crate::body::{Stall, Upload};
 use crate::gateway::Route;
@@ -96,6 +96,23 @@ impl Exchange {
             record.provenance = Some(generation.provenance().clone());
         });
         self.generation = Some(generation);
+    }
+
+    /// Keeps the generation that the upstream is shown after it refused the one that was kept.
+    pub(crate) fn hold_instead(&mut self, generation: Arc<Generation<Prepared>>) {
+        let refused = self.generation.as_ref().map(|it| it.number());
+        self.note(|record| record.retried_after = refused);
+        self.hold(generation);
+    }
+
+    /// Returns the generation that the upstream is shown.
+    pub(crate) fn generation(&self) -> Option<&Generation<Prepared>> {
+        self.generation.as_deref()
+    }
+
+    /// Returns who sent the request.
+    pub(crate) fn consumer(&self) -> Option<&ConsumerName> {
+        self.record.as_ref()?.consumer.as_ref()
     }
 
     /// Keeps what tells how the request's body fares.

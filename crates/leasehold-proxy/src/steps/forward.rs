@@ -10,8 +10,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use http::header::HOST;
-use http::{Method, Request, Response, StatusCode};
-use http_body::Body as _;
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use leasehold_model::{BootTime, ReasonCode};
 use tokio::time::timeout;
@@ -22,6 +21,7 @@ use crate::body::{RequestBody, Stall, Upload};
 use crate::gateway::{Endpoint, Upstream};
 use crate::pool::{Connection, connect};
 use crate::service::Worker;
+use crate::spare::Spare;
 
 /// The head of an upstream's answer, and the connection that its body comes over.
 #[derive(Debug)]
@@ -32,7 +32,8 @@ pub(crate) struct Forwarded {
     pub(crate) limit: Duration,
 }
 
-/// Sends the request to an endpoint of the upstream and returns its answer.
+/// Sends the request to an endpoint of the upstream and returns its answer. `spare` is what the request
+/// is sent again from.
 ///
 /// # Errors
 ///
@@ -42,10 +43,11 @@ pub(crate) async fn forward(
     worker: &Worker,
     upstream: &Upstream,
     request: Request<RequestBody>,
+    spare: Option<&Spare>,
     exchange: &mut Exchange,
 ) -> Result<Forwarded, Refusal> {
     exchange.await_upstream(true);
-    let forwarded = to_some_endpoint(worker, upstream, request, exchange).await;
+    let forwarded = to_some_endpoint(worker, upstream, request, spare, exchange).await;
     exchange.upstream_answered();
     forwarded
 }
@@ -54,6 +56,7 @@ async fn to_some_endpoint(
     worker: &Worker,
     upstream: &Upstream,
     mut request: Request<RequestBody>,
+    spare: Option<&Spare>,
     exchange: &mut Exchange,
 ) -> Result<Forwarded, Refusal> {
     for endpoint in upstream.in_turn(worker.turn(upstream), worker.clock.boot()) {
@@ -64,6 +67,7 @@ async fn to_some_endpoint(
             worker,
             upstream,
             endpoint,
+            spare,
         };
         match attempt.send(request, exchange).await {
             Outcome::Answered(forwarded) => return Ok(forwarded),
@@ -89,21 +93,24 @@ struct Attempt<'a> {
     worker: &'a Worker,
     upstream: &'a Upstream,
     endpoint: &'a Endpoint,
+    spare: Option<&'a Spare>,
 }
 
 impl Attempt<'_> {
     /// Sends over the connections that are there, and over a new one when they are used up.
     async fn send(&self, mut request: Request<RequestBody>, exchange: &Exchange) -> Outcome {
         while let Some(connection) = self.worker.pool.take(self.endpoint.key) {
-            let again = copy(&request);
-            match (self.send_over(connection, request, exchange).await, again) {
+            match self.send_over(connection, request, exchange).await {
                 // The upstream had closed it.
-                (Outcome::Unsent(unsent), _) => request = unsent,
-                (Outcome::Lost(_), Some(again)) => {
-                    request = again;
-                    break;
-                }
-                (outcome, _) => return outcome,
+                Outcome::Unsent(unsent) => request = unsent,
+                Outcome::Lost(error) => match self.again() {
+                    Some(again) => {
+                        request = again;
+                        break;
+                    }
+                    None => return Outcome::Lost(error),
+                },
+                outcome => return outcome,
             }
         }
         // Boxed, since it is rare and large, and would be a part of every request otherwise.
@@ -111,6 +118,14 @@ impl Attempt<'_> {
             Some(connection) => self.send_over(connection, request, exchange).await,
             None => Outcome::Unsent(request),
         }
+    }
+
+    /// Returns the request for a second try, where it may be sent twice.
+    fn again(&self) -> Option<Request<RequestBody>> {
+        let mut again = self.spare?.safe_copy()?;
+        let authority = self.endpoint.authority.clone();
+        again.headers_mut().insert(HOST, authority);
+        Some(again)
     }
 
     async fn open(&self, exchange: &Exchange) -> Option<Connection> {
@@ -202,19 +217,6 @@ impl Attempt<'_> {
             .map_or(Stall::Upstream, |(stall, _)| stall);
         ReasonCode::from(stall).into()
     }
-}
-
-/// Returns the request for a second try, where it may be sent twice.
-fn copy(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
-    let safe = [Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
-    if !safe || !request.body().is_end_stream() {
-        return None;
-    }
-    let mut copy = Request::new(RequestBody::none());
-    *copy.method_mut() = request.method().clone();
-    *copy.uri_mut() = request.uri().clone();
-    *copy.headers_mut() = request.headers().clone();
-    Some(copy)
 }
 
 /// Tells what a connection's failure in mid-request means: a body that the consumer broke off

@@ -51,6 +51,10 @@ pub(crate) const fn answer(reason: ReasonCode) -> (StatusCode, &'static str) {
             StatusCode::SERVICE_UNAVAILABLE,
             "the credential for this route is not available",
         ),
+        ReasonCode::CredentialCap => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "this route's credential is held for as many consumers as may have one",
+        ),
         ReasonCode::UpstreamUnreachable => {
             (StatusCode::BAD_GATEWAY, "the upstream can't be reached")
         }

@@ -12,11 +12,17 @@ mod failures;
 #[cfg(test)]
 mod heads;
 #[cfg(test)]
+mod lease;
+#[cfg(test)]
 mod logs;
+#[cfg(test)]
+mod observe;
 #[cfg(test)]
 mod origin;
 #[cfg(test)]
 mod patience;
+#[cfg(test)]
+mod per_consumer;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]

@@ -52,6 +52,23 @@ impl Origin {
         (origin, seen)
     }
 
+    /// Starts an origin that answers 200 where `accepts` does so with the value of `X-Api-Key`, and with
+    /// `refusal` otherwise, and shows the requests.
+    pub(crate) fn judging(
+        refusal: &'static str,
+        accepts: impl Fn(&str) -> bool + Send + Sync + 'static,
+    ) -> (Self, Seen) {
+        let (show, seen) = seen();
+        let origin = Self::start(move |mut connection| {
+            while let Ok(request) = connection.try_receive() {
+                let accepted = request.all("x-api-key").into_iter().all(&accepts);
+                show.send(request).expect("the test goes on");
+                connection.send(if accepted { OK } else { refusal });
+            }
+        });
+        (origin, seen)
+    }
+
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
@@ -96,4 +113,8 @@ impl Nowhere {
     }
 }
 
+/// An answer with a body.
+pub(crate) const UNAUTHORIZED: &str =
+    "HTTP/1.1 401 Unauthorized\r\nwww-authenticate: Key\r\ncontent-length: 2\r\n\r\nno";
+pub(crate) const FORBIDDEN: &str = "HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n";
 pub(crate) const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";

@@ -27,11 +27,13 @@ pub(crate) const CHECKOUT_KEY: &str = "checkout-key";
 pub(crate) const REPORTS_KEY: &str = "reports-key";
 
 /// How a gateway is to be set up: with one upstream, and a route to it from `/` that is open to
-/// anyone and one from `/closed/` that is open to `checkout`.
+/// anyone, unless another admission is set, and one from `/closed/` that is open to `checkout`.
 pub(crate) struct Setup {
     endpoints: Vec<String>,
     pub(crate) roots: TrustedRoots,
     pub(crate) credential: Option<CredentialUse>,
+    pub(crate) admission: Admission,
+    pub(crate) connect_timeout: Duration,
     pub(crate) response_timeout: Duration,
     pub(crate) workers: usize,
     pub(crate) connection_limit: usize,
@@ -44,6 +46,8 @@ impl Setup {
             endpoints: endpoints.to_vec(),
             roots: TrustedRoots::System,
             credential: None,
+            admission: Admission::Anyone,
+            connect_timeout: LIMIT,
             response_timeout: LIMIT,
             workers: 1,
             connection_limit: 100,
@@ -78,7 +82,7 @@ impl Setup {
         }
     }
 
-    fn spec(self) -> GatewaySpec {
+    pub(crate) fn spec(self) -> GatewaySpec {
         let keys = [("checkout", CHECKOUT_KEY), ("reports", REPORTS_KEY)];
         let route = |name: &str, prefix: &str, admission| RouteSpec {
             name: name.into(),
@@ -90,7 +94,7 @@ impl Setup {
         let checkout = Admission::These(BTreeSet::from(["checkout".into()]));
         GatewaySpec {
             routes: vec![
-                route("open", "/", Admission::Anyone),
+                route("open", "/", self.admission),
                 route("closed", "/closed/", checkout),
             ],
             upstreams: vec![UpstreamSpec {
@@ -102,7 +106,7 @@ impl Setup {
                     .collect(),
                 roots: self.roots,
                 credential: self.credential,
-                connect_timeout: LIMIT,
+                connect_timeout: self.connect_timeout,
                 response_timeout: self.response_timeout,
             }],
             consumers: Consumers::new(

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use crate::{OpenBao, Postgres};
 
 /// Configures everything that [`crate::Lab`] promises.
-pub(super) async fn all(bao: &OpenBao, postgres: &Postgres) -> Result<()> {
+pub(crate) async fn all(bao: &OpenBao, postgres: &Postgres) -> Result<()> {
     key_value(bao).await?;
     database(bao, postgres).await?;
     pki(bao).await?;
@@ -32,7 +32,8 @@ async fn key_value(bao: &OpenBao) -> Result<()> {
     post(bao, "sys/mounts/kv", mount).await?;
     bao.kv_put("kv", "app", json!({ "api_key": "v1-secret" }))
         .await?;
-    Ok(())
+    post(bao, "sys/mounts/kv1", json!({ "type": "kv" })).await?;
+    post(bao, "kv1/legacy", json!({ "api_key": "v1-secret" })).await
 }
 
 async fn database(bao: &OpenBao, postgres: &Postgres) -> Result<()> {
@@ -146,9 +147,13 @@ path "database/creds/*" { capabilities = ["read"] }
 path "database/static-creds/*" { capabilities = ["read"] }
 path "kv/data/*" { capabilities = ["read"] }
 path "kv/metadata/*" { capabilities = ["read"] }
+path "kv1/*" { capabilities = ["read"] }
 path "pki/issue/*" { capabilities = ["update"] }
+path "pki/sign/*" { capabilities = ["update"] }
 path "sys/leases/renew" { capabilities = ["update"] }
 path "sys/leases/revoke" { capabilities = ["update"] }
 path "sys/leases/lookup" { capabilities = ["update"] }
 path "auth/token/create/leasehold" { capabilities = ["update"] }
+path "auth/token/renew-accessor" { capabilities = ["update"] }
+path "auth/token/revoke-accessor" { capabilities = ["update"] }
 "#;

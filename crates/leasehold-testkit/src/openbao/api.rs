@@ -1,7 +1,8 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use reqwest::{Client, Method};
+use reqwest::header::HeaderMap;
+use reqwest::{Client, Method, Response};
 use serde_json::{Value, json};
 
 use super::{OpenBao, READY_LIMIT};
@@ -14,6 +15,7 @@ pub struct Answer {
     pub status: u16,
     /// The body; null where there is none.
     pub body: Value,
+    headers: HeaderMap,
 }
 
 // === impl OpenBao ===
@@ -44,11 +46,30 @@ impl OpenBao {
         path: &str,
         body: Option<Value>,
     ) -> Result<Answer> {
+        self.call_with(token, method, path, &[], body).await
+    }
+
+    /// As [`OpenBao::call`], with further headers.
+    ///
+    /// # Errors
+    ///
+    /// As [`OpenBao::call`].
+    pub async fn call_with(
+        &self,
+        token: &str,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<Value>,
+    ) -> Result<Answer> {
         let method_name = Method::from_bytes(method.as_bytes()).context("no HTTP method")?;
         let url = format!("{}/v1/{path}", self.address());
         let mut request = self.http.request(method_name, url);
         if !token.is_empty() {
             request = request.header("X-Vault-Token", token);
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
         }
         if let Some(body) = body {
             request = request.body(body.to_string());
@@ -57,17 +78,9 @@ impl OpenBao {
             .send()
             .await
             .with_context(|| format!("{method} {path}"))?;
-        let status = response.status().as_u16();
-        let bytes = response
-            .bytes()
+        Answer::read(response)
             .await
-            .with_context(|| format!("{method} {path}"))?;
-        let body = if bytes.is_empty() {
-            Value::Null
-        } else {
-            serde_json::from_slice(&bytes).with_context(|| format!("{method} {path}: no JSON"))?
-        };
-        Ok(Answer { status, body })
+            .with_context(|| format!("{method} {path}"))
     }
 
     /// Writes a secret to a KV v2 mount and returns its new version.
@@ -97,6 +110,34 @@ impl OpenBao {
 // === impl Answer ===
 
 impl Answer {
+    async fn read(response: Response) -> Result<Self> {
+        let status = response.status().as_u16();
+        let headers = response.headers().clone();
+        let bytes = response.bytes().await.context("read the body")?;
+        let body = if bytes.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_slice(&bytes).context("no JSON")?
+        };
+        Ok(Self {
+            status,
+            body,
+            headers,
+        })
+    }
+
+    /// Returns a header, where it is there and text.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// Returns the text that stands at a JSON pointer.
+    #[must_use]
+    pub fn at(&self, pointer: &str) -> Option<&str> {
+        self.body.pointer(pointer)?.as_str()
+    }
+
     /// Returns the body as text, to look for an error's words in.
     #[must_use]
     pub fn text(&self) -> String {

@@ -1,22 +1,19 @@
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
-use rcgen::{ExtendedKeyUsagePurpose, KeyUsagePurpose};
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use tokio_rustls::TlsAcceptor;
 
-use crate::Scratch;
+use crate::Authority;
 
-/// A certificate for this machine, and the file with the authority that signed it.
+/// A certificate for this machine, and the authority that signed it.
 pub(super) struct Identity {
     config: Arc<ServerConfig>,
     ca_pem: PathBuf,
-    _dir: Scratch,
+    _authority: Authority,
 }
 
 impl std::fmt::Debug for Identity {
@@ -29,15 +26,8 @@ impl std::fmt::Debug for Identity {
 
 impl Identity {
     pub(super) fn generate() -> Result<Self> {
-        let dir = Scratch::new()?;
-        let ca_pem = dir.path().join("ca.pem");
-        let authority = CertifiedIssuer::self_signed(authority()?, key()?)
-            .context("make the origin's authority")?;
-        fs::write(&ca_pem, authority.pem()).context("write the origin's authority")?;
-        let key = key()?;
-        let certificate = server()?
-            .signed_by(&key, &authority)
-            .context("sign the origin's certificate")?;
+        let authority = Authority::generate()?;
+        let (certificate, key) = authority.sign_server()?;
         let provider = Arc::new(aws_lc_rs::default_provider());
         let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -50,8 +40,8 @@ impl Identity {
             .context("set up the origin's certificate")?;
         Ok(Self {
             config: Arc::new(config),
-            ca_pem,
-            _dir: dir,
+            ca_pem: authority.ca_pem(),
+            _authority: authority,
         })
     }
 
@@ -62,26 +52,4 @@ impl Identity {
     pub(super) fn ca_pem(&self) -> &Path {
         &self.ca_pem
     }
-}
-
-fn key() -> Result<KeyPair> {
-    KeyPair::generate().context("make a key pair")
-}
-
-fn authority() -> Result<CertificateParams> {
-    let mut params = CertificateParams::new([]).context("describe the authority")?;
-    let name = "leasehold test authority";
-    params.distinguished_name.push(DnType::CommonName, name);
-    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    Ok(params)
-}
-
-fn server() -> Result<CertificateParams> {
-    let names = ["127.0.0.1".to_owned(), "localhost".to_owned()];
-    let mut params = CertificateParams::new(names).context("describe the origin")?;
-    params.use_authority_key_identifier_extension = true;
-    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    Ok(params)
 }

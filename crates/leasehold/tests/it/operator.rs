@@ -27,6 +27,8 @@ async fn the_list_shows_each_lease_as_openbao_has_it() -> Result<()> {
         lease["state"] == "active" && lease["generation"] == 1,
         "{lease}"
     );
+    let holder = lease.pointer("/hangs_on/kind");
+    ensure!(holder == Some(&json!("session")), "{lease}");
     let looked_up = lab
         .openbao
         .api("POST", "sys/leases/lookup", Some(json!({ "lease_id": id })));

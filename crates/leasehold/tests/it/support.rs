@@ -37,6 +37,7 @@ pub(crate) struct Record {
     pub(crate) endpoint: Option<String>,
     pub(crate) credential: Option<String>,
     pub(crate) generation: Option<u64>,
+    pub(crate) retried_after: Option<u64>,
     pub(crate) lease_id: Option<String>,
     pub(crate) provider_request_id: Option<String>,
     pub(crate) fingerprint: Option<String>,
@@ -48,7 +49,7 @@ pub(crate) type Statuses = BTreeMap<u16, usize>;
 
 impl Gateway {
     /// Starts a gateway with the given parts of a configuration added to what all have in common:
-    /// a listener, the admin listener and the consumer `tester`.
+    /// a listener, the admin listener and the consumers `tester` and `other`.
     pub(crate) async fn start(parts: &str) -> Result<Self> {
         Self::start_configured(&format!("{COMMON}{parts}")).await
     }
@@ -233,11 +234,14 @@ pub(crate) async fn vault_provider(lab: &Lab) -> Result<String> {
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The key of the consumer `tester`; its digest stands in [`COMMON`].
+/// The keys of the consumers `tester` and `other`; their digests stand in [`COMMON`].
+pub(crate) const OTHER_KEY: &str = "the-others-key";
 const CONSUMER_KEY: &str = "the-testers-key";
 const COMMON: &str = "\
 instance: under-test
 listeners: { public: { address: \"127.0.0.1:0\" } }
 admin: { address: \"127.0.0.1:0\" }
-consumers: { tester: { keys: [{ sha256: 42407b7d4887bdb864a4712eb2e3d1905830bd87f72ef9a5e8fc8af57c5d32ce }] } }
+consumers:
+  tester: { keys: [{ sha256: 42407b7d4887bdb864a4712eb2e3d1905830bd87f72ef9a5e8fc8af57c5d32ce }] }
+  other: { keys: [{ sha256: 8302f732bcf72cbe01fb853fa4c65669e868acabfadea9550513656b7340cf68 }] }
 ";

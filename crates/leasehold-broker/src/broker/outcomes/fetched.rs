@@ -4,7 +4,7 @@ use leasehold_lease::{Event, SlotId, Terms};
 use leasehold_model::{
     BootTime, Failure, Fingerprint, GenerationNumber, Holder, Provenance, ProviderName,
 };
-use leasehold_provider::{Fetched, Holding};
+use leasehold_provider::{Fetched, Holding, ProviderError};
 
 use super::super::{Broker, Candidate, Credential};
 use crate::call::Timed;
@@ -18,6 +18,7 @@ impl<P: Send + Sync + 'static> Broker<P> {
         holder: Holder,
         Timed { t_send, result }: Timed<Fetched>,
     ) {
+        self.note_outcome((slot, number), t_send, &result);
         let (event, candidate) = match self.judge(slot, Operation::Fetch, result) {
             Ok(fetched) => self.weigh((slot, number), t_send, &fetched),
             Err(failure) => {
@@ -32,6 +33,27 @@ impl<P: Send + Sync + 'static> Broker<P> {
             }
         };
         self.step(event, candidate);
+    }
+
+    /// Notes in the ledger what became of the intent.
+    fn note_outcome(
+        &mut self,
+        (slot, number): (SlotId, GenerationNumber),
+        t_send: BootTime,
+        result: &Result<Fetched, ProviderError>,
+    ) {
+        let provider = self.at(slot).map(|it| it.declared.provider);
+        let (Some(book), Some(provider)) = (&mut self.book, provider) else {
+            return;
+        };
+        match result.as_ref().map(|it| &it.holding) {
+            Ok(Holding::Leased { lease_id, ttl, .. }) => {
+                book.issued(provider, (slot, number), lease_id, t_send.after(*ttl));
+            }
+            // An answer without a lease has made nothing that would have to be given back.
+            Ok(_) => book.failed(provider, (slot, number), Failure::Misconfigured),
+            Err(error) => book.failed(provider, (slot, number), error.failure),
+        }
     }
 
     /// Prepares what was fetched for injection, and finds out on what terms it is held.

@@ -1,0 +1,70 @@
+use std::sync::Arc;
+
+use http::request::Parts;
+use http::{HeaderMap, Method, Request};
+use http_body::Body as _;
+
+use crate::body::{Kept, RequestBody};
+
+/// What it takes to send a request once more.
+#[derive(Debug)]
+pub(crate) struct Spare {
+    head: Parts,
+    /// `None` where the request has no body.
+    kept: Option<Arc<Kept>>,
+}
+
+impl Spare {
+    /// Keeps what it takes to send the request again: where it may be sent twice anyhow, and, with
+    /// `refusable`, also where it may be after a refusal. `None` where it will not be sent again.
+    pub(crate) fn of(request: &mut Request<RequestBody>, refusable: bool) -> Option<Self> {
+        let bare = request.body().is_end_stream();
+        let safe = bare && is_safe(request.method());
+        if !(refusable || safe) {
+            return None;
+        }
+        let kept = if bare {
+            None
+        } else {
+            Some(request.body_mut().keep()?)
+        };
+        let mut head = Request::new(()).into_parts().0;
+        head.method = request.method().clone();
+        head.uri = request.uri().clone();
+        head.headers = request.headers().clone();
+        Some(Self { head, kept })
+    }
+
+    pub(crate) const fn headers_mut(&mut self) -> &mut HeaderMap {
+        &mut self.head.headers
+    }
+
+    /// Returns the request where it may be sent twice, as RFC 9110 §9.2.2 has it, whatever became of
+    /// the first.
+    pub(crate) fn safe_copy(&self) -> Option<Request<RequestBody>> {
+        let safe = self.kept.is_none() && is_safe(&self.head.method);
+        safe.then(|| self.request(RequestBody::none()))
+    }
+
+    /// Tells whether it may still come to a whole request.
+    pub(crate) fn is_of_use(&self) -> bool {
+        self.kept.as_ref().is_none_or(|it| it.is_of_use())
+    }
+
+    /// Waits for the rest of the body; `None` where that can't be sent again.
+    pub(crate) async fn body(&self) -> Option<RequestBody> {
+        match &self.kept {
+            None => Some(RequestBody::none()),
+            Some(kept) => kept.whole().await.map(RequestBody::again),
+        }
+    }
+
+    /// Returns the request with such a body.
+    pub(crate) fn request(&self, body: RequestBody) -> Request<RequestBody> {
+        Request::from_parts(self.head.clone(), body)
+    }
+}
+
+fn is_safe(method: &Method) -> bool {
+    [Method::GET, Method::HEAD, Method::OPTIONS].contains(method)
+}

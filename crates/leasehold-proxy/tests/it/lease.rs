@@ -1,0 +1,294 @@
+//! A broker with a provider in this process.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use http::{HeaderName, StatusCode};
+use leasehold_broker::{
+    Broker, BrokerMetrics, CredentialSpec, FamilyLimits, Generation, Unavailable,
+};
+use leasehold_inject::{Injection, InjectionIndex, Prepared, prepare};
+use leasehold_lease::Kind;
+use leasehold_model::{Clock, Failure, Holder, LeaseId, SessionEpoch, SystemClock};
+use leasehold_provider::{
+    BoxFuture, Fetched, FingerprintKey, Holding, LeaseGrant, Material, Parameters, Provider,
+    ProviderError, SessionGrant, Source,
+};
+use leasehold_proxy::{CredentialUse, Held, Suspect};
+use leasehold_secret::Secret;
+use parking_lot::Mutex;
+use prometheus_client::registry::Registry;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::origin::Origin;
+use crate::rig::{LIMIT, Setup, until};
+
+/// A broker that keeps one credential alive.
+pub(crate) struct Lease {
+    pub(crate) provider: Arc<FakeProvider>,
+    pub(crate) used: CredentialUse,
+    stop: CancellationToken,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Lease {
+    pub(crate) fn start(provider: FakeProvider) -> Self {
+        Self::new(provider, |broker, spec| {
+            Held::Shared(broker.credential(spec).expect("the provider is declared"))
+        })
+    }
+
+    /// Starts a broker and waits for the first generation.
+    pub(crate) fn ready(provider: FakeProvider) -> Self {
+        let lease = Self::start(provider);
+        until("a generation", || lease.current().ok());
+        lease
+    }
+
+    /// Starts a broker whose credential each consumer has one of.
+    pub(crate) fn per_consumer(provider: FakeProvider, limits: FamilyLimits) -> Self {
+        Self::new(provider, |broker, spec| {
+            let family = broker.family(spec, limits);
+            Held::PerConsumer(family.expect("the provider is declared"))
+        })
+    }
+
+    /// Returns the active generation of a credential that all consumers share.
+    pub(crate) fn current(&self) -> Result<Arc<Generation<Prepared>>, Unavailable> {
+        let Held::Shared(handle) = &self.used.held else {
+            panic!("each consumer has one of its own");
+        };
+        handle.current(SystemClock.boot())
+    }
+
+    /// Sets up a gateway whose upstream, at `origin`, is shown the credential.
+    pub(crate) fn setup(&self, origin: &Origin) -> Setup {
+        let mut setup = Setup::to(&[origin.url()]);
+        setup.credential = Some(self.used.clone());
+        setup
+    }
+
+    fn new(
+        provider: FakeProvider,
+        declare: impl FnOnce(&mut Broker<Prepared>, CredentialSpec<Prepared>) -> Held,
+    ) -> Self {
+        let provider = Arc::new(provider);
+        let key = FingerprintKey::generate().expect("random bytes");
+        let metrics = BrokerMetrics::register(&mut Registry::default());
+        let mut broker: Broker<Prepared> = Broker::new(Arc::new(SystemClock), key, metrics);
+        let to = Arc::clone(&provider) as Arc<dyn Provider>;
+        broker.provider("fake".into(), to, false);
+        let held = declare(&mut broker, spec(provider.stored));
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
+        let thread = thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_time()
+                .build();
+            let leftovers = runtime
+                .expect("a runtime")
+                .block_on(broker.run(stopped, LIMIT));
+            assert!(leftovers.leases.is_empty(), "{leftovers:?}");
+        });
+        Self {
+            provider,
+            used: CredentialUse {
+                held,
+                injection: InjectionIndex(0),
+                suspect: Suspect {
+                    statuses: vec![StatusCode::UNAUTHORIZED],
+                    retry: true,
+                },
+            },
+            stop,
+            thread: Some(thread),
+        }
+    }
+}
+
+fn spec(stored: bool) -> CredentialSpec<Prepared> {
+    let injection = Injection::Header {
+        name: HeaderName::from_static("x-api-key"),
+        prefix: "Key ".to_owned(),
+        field: "value".to_owned(),
+    };
+    let leased = Source::Leased {
+        path: "creds/api".to_owned(),
+        parameters: Parameters::new(),
+    };
+    let versioned = Source::Versioned {
+        mount: "kv".to_owned(),
+        path: "api".to_owned(),
+    };
+    let polled = Kind::Versioned {
+        poll: Duration::from_secs(3600),
+        max_stale: Duration::from_secs(7200),
+    };
+    CredentialSpec {
+        name: "api-key".into(),
+        provider: "fake".into(),
+        source: if stored { versioned } else { leased },
+        kind: if stored { polled } else { Kind::Leased },
+        prepare: Box::new(move |material| {
+            prepare(std::slice::from_ref(&injection), material).map_err(Into::into)
+        }),
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.provider.open();
+        self.stop.cancel();
+        if let Some(thread) = self.thread.take()
+            && !thread::panicking()
+        {
+            thread.join().expect("the broker gives everything back");
+        }
+    }
+}
+
+/// A provider that grants leases and does not renew them, or has a stored value.
+#[derive(Debug)]
+pub(crate) struct FakeProvider {
+    ttl: Duration,
+    stored: bool,
+    /// The version of the stored value.
+    pub(crate) version: AtomicU64,
+    pub(crate) refuses: AtomicBool,
+    fetched: AtomicU64,
+    revoked: Mutex<Vec<String>>,
+    gate: watch::Sender<bool>,
+}
+
+impl FakeProvider {
+    pub(crate) fn leasing(ttl: Duration) -> Self {
+        Self {
+            ttl,
+            stored: false,
+            version: AtomicU64::new(1),
+            refuses: AtomicBool::new(false),
+            fetched: AtomicU64::new(0),
+            revoked: Mutex::default(),
+            gate: watch::Sender::new(true),
+        }
+    }
+
+    pub(crate) fn storing() -> Self {
+        Self {
+            stored: true,
+            ..Self::leasing(Duration::ZERO)
+        }
+    }
+
+    /// Returns how often it was asked for the credential.
+    pub(crate) fn fetched(&self) -> u64 {
+        self.fetched.load(Ordering::SeqCst)
+    }
+
+    /// Returns the leases that were given back.
+    pub(crate) fn revoked(&self) -> Vec<String> {
+        self.revoked.lock().clone()
+    }
+
+    /// Lets no fetch have its answer until [`FakeProvider::open`].
+    pub(crate) fn close(&self) {
+        self.gate.send_replace(false);
+    }
+
+    pub(crate) fn open(&self) {
+        self.gate.send_replace(true);
+    }
+
+    fn answer<T: Send + 'static>(&self, answer: T) -> BoxFuture<'_, Result<T, ProviderError>> {
+        let refuses = self.refuses.load(Ordering::SeqCst);
+        Box::pin(async move {
+            if refuses {
+                return Err(ProviderError::new(
+                    "call",
+                    Failure::Transient,
+                    "told to refuse",
+                ));
+            }
+            Ok(answer)
+        })
+    }
+
+    /// Makes the credential of that number: a lease, or the version of the stored value.
+    fn make(&self, number: u64) -> Fetched {
+        let mut material = Material::default();
+        material.insert("value", Secret::new(format!("canary-{number}")));
+        let leased = Holding::Leased {
+            lease_id: LeaseId::from(&*format!("lease-{number}")),
+            ttl: self.ttl,
+            renewable: false,
+        };
+        let versioned = Holding::Versioned { version: number };
+        Fetched {
+            material,
+            holding: if self.stored { versioned } else { leased },
+            request_id: Some((&*format!("request-{number}")).into()),
+            warnings: Vec::new(),
+        }
+    }
+}
+
+impl Provider for FakeProvider {
+    fn login(&self, _: SessionEpoch) -> BoxFuture<'_, Result<SessionGrant, ProviderError>> {
+        self.answer(SessionGrant {
+            ttl: None,
+            renewable: false,
+            capped: false,
+            accessor: None,
+        })
+    }
+
+    fn renew_session(
+        &self,
+        epoch: SessionEpoch,
+    ) -> BoxFuture<'_, Result<SessionGrant, ProviderError>> {
+        self.login(epoch)
+    }
+
+    fn revoke_session(&self, _: SessionEpoch) -> BoxFuture<'_, Result<(), ProviderError>> {
+        self.answer(())
+    }
+
+    fn fetch<'a>(
+        &'a self,
+        _: Holder,
+        _: &'a Source,
+    ) -> BoxFuture<'a, Result<Fetched, ProviderError>> {
+        let fetched = self.fetched.fetch_add(1, Ordering::SeqCst) + 1;
+        let version = self.version.load(Ordering::SeqCst);
+        let made = self.make(if self.stored { version } else { fetched });
+        let answer = self.answer(made);
+        let mut gate = self.gate.subscribe();
+        Box::pin(async move {
+            gate.wait_for(|open| *open).await.expect("it lives");
+            answer.await
+        })
+    }
+
+    fn renew_lease<'a>(
+        &'a self,
+        _: SessionEpoch,
+        _: &'a LeaseId,
+    ) -> BoxFuture<'a, Result<LeaseGrant, ProviderError>> {
+        self.answer(LeaseGrant {
+            ttl: self.ttl,
+            capped: false,
+        })
+    }
+
+    fn revoke_lease<'a>(
+        &'a self,
+        _: SessionEpoch,
+        lease_id: &'a LeaseId,
+    ) -> BoxFuture<'a, Result<(), ProviderError>> {
+        self.revoked.lock().push(lease_id.to_string());
+        self.answer(())
+    }
+}
