@@ -417,6 +417,9 @@ impl Simulation {
 
     /// Counts a write, and checks that there are no more than the governor allows.
     fn write(&mut self) {
+        if self.stopping {
+            return;
+        }
         let now = self.now;
         self.writes.push_back(now);
         while self

@@ -20,6 +20,7 @@ pub(crate) fn run(seed: u64, scenario: &Scenario) -> Outcome {
     let end = simulation.now.after(scenario.length);
     simulation.run_until(end, |_| false);
     simulation.step(Event::Shutdown);
+    let stopped = simulation.now;
     let faults_end = simulation.now.after(scenario.faults_at_shutdown);
     simulation.run_until(faults_end, Engine::is_finished);
     simulation.calm_down();
@@ -31,6 +32,7 @@ pub(crate) fn run(seed: u64, scenario: &Scenario) -> Outcome {
         simulation.engine
     );
     simulation.check_end(seed);
+    simulation.outcome.given_back_in = simulation.now.since(stopped);
     simulation.outcome
 }
 
