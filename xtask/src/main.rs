@@ -6,6 +6,7 @@
 )]
 
 mod ci;
+mod engine;
 mod generate;
 mod layers;
 mod run;
@@ -45,6 +46,13 @@ fn dispatch(steps: &mut Steps, arguments: &[String]) -> Result<()> {
         ("check-layers", ["--self-test"]) => ci::check_layers(&workspace, steps),
         ("gen", []) => steps.run("gen", || generate::write(&workspace)),
         ("gen", ["--check"]) => steps.run("gen", || generate::check(&workspace)),
+        ("simulate", ["--seeds", count]) => steps.run("simulate", || {
+            engine::simulate(&workspace, "SIMULATION_SEEDS", count)
+        }),
+        ("simulate", ["--seed", seed]) => steps.run("simulate", || {
+            engine::simulate(&workspace, "SIMULATION_SEED", seed)
+        }),
+        ("bench", ["engine"]) => steps.run("bench engine", || engine::bench(&workspace)),
         ("ci-checks", []) => ci::checks(&workspace, steps),
         ("ci", []) => {
             ci::checks(&workspace, steps)?;
@@ -65,5 +73,8 @@ cargo xtask <command>
   test [ARGUMENTS]            set up, build, and run all tests; arguments go to `cargo test`
   check-layers [--self-test]  check the walls between the rooms; prove that they fail when breached
   gen [--check]               write what is generated and committed; or fail where it differs
+  simulate --seeds COUNT      the engine's simulation in which everything happens, that many times
+  simulate --seed SEED        one of those again
+  bench engine                memory a slot and CPU time a step with 100,000 credentials
   ci-checks                   everything that CI checks before it tests
   ci                          everything that CI does";

@@ -128,6 +128,11 @@ impl<P> Family<P> {
     pub(crate) fn left(&self) {
         let mut members = self.shared.members.lock();
         members.leaving = members.leaving.saturating_sub(1);
+        if members.present.is_empty() && members.leaving == 0 {
+            // Nobody tries any more, so nothing would ever tell that it has passed: whoever stays away
+            // from what is not ready would do so for good.
+            *self.shared.failure.lock() = None;
+        }
     }
 
     /// Returns how many consumers count.

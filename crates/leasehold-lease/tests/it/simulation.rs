@@ -15,6 +15,7 @@ use leasehold_model::{
 
 /// Runs one scenario from start to shutdown and checks every step.
 pub(crate) fn run(seed: u64, scenario: &Scenario) -> Outcome {
+    let _named = NamedOnFailure(seed);
     let mut simulation = Simulation::new(seed, scenario.clone());
     let end = simulation.now.after(scenario.length);
     simulation.run_until(end, |_| false);
@@ -31,6 +32,21 @@ pub(crate) fn run(seed: u64, scenario: &Scenario) -> Outcome {
     );
     simulation.check_end(seed);
     simulation.outcome
+}
+
+/// Tells the seed of a run that a check stopped.
+struct NamedOnFailure(u64);
+
+impl Drop for NamedOnFailure {
+    #[expect(
+        clippy::print_stderr,
+        reason = "the test has failed; this is how to replay it"
+    )]
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("to replay: cargo xtask simulate --seed {}", self.0);
+        }
+    }
 }
 
 pub(crate) struct Simulation {

@@ -150,6 +150,10 @@ impl Drop for Lease {
     }
 }
 
+fn ready<T: Send + 'static>(answer: T) -> BoxFuture<'static, Result<T, ProviderError>> {
+    Box::pin(async { Ok(answer) })
+}
+
 /// A provider that grants leases and does not renew them, or has a stored value.
 #[derive(Debug)]
 pub(crate) struct FakeProvider {
@@ -157,6 +161,7 @@ pub(crate) struct FakeProvider {
     stored: bool,
     /// The version of the stored value.
     pub(crate) version: AtomicU64,
+    /// Whether it has no credential to give.
     pub(crate) refuses: AtomicBool,
     fetched: AtomicU64,
     revoked: Mutex<Vec<String>>,
@@ -202,20 +207,6 @@ impl FakeProvider {
         self.gate.send_replace(true);
     }
 
-    fn answer<T: Send + 'static>(&self, answer: T) -> BoxFuture<'_, Result<T, ProviderError>> {
-        let refuses = self.refuses.load(Ordering::SeqCst);
-        Box::pin(async move {
-            if refuses {
-                return Err(ProviderError::new(
-                    "call",
-                    Failure::Transient,
-                    "told to refuse",
-                ));
-            }
-            Ok(answer)
-        })
-    }
-
     /// Makes the credential of that number: a lease, or the version of the stored value.
     fn make(&self, number: u64) -> Fetched {
         let mut material = Material::default();
@@ -237,7 +228,7 @@ impl FakeProvider {
 
 impl Provider for FakeProvider {
     fn login(&self, _: SessionEpoch) -> BoxFuture<'_, Result<SessionGrant, ProviderError>> {
-        self.answer(SessionGrant {
+        ready(SessionGrant {
             ttl: None,
             renewable: false,
             capped: false,
@@ -253,7 +244,7 @@ impl Provider for FakeProvider {
     }
 
     fn revoke_session(&self, _: SessionEpoch) -> BoxFuture<'_, Result<(), ProviderError>> {
-        self.answer(())
+        ready(())
     }
 
     fn fetch<'a>(
@@ -264,11 +255,14 @@ impl Provider for FakeProvider {
         let fetched = self.fetched.fetch_add(1, Ordering::SeqCst) + 1;
         let version = self.version.load(Ordering::SeqCst);
         let made = self.make(if self.stored { version } else { fetched });
-        let answer = self.answer(made);
         let mut gate = self.gate.subscribe();
         Box::pin(async move {
             gate.wait_for(|open| *open).await.expect("it lives");
-            answer.await
+            if self.refuses.load(Ordering::SeqCst) {
+                let (failure, told) = (Failure::Transient, "told to refuse");
+                return Err(ProviderError::new("fetch", failure, told));
+            }
+            Ok(made)
         })
     }
 
@@ -277,7 +271,7 @@ impl Provider for FakeProvider {
         _: SessionEpoch,
         _: &'a LeaseId,
     ) -> BoxFuture<'a, Result<LeaseGrant, ProviderError>> {
-        self.answer(LeaseGrant {
+        ready(LeaseGrant {
             ttl: self.ttl,
             capped: false,
         })
@@ -289,6 +283,6 @@ impl Provider for FakeProvider {
         lease_id: &'a LeaseId,
     ) -> BoxFuture<'a, Result<(), ProviderError>> {
         self.revoked.lock().push(lease_id.to_string());
-        self.answer(())
+        ready(())
     }
 }

@@ -99,10 +99,7 @@ fn a_refusal_replaces_the_credential_of_that_consumer_alone() {
 fn without_a_provider_the_first_request_is_refused_and_the_route_is_not_ready() {
     let (origin, seen) = Origin::answering(OK);
     let lease = family(1, Duration::from_secs(600));
-    let mut setup = setup(&lease, &origin);
-    setup.response_timeout = Duration::from_millis(50);
-    setup.connect_timeout = Duration::from_millis(50);
-    let rig = setup.start();
+    let rig = impatient(&lease, &origin);
     assert_eq!(standing(&rig), Standing::Ready, "nobody has asked yet");
     lease.provider.refuses.store(true, Ordering::SeqCst);
     let refused = get(&rig, CHECKOUT_KEY);
@@ -117,6 +114,21 @@ fn without_a_provider_the_first_request_is_refused_and_the_route_is_not_ready() 
         (get(&rig, CHECKOUT_KEY).status() == "200").then_some(())
     });
     assert_eq!(standing(&rig), Standing::Ready);
+}
+
+#[test]
+fn what_a_consumer_failed_with_who_has_left_does_not_stay() {
+    let (origin, _seen) = Origin::answering(OK);
+    let lease = family(1, Duration::from_secs(1));
+    let rig = impatient(&lease, &origin);
+    lease.provider.refuses.store(true, Ordering::SeqCst);
+    assert_eq!(get(&rig, CHECKOUT_KEY).status(), "503");
+    until("the failure", || {
+        (standing(&rig) != Standing::Ready).then_some(())
+    });
+    until("the consumer to be forgotten", || {
+        (standing(&rig) == Standing::Ready).then_some(())
+    });
 }
 
 #[test]
@@ -135,6 +147,14 @@ fn family(cap: usize, idle: Duration) -> Lease {
 
 fn start(lease: &Lease, origin: &Origin) -> Rig {
     setup(lease, origin).start()
+}
+
+/// Starts a gateway that does not wait for long.
+fn impatient(lease: &Lease, origin: &Origin) -> Rig {
+    let mut setup = setup(lease, origin);
+    setup.response_timeout = Duration::from_millis(50);
+    setup.connect_timeout = Duration::from_millis(50);
+    setup.start()
 }
 
 fn setup(lease: &Lease, origin: &Origin) -> crate::rig::Setup {

@@ -1,0 +1,35 @@
+//! Long runs and measurements of the engine alone.
+
+use anyhow::Result;
+
+use crate::run::{Workspace, run};
+
+/// Runs the simulation in which everything happens, with as many seeds, or with one of them.
+pub(crate) fn simulate(workspace: &Workspace, variable: &str, value: &str) -> Result<()> {
+    // Read when it is built, so that a run that failed is replayed by building it with its seed.
+    let arguments = [
+        "test",
+        "--release",
+        "--package",
+        "leasehold-lease",
+        "--test",
+        "it",
+        "anything_may_happen",
+        "--",
+        "--nocapture",
+    ];
+    run(workspace.cargo(&arguments).env(variable, value))
+}
+
+/// Prints memory a slot and CPU time a step.
+pub(crate) fn bench(workspace: &Workspace) -> Result<()> {
+    let arguments = [
+        "run",
+        "--release",
+        "--package",
+        "leasehold-lease",
+        "--example",
+        "scale",
+    ];
+    run(&mut workspace.cargo(&arguments))
+}
