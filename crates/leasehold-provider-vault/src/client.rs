@@ -74,6 +74,7 @@ impl Client {
         token: Option<&HeaderValue>,
     ) -> Result<Answer, NoAnswer> {
         let mut round = self.addresses.round();
+        let mut behind = false;
         while let Some(address) = round.next() {
             let answer = match self.ask(address, call, token).await? {
                 Reply::Answer(answer) => answer,
@@ -93,9 +94,14 @@ impl Client {
                 }
                 return Ok(answer);
             };
+            behind |= answer.lags_behind();
             round.pass_over(&format!("says: {reason}"));
         }
-        Err(NoAnswer::NotServed(round.reasons()))
+        Err(if behind {
+            NoAnswer::Behind(round.reasons())
+        } else {
+            NoAnswer::NotServed(round.reasons())
+        })
     }
 
     /// Asks one node, for an answer from no older state than what has been seen.
@@ -290,6 +296,9 @@ pub(crate) enum NoAnswer {
     /// No node carried the call out.
     #[error("no address could serve: {0}")]
     NotServed(String),
+    /// No node carried the call out, and one at least serves, though from too old a state for it.
+    #[error("no address could serve: {0}")]
+    Behind(String),
     /// A node may have carried the call out, and its answer did not arrive.
     #[error("no answer")]
     Lost(#[source] reqwest::Error),

@@ -31,6 +31,10 @@ pub(crate) fn unanswered(call: &Call, reason: NoAnswer) -> ProviderError {
         NoAnswer::NotServed(_) => {
             ProviderError::new(call.to_string(), Failure::Unreachable, reason.to_string())
         }
+        // That is about this one call: another may well be served, so the provider counts as reached.
+        NoAnswer::Behind(_) => {
+            ProviderError::new(call.to_string(), Failure::Transient, reason.to_string())
+        }
         NoAnswer::Lost(_) | NoAnswer::Unreadable(_) => {
             let mut error = lost(call, reason.to_string());
             if error.failure == Failure::Transient {

@@ -81,14 +81,19 @@ async fn f33_the_death_of_the_active_node_stops_writes_for_a_while_and_kills_no_
 
     // What is on its way when the node dies is lost, and what comes after goes to the others.
     let lost = provider.fetch(BY_SESSION, &stored("kv", "app")).await;
-    assert_eq!(failure(&lost), Some(Failure::Transient), "{}", chain(lost));
+    assert_eq!(
+        failure(&lost),
+        Some(Failure::Unreachable),
+        "{}",
+        chain(lost)
+    );
     let mut failed = 0;
     wait::until_true("a renewal", LIMIT, async || {
         let read = provider.fetch(BY_SESSION, &stored("kv", "app")).await;
         ensure!(read.is_ok(), "the standbys answer reads: {}", chain(read));
         let renewal = provider.renew_lease(SESSION, &lease).await;
         failed += u32::from(renewal.is_err());
-        let passing = matches!(failure(&renewal), None | Some(Failure::Transient));
+        let passing = matches!(failure(&renewal), None | Some(Failure::Unreachable));
         ensure!(passing, "{}", chain(renewal));
         Ok(renewal.is_ok())
     })
