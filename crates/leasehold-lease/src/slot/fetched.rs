@@ -89,7 +89,6 @@ impl Slot {
         if failure == Failure::MaybeIssued {
             self.spend(ctx.now);
         }
-        self.dismiss_suspicion(ctx);
         self.plan_retry(ctx, failure);
     }
 
@@ -174,9 +173,9 @@ impl Slot {
             return self.activate(ctx, number, hold);
         }
         ctx.actions.push(Action::Discard { slot, number });
+        self.dismiss_suspicion(ctx);
         if found == Found::Same {
             self.confirm(ctx, holds_until, reading);
-            self.dismiss_suspicion(ctx);
         } else {
             // A smaller version comes from a standby that lags behind: it confirms nothing.
             self.plan_reading(ctx, reading, ctx.now);
@@ -253,6 +252,8 @@ impl Slot {
     fn plan_retry(&mut self, ctx: &mut Context<'_>, failure: Failure) {
         let at = schedule::retry_at(ctx.now, failure, self.fruitless, ctx.rng);
         self.fruitless = self.fruitless.saturating_add(1);
+        // Whoever waits for what came of it is not to wait for the next attempt.
+        self.dismiss_suspicion(ctx);
         // With a live session lost, the retry waits for the next login and for nothing else.
         self.plan_fetch(if failure == Failure::SessionDead {
             ctx.now

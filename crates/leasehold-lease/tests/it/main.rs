@@ -3,6 +3,7 @@
 //! A run is determined by its seed: `SIMULATION_SEED=7 cargo test -p leasehold-lease` replays one.
 //! Each run ends with a shutdown, after which nothing may be left.
 
+mod orders;
 mod provider;
 mod scenario;
 mod simulation;

@@ -1,0 +1,146 @@
+//! Orders of events that chance seldom brings, one by one.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+use leasehold_lease::{
+    Action, Engine, Event, Kind, Notice, ProviderId, SessionTerms, SlotId, Terms,
+};
+use leasehold_model::{BootTime, GenerationNumber, LeaseId, SessionEpoch};
+
+/// An engine, and the answers that a test writes by hand.
+struct Desk {
+    engine: Engine,
+    rng: Rng,
+    now: BootTime,
+}
+
+impl Desk {
+    fn new() -> Self {
+        Self {
+            engine: Engine::default(),
+            rng: Rng::with_seed(1),
+            now: BootTime::from_nanos(1_000_000_000),
+        }
+    }
+
+    fn provider(&mut self) -> ProviderId {
+        self.engine.declare_provider(self.now, false)
+    }
+
+    fn slot(&mut self, provider: ProviderId, kind: Kind) -> SlotId {
+        self.engine.declare(provider, kind, self.now)
+    }
+
+    fn step(&mut self, event: Event) -> Vec<Action> {
+        let mut actions = Vec::new();
+        self.engine
+            .step(self.now, event, &mut self.rng, &mut actions);
+        actions
+    }
+
+    /// Has the first session of a provider opened for a day.
+    fn log_in(&mut self, provider: ProviderId) -> Vec<Action> {
+        self.step(Event::Tick);
+        self.step(Event::LoggedIn {
+            provider,
+            epoch: SessionEpoch::FIRST,
+            t_send: self.now,
+            terms: granted(86_400),
+        })
+    }
+
+    fn fetched(&mut self, slot: SlotId, number: GenerationNumber, terms: Terms) -> Vec<Action> {
+        let t_send = self.now;
+        self.step(Event::Fetched {
+            slot,
+            number,
+            t_send,
+            terms,
+        })
+    }
+}
+
+#[test]
+fn a_suspicion_ends_with_the_attempt_that_it_led_to_however_that_went() {
+    for late in [false, true] {
+        let mut desk = Desk::new();
+        let provider = desk.provider();
+        let slot = desk.slot(provider, Kind::Leased);
+        desk.log_in(provider);
+        desk.fetched(slot, FIRST, lease("first", 3600));
+        let asked = desk.step(Event::Suspected {
+            slot,
+            number: FIRST,
+        });
+        assert!(asks_for(&asked, slot), "{asked:?}");
+        let (number, t_send) = (FIRST.next(), desk.now);
+        let terms = lease("second", 5);
+        desk.now = desk.now.after(Duration::from_secs(6));
+        let event = if late {
+            Event::Fetched {
+                slot,
+                number,
+                t_send,
+                terms,
+            }
+        } else {
+            Event::Unusable {
+                slot,
+                number,
+                t_send,
+                terms,
+            }
+        };
+        let told = desk.step(event);
+        assert!(dismisses(&told, slot), "late: {late}: {told:?}");
+    }
+}
+
+#[test]
+fn a_suspicion_ends_where_a_standby_that_lags_behind_answers() {
+    let mut desk = Desk::new();
+    let provider = desk.provider();
+    let slot = desk.slot(provider, VERSIONED);
+    desk.log_in(provider);
+    desk.fetched(slot, FIRST, Terms::Versioned { version: 2 });
+    desk.step(Event::Suspected {
+        slot,
+        number: FIRST,
+    });
+    let told = desk.fetched(slot, FIRST.next(), Terms::Versioned { version: 1 });
+    assert!(dismisses(&told, slot), "{told:?}");
+}
+
+fn asks_for(actions: &[Action], wanted: SlotId) -> bool {
+    let asks = |it: &Action| matches!(it, Action::Fetch { slot, .. } if *slot == wanted);
+    actions.iter().any(asks)
+}
+
+fn dismisses(actions: &[Action], of: SlotId) -> bool {
+    let number = FIRST;
+    let told = Action::Notify(Notice::SuspicionDismissed { slot: of, number });
+    actions.contains(&told)
+}
+
+fn lease(name: &str, seconds: u64) -> Terms {
+    Terms::Leased {
+        lease_id: LeaseId::from(name),
+        ttl: Duration::from_secs(seconds),
+        renewable: true,
+    }
+}
+
+fn granted(seconds: u64) -> SessionTerms {
+    SessionTerms {
+        ttl: Some(Duration::from_secs(seconds)),
+        renewable: true,
+        capped: false,
+    }
+}
+
+const FIRST: GenerationNumber = GenerationNumber::FIRST;
+const VERSIONED: Kind = Kind::Versioned {
+    poll: Duration::from_secs(60),
+    max_stale: Duration::from_secs(3600),
+};
