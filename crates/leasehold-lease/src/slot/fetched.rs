@@ -153,8 +153,13 @@ impl Slot {
         reading: Reading,
     ) {
         let slot = self.id;
-        let Some(max_stale) = self.max_stale().filter(|_| self.course == Course::Serving) else {
+        if self.course != Course::Serving {
             return ctx.actions.push(Action::Discard { slot, number });
+        }
+        let Some(max_stale) = self.max_stale() else {
+            // It is not what was declared; a person may mend that at the provider.
+            ctx.actions.push(Action::Discard { slot, number });
+            return self.plan_retry(ctx, Failure::Misconfigured);
         };
         self.fruitless = 0;
         let held = match self.active.as_ref().map(|it| &it.hold) {

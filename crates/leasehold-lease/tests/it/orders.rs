@@ -39,6 +39,19 @@ impl Desk {
         actions
     }
 
+    /// Lets the time pass, and returns all that the engine does meanwhile.
+    fn pass(&mut self, span: Duration) -> Vec<Action> {
+        let end = self.now.after(span);
+        let mut actions = Vec::new();
+        while self.engine.wake() <= end {
+            self.now = self.engine.wake().max(self.now);
+            actions.extend(self.step(Event::Tick));
+        }
+        self.now = end;
+        actions.extend(self.step(Event::Tick));
+        actions
+    }
+
     /// Has the first session of a provider opened for a day.
     fn log_in(&mut self, provider: ProviderId) -> Vec<Action> {
         self.step(Event::Tick);
@@ -110,6 +123,17 @@ fn a_suspicion_ends_where_a_standby_that_lags_behind_answers() {
     });
     let told = desk.fetched(slot, FIRST.next(), Terms::Versioned { version: 1 });
     assert!(dismisses(&told, slot), "{told:?}");
+}
+
+#[test]
+fn an_answer_of_another_kind_is_not_the_last_that_is_asked_for() {
+    let mut desk = Desk::new();
+    let provider = desk.provider();
+    let slot = desk.slot(provider, Kind::Leased);
+    desk.log_in(provider);
+    desk.fetched(slot, FIRST, Terms::Versioned { version: 1 });
+    let later = desk.pass(Duration::from_secs(60));
+    assert!(asks_for(&later, slot), "{later:?}");
 }
 
 fn asks_for(actions: &[Action], wanted: SlotId) -> bool {
