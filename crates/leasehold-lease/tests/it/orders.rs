@@ -136,6 +136,27 @@ fn an_answer_of_another_kind_is_not_the_last_that_is_asked_for() {
     assert!(asks_for(&later, slot), "{later:?}");
 }
 
+#[test]
+fn what_waits_for_a_forgotten_credential_is_not_taken_for_the_next_one_with_its_number() {
+    let mut desk = Desk::new();
+    let (a, b) = (desk.provider(), desk.provider());
+    let of_a: Vec<_> = (0..5).map(|_| desk.slot(a, Kind::Leased)).collect();
+    let of_b: Vec<_> = (0..4).map(|_| desk.slot(b, Kind::Leased)).collect();
+    desk.log_in(a);
+    desk.log_in(b);
+    // Of five, one waits for its turn, at either provider.
+    let waits = of_a[4];
+    let forgotten = desk.step(Event::Dismissed { slot: waits });
+    assert!(forgotten.contains(&Action::Forget { slot: waits }));
+    let reused = desk.slot(b, Kind::Leased);
+    assert_eq!(reused, waits);
+    desk.step(Event::Tick);
+    let released = desk.fetched(of_a[0], FIRST, lease("a", 3600));
+    assert!(!asks_for(&released, reused), "{released:?}");
+    let released = desk.fetched(of_b[0], FIRST, lease("b", 3600));
+    assert!(asks_for(&released, reused), "{released:?}");
+}
+
 fn asks_for(actions: &[Action], wanted: SlotId) -> bool {
     let asks = |it: &Action| matches!(it, Action::Fetch { slot, .. } if *slot == wanted);
     actions.iter().any(asks)
