@@ -157,6 +157,29 @@ fn what_waits_for_a_forgotten_credential_is_not_taken_for_the_next_one_with_its_
     assert!(asks_for(&released, reused), "{released:?}");
 }
 
+#[test]
+fn after_a_shutdown_leases_of_earlier_processes_do_not_take_the_turns_of_our_own() {
+    let mut desk = Desk::new();
+    let provider = desk.provider();
+    for number in 0..100 {
+        let lease_id = LeaseId::from(format!("orphan-{number}").as_str());
+        let runs_out = desk.now.after(Duration::from_secs(600));
+        desk.engine
+            .adopt_orphan(provider, lease_id, runs_out, desk.now);
+    }
+    let begun = desk.log_in(provider);
+    assert!(begun.iter().any(is_of_an_orphan), "{begun:?}");
+    let mut later = desk.step(Event::Shutdown);
+    for number in 0..8 {
+        later.extend(desk.step(Event::OrphanRevoked {
+            provider,
+            lease_id: LeaseId::from(format!("orphan-{number}").as_str()),
+        }));
+    }
+    later.extend(desk.pass(Duration::from_secs(5)));
+    assert!(!later.iter().any(is_of_an_orphan), "{later:?}");
+}
+
 fn asks_for(actions: &[Action], wanted: SlotId) -> bool {
     let asks = |it: &Action| matches!(it, Action::Fetch { slot, .. } if *slot == wanted);
     actions.iter().any(asks)
@@ -166,6 +189,10 @@ fn dismisses(actions: &[Action], of: SlotId) -> bool {
     let number = FIRST;
     let told = Action::Notify(Notice::SuspicionDismissed { slot: of, number });
     actions.contains(&told)
+}
+
+fn is_of_an_orphan(action: &Action) -> bool {
+    matches!(action, Action::RevokeOrphan { .. })
 }
 
 fn lease(name: &str, seconds: u64) -> Terms {
