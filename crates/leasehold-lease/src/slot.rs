@@ -113,6 +113,9 @@ impl Slot {
         granted: Grant,
         capped: bool,
     ) {
+        if let Some(retired) = self.retired(number) {
+            retired.prolonged(granted);
+        }
         let Some(Hold::Leased {
             lease,
             expected,

@@ -6,7 +6,7 @@ use fastrand::Rng;
 use leasehold_lease::{
     Action, Engine, Event, Kind, Notice, ProviderId, SessionTerms, SlotId, Terms,
 };
-use leasehold_model::{BootTime, GenerationNumber, LeaseId, SessionEpoch};
+use leasehold_model::{BootTime, Failure, GenerationNumber, LeaseId, SessionEpoch};
 
 /// An engine, and the answers that a test writes by hand.
 struct Desk {
@@ -178,6 +178,44 @@ fn after_a_shutdown_leases_of_earlier_processes_do_not_take_the_turns_of_our_own
     }
     later.extend(desk.pass(Duration::from_secs(5)));
     assert!(!later.iter().any(is_of_an_orphan), "{later:?}");
+}
+
+#[test]
+fn a_renewal_that_is_answered_after_its_lease_was_replaced_still_prolonged_it() {
+    let mut desk = Desk::new();
+    let provider = desk.provider();
+    let slot = desk.slot(provider, Kind::Leased);
+    desk.log_in(provider);
+    desk.fetched(slot, FIRST, lease("first", 60));
+    let renewed = desk.pass(Duration::from_secs(37));
+    assert!(renewed.iter().any(|it| matches!(it, Action::Renew { .. })));
+    let t_send = desk.now;
+    desk.step(Event::RotationAsked { slot });
+    desk.fetched(slot, FIRST.next(), lease("second", 3600));
+    desk.step(Event::Renewed {
+        slot,
+        number: FIRST,
+        t_send,
+        ttl: Duration::from_secs(60),
+        capped: false,
+    });
+    // It can't be revoked for longer than the first grant lasted: it lives all the same.
+    let mut later = Vec::new();
+    for _ in 0..40 {
+        let passed = desk.pass(Duration::from_secs(1));
+        if passed.iter().any(|it| matches!(it, Action::Revoke { .. })) {
+            later.extend(desk.step(Event::RevokeFailed {
+                slot,
+                number: FIRST,
+                epoch: SessionEpoch::FIRST,
+                failure: Failure::Transient,
+            }));
+        }
+        later.extend(passed);
+    }
+    let claims = |it: &Action| matches!(it, Action::Notify(Notice::ExpiryClaimed { .. }));
+    assert!(!later.iter().any(claims), "{later:?}");
+    assert_eq!(desk.engine.leftovers().len(), 1);
 }
 
 fn asks_for(actions: &[Action], wanted: SlotId) -> bool {
