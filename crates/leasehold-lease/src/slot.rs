@@ -263,7 +263,7 @@ impl Slot {
         if !is_active || self.suspicion.is_of(number) {
             return;
         }
-        let under_way = matches!(self.fetch, Fetch::Queued(_) | Fetch::InFlight { .. });
+        let under_way = self.is_fetching();
         let afforded = !self.kind.is_issued() || self.budget.allows_suspicion(ctx.now, self.life);
         if !(under_way || afforded && self.suspicion.may_follow(ctx.now)) {
             return ctx.notify(Notice::SuspicionDismissed { slot, number });
@@ -275,7 +275,8 @@ impl Slot {
 
     /// A person wants a successor now.
     pub(crate) fn rotation_asked(&mut self, ctx: &Context<'_>) {
-        self.asked = true;
+        // A fetch that is under way is what was asked for: no later one is let past the budget for it.
+        self.asked = !self.is_fetching();
         self.plan_fetch(ctx.now);
     }
 
@@ -448,6 +449,10 @@ impl Slot {
             Fetch::At(planned) => self.fetch = Fetch::At(planned.min(at)),
             Fetch::Idle | Fetch::Queued(_) | Fetch::InFlight { .. } => {}
         }
+    }
+
+    const fn is_fetching(&self) -> bool {
+        matches!(self.fetch, Fetch::Queued(_) | Fetch::InFlight { .. })
     }
 
     fn active_lease(&self) -> Option<&Lease> {

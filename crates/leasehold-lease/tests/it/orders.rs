@@ -218,6 +218,52 @@ fn a_renewal_that_is_answered_after_its_lease_was_replaced_still_prolonged_it() 
     assert_eq!(desk.engine.leftovers().len(), 1);
 }
 
+#[test]
+fn what_a_person_asked_for_during_a_fetch_lets_no_later_one_pass_the_budget() {
+    let mut desk = Desk::new();
+    let provider = desk.provider();
+    let slot = desk.slot(provider, Kind::Leased);
+    desk.log_in(provider);
+    desk.step(Event::RotationAsked { slot });
+    desk.fetched(slot, FIRST, lease("1", 3600));
+    let mut number = FIRST;
+    for name in ["2", "3"] {
+        number = number.next();
+        desk.step(Event::RotationAsked { slot });
+        desk.step(Event::RotationAsked { slot });
+        desk.fetched(slot, number, lease(name, 3600));
+    }
+    // Three have been made: the fourth waits, as nobody asks for it.
+    let retry = desk.step(Event::RevokeFailed {
+        slot,
+        number: FIRST,
+        epoch: SessionEpoch::FIRST,
+        failure: Failure::Transient,
+    });
+    assert!(!asks_for(&retry, slot));
+    desk.step(Event::Renewed {
+        slot,
+        number,
+        t_send: desk.now,
+        ttl: Duration::from_secs(3000),
+        capped: true,
+    });
+    for retired in [FIRST, FIRST.next()] {
+        desk.step(Event::Drained {
+            slot,
+            number: retired,
+        });
+        desk.step(Event::Revoked {
+            slot,
+            number: retired,
+        });
+    }
+    let passed = desk.pass(Duration::from_secs(890));
+    assert!(!asks_for(&passed, slot), "{passed:?}");
+    let passed = desk.pass(Duration::from_secs(100));
+    assert!(asks_for(&passed, slot), "{passed:?}");
+}
+
 fn asks_for(actions: &[Action], wanted: SlotId) -> bool {
     let asks = |it: &Action| matches!(it, Action::Fetch { slot, .. } if *slot == wanted);
     actions.iter().any(asks)
