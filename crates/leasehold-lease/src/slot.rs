@@ -18,7 +18,7 @@ use self::budget::Budget;
 use self::hold::{Active, Hold};
 use self::retired::{Lease, Retired, Stage};
 use self::suspicion::Suspicion;
-use crate::governor::Rank;
+use crate::governor::{Rank, Work};
 use crate::schedule::{self, Grant};
 use crate::site::Site;
 use crate::succession::Renewal;
@@ -293,6 +293,7 @@ impl Slot {
         if let Some(active) = active {
             ctx.actions.push(Action::Withdraw { slot: self.id });
             self.retire(ctx, active);
+            self.hurry_fetch(ctx);
             self.rotation_asked(ctx);
         }
         for retired in self.retired.iter_mut().filter(|it| meant(it.number)) {
@@ -429,6 +430,7 @@ impl Slot {
             number: active.number,
         });
         self.retire(ctx, active);
+        self.hurry_fetch(ctx);
         if self.fruitless == 0 {
             self.plan_fetch(ctx.now);
         }
@@ -440,6 +442,15 @@ impl Slot {
             let until = schedule::drain_until(ctx.now, active.deadline);
             let stage = Stage::Draining { until };
             self.retired.push(Retired::new(active.number, lease, stage));
+        }
+    }
+
+    /// With nothing served any more, a rotation that waits for its turn has become more urgent.
+    fn hurry_fetch(&mut self, ctx: &mut Context<'_>) {
+        if self.fetch == Fetch::Queued(Rank::Rotation) {
+            self.fetch = Fetch::Queued(Rank::Outage);
+            let work = Work::Fetch(self.id);
+            ctx.site.governor.enqueue(Rank::Outage, ctx.now, work);
         }
     }
 

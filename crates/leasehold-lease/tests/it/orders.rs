@@ -264,6 +264,25 @@ fn what_a_person_asked_for_during_a_fetch_lets_no_later_one_pass_the_budget() {
     assert!(asks_for(&passed, slot), "{passed:?}");
 }
 
+#[test]
+fn a_rotation_that_waits_until_nothing_is_served_any_more_waits_as_an_outage() {
+    let mut desk = Desk::new();
+    let provider = desk.provider();
+    let slot = desk.slot(provider, Kind::Leased);
+    desk.log_in(provider);
+    desk.fetched(slot, FIRST, lease("first", 3600));
+    let others: Vec<_> = (0..4).map(|_| desk.slot(provider, Kind::Leased)).collect();
+    desk.step(Event::Tick);
+    desk.step(Event::RotationAsked { slot });
+    desk.step(Event::RevocationAsked { slot, number: None });
+    desk.pass(Duration::from_secs(1));
+    let later = desk.slot(provider, Kind::Leased);
+    desk.step(Event::Tick);
+    let released = desk.fetched(others[0], FIRST, lease("other", 3600));
+    assert!(asks_for(&released, slot), "{released:?}");
+    assert!(!asks_for(&released, later), "{released:?}");
+}
+
 fn asks_for(actions: &[Action], wanted: SlotId) -> bool {
     let asks = |it: &Action| matches!(it, Action::Fetch { slot, .. } if *slot == wanted);
     actions.iter().any(asks)
