@@ -283,6 +283,31 @@ fn a_rotation_that_waits_until_nothing_is_served_any_more_waits_as_an_outage() {
     assert!(!asks_for(&released, later), "{released:?}");
 }
 
+#[test]
+fn a_session_that_is_being_ended_is_not_renewed_any_more() {
+    let mut desk = Desk::new();
+    let provider = desk.provider();
+    desk.step(Event::Tick);
+    let epoch = SessionEpoch::FIRST;
+    desk.step(Event::LoggedIn {
+        provider,
+        epoch,
+        t_send: desk.now,
+        terms: granted(60),
+    });
+    let renewed = desk.pass(Duration::from_secs(37));
+    let renews = |it: &Action| matches!(it, Action::RenewSession { .. });
+    assert!(renewed.iter().any(renews), "{renewed:?}");
+    desk.step(Event::Shutdown);
+    desk.step(Event::SessionRenewFailed {
+        provider,
+        epoch,
+        failure: Failure::Transient,
+    });
+    let later = desk.pass(Duration::from_secs(10));
+    assert!(!later.iter().any(renews), "{later:?}");
+}
+
 fn asks_for(actions: &[Action], wanted: SlotId) -> bool {
     let asks = |it: &Action| matches!(it, Action::Fetch { slot, .. } if *slot == wanted);
     actions.iter().any(asks)
