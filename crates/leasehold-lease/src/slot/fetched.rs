@@ -182,8 +182,7 @@ impl Slot {
         if found == Found::Same {
             self.confirm(ctx, holds_until, reading);
         } else {
-            // A smaller version comes from a standby that lags behind: it confirms nothing.
-            self.plan_reading(ctx, reading, ctx.now);
+            self.look_past(ctx, reading);
         }
     }
 
@@ -208,6 +207,27 @@ impl Slot {
         *holds_until = word.max(*holds_until);
         *looks = 0;
         self.plan_reading(ctx, reading, word);
+    }
+
+    /// Plans the next look after a smaller version, which comes from a standby that lags behind: it
+    /// confirms nothing, and what it announces is long past.
+    fn look_past(&mut self, ctx: &mut Context<'_>, reading: Reading) {
+        let Some(Active {
+            hold: Hold::Stored {
+                holds_until, looks, ..
+            },
+            ..
+        }) = &mut self.active
+        else {
+            return;
+        };
+        if matches!(reading, Reading::Announced) && *holds_until <= ctx.now {
+            let at = schedule::look_again_at(ctx.now, *looks);
+            *looks = looks.saturating_add(1);
+            return self.plan_fetch(at);
+        }
+        let announced = *holds_until;
+        self.plan_reading(ctx, reading, announced);
     }
 
     fn plan_reading(&mut self, ctx: &mut Context<'_>, reading: Reading, word: BootTime) {

@@ -308,6 +308,35 @@ fn a_session_that_is_being_ended_is_not_renewed_any_more() {
     assert!(!later.iter().any(renews), "{later:?}");
 }
 
+#[test]
+fn an_older_password_than_the_one_in_service_is_no_reason_to_read_without_end() {
+    let mut desk = Desk::new();
+    let provider = desk.provider();
+    let max_stale = Duration::from_secs(3600);
+    let slot = desk.slot(provider, Kind::Rotating { max_stale });
+    desk.log_in(provider);
+    let held = Terms::Rotating {
+        rotation: 9,
+        next: Duration::from_secs(600),
+    };
+    let older = Terms::Rotating {
+        rotation: 8,
+        next: Duration::from_secs(5),
+    };
+    desk.fetched(slot, FIRST, held);
+    let mut actions = desk.step(Event::RotationAsked { slot });
+    let mut reads = 0;
+    for _ in 0..7200 {
+        if asks_for(&actions, slot) {
+            reads += 1;
+            actions = desk.fetched(slot, FIRST.next(), older.clone());
+        } else {
+            actions = desk.pass(Duration::from_millis(100));
+        }
+    }
+    assert!(reads < 80, "{reads} reads in 12 minutes");
+}
+
 fn asks_for(actions: &[Action], wanted: SlotId) -> bool {
     let asks = |it: &Action| matches!(it, Action::Fetch { slot, .. } if *slot == wanted);
     actions.iter().any(asks)
