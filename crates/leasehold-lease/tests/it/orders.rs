@@ -2,77 +2,10 @@
 
 use std::time::Duration;
 
-use fastrand::Rng;
-use leasehold_lease::{
-    Action, Engine, Event, Kind, Notice, ProviderId, SessionTerms, SlotId, Terms,
-};
-use leasehold_model::{BootTime, Failure, GenerationNumber, LeaseId, SessionEpoch};
+use leasehold_lease::{Action, Event, Kind, Notice, SlotId, Terms};
+use leasehold_model::{Failure, LeaseId, SessionEpoch};
 
-/// An engine, and the answers that a test writes by hand.
-struct Desk {
-    engine: Engine,
-    rng: Rng,
-    now: BootTime,
-}
-
-impl Desk {
-    fn new() -> Self {
-        Self {
-            engine: Engine::default(),
-            rng: Rng::with_seed(1),
-            now: BootTime::from_nanos(1_000_000_000),
-        }
-    }
-
-    fn provider(&mut self) -> ProviderId {
-        self.engine.declare_provider(self.now, false)
-    }
-
-    fn slot(&mut self, provider: ProviderId, kind: Kind) -> SlotId {
-        self.engine.declare(provider, kind, self.now)
-    }
-
-    fn step(&mut self, event: Event) -> Vec<Action> {
-        let mut actions = Vec::new();
-        self.engine
-            .step(self.now, event, &mut self.rng, &mut actions);
-        actions
-    }
-
-    /// Lets the time pass, and returns all that the engine does meanwhile.
-    fn pass(&mut self, span: Duration) -> Vec<Action> {
-        let end = self.now.after(span);
-        let mut actions = Vec::new();
-        while self.engine.wake() <= end {
-            self.now = self.engine.wake().max(self.now);
-            actions.extend(self.step(Event::Tick));
-        }
-        self.now = end;
-        actions.extend(self.step(Event::Tick));
-        actions
-    }
-
-    /// Has the first session of a provider opened for a day.
-    fn log_in(&mut self, provider: ProviderId) -> Vec<Action> {
-        self.step(Event::Tick);
-        self.step(Event::LoggedIn {
-            provider,
-            epoch: SessionEpoch::FIRST,
-            t_send: self.now,
-            terms: granted(86_400),
-        })
-    }
-
-    fn fetched(&mut self, slot: SlotId, number: GenerationNumber, terms: Terms) -> Vec<Action> {
-        let t_send = self.now;
-        self.step(Event::Fetched {
-            slot,
-            number,
-            t_send,
-            terms,
-        })
-    }
-}
+use crate::desk::{Desk, FIRST, asks_for, granted, is_of_an_orphan, lease};
 
 #[test]
 fn a_suspicion_ends_with_the_attempt_that_it_led_to_however_that_went() {
@@ -337,38 +270,12 @@ fn an_older_password_than_the_one_in_service_is_no_reason_to_read_without_end() 
     assert!(reads < 80, "{reads} reads in 12 minutes");
 }
 
-fn asks_for(actions: &[Action], wanted: SlotId) -> bool {
-    let asks = |it: &Action| matches!(it, Action::Fetch { slot, .. } if *slot == wanted);
-    actions.iter().any(asks)
-}
-
 fn dismisses(actions: &[Action], of: SlotId) -> bool {
     let number = FIRST;
     let told = Action::Notify(Notice::SuspicionDismissed { slot: of, number });
     actions.contains(&told)
 }
 
-fn is_of_an_orphan(action: &Action) -> bool {
-    matches!(action, Action::RevokeOrphan { .. })
-}
-
-fn lease(name: &str, seconds: u64) -> Terms {
-    Terms::Leased {
-        lease_id: LeaseId::from(name),
-        ttl: Duration::from_secs(seconds),
-        renewable: true,
-    }
-}
-
-fn granted(seconds: u64) -> SessionTerms {
-    SessionTerms {
-        ttl: Some(Duration::from_secs(seconds)),
-        renewable: true,
-        capped: false,
-    }
-}
-
-const FIRST: GenerationNumber = GenerationNumber::FIRST;
 const VERSIONED: Kind = Kind::Versioned {
     poll: Duration::from_secs(60),
     max_stale: Duration::from_secs(3600),
