@@ -26,6 +26,10 @@ impl Desk {
         self.engine.declare_provider(self.now, false)
     }
 
+    pub(crate) fn anchored_provider(&mut self) -> ProviderId {
+        self.engine.declare_provider(self.now, true)
+    }
+
     pub(crate) fn slot(&mut self, provider: ProviderId, kind: Kind) -> SlotId {
         self.engine.declare(provider, kind, self.now)
     }

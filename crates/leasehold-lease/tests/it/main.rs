@@ -9,6 +9,7 @@ mod promises;
 mod provider;
 mod scenario;
 mod simulation;
+mod turns;
 
 use leasehold_model::Failure;
 
