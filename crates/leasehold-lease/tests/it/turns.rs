@@ -75,6 +75,66 @@ fn of_the_renewals_that_are_due_the_one_that_runs_out_first_goes_first() {
 }
 
 #[test]
+fn with_two_predecessors_left_a_rotation_waits_for_one_of_them() {
+    let mut desk = Desk::new();
+    let provider = desk.provider();
+    let slot = desk.slot(provider, Kind::Leased);
+    desk.log_in(provider);
+    desk.fetched(slot, FIRST, lease("1", 3600));
+    desk.now = desk.now.after(Duration::from_secs(1000));
+    let mut number = FIRST;
+    for name in ["2", "3"] {
+        number = number.next();
+        desk.step(Event::RotationAsked { slot });
+        desk.fetched(slot, number, lease(name, 3600));
+    }
+    desk.pass(Duration::from_secs(1000));
+    desk.step(Event::Renewed {
+        slot,
+        number,
+        t_send: desk.now,
+        ttl: Duration::from_secs(3600),
+        capped: true,
+    });
+    let waits = desk.pass(Duration::from_secs(1200));
+    assert!(!asks_for(&waits, slot), "{waits:?}");
+    let number = FIRST;
+    let revoked = desk.step(Event::Revoked { slot, number });
+    assert!(asks_for(&revoked, slot), "{revoked:?}");
+}
+
+#[test]
+fn what_a_person_asks_for_waits_for_no_budget() {
+    let mut desk = Desk::new();
+    let provider = desk.provider();
+    let slot = desk.slot(provider, Kind::Leased);
+    desk.log_in(provider);
+    let mut number = FIRST;
+    desk.fetched(slot, number, lease("first", 3600));
+    for _ in 0..4 {
+        let asked = desk.step(Event::RotationAsked { slot });
+        assert!(asks_for(&asked, slot), "after {number}: {asked:?}");
+        number = number.next();
+        desk.fetched(slot, number, lease("next", 3600));
+    }
+}
+
+#[test]
+fn a_lease_that_cannot_be_injected_is_given_back_at_once() {
+    let mut desk = Desk::new();
+    let provider = desk.provider();
+    let slot = desk.slot(provider, Kind::Leased);
+    desk.log_in(provider);
+    let told = desk.step(Event::Unusable {
+        slot,
+        number: FIRST,
+        t_send: desk.now,
+        terms: lease("first", 3600),
+    });
+    assert!(told.iter().any(revokes), "{told:?}");
+}
+
+#[test]
 fn a_read_waits_for_no_write_and_holds_none_up() {
     let mut desk = Desk::new();
     let provider = desk.provider();
