@@ -135,6 +135,41 @@ fn a_lease_that_cannot_be_injected_is_given_back_at_once() {
 }
 
 #[test]
+fn a_provider_that_asks_for_fewer_calls_gets_fewer() {
+    let mut writes = [0, 0];
+    for (slowed, count) in writes.iter_mut().enumerate() {
+        let mut desk = Desk::new();
+        let provider = desk.provider();
+        let first = desk.slot(provider, Kind::Leased);
+        for _ in 0..100 {
+            desk.slot(provider, Kind::Leased);
+        }
+        let mut asked = fetches(&desk.log_in(provider));
+        if slowed == 1 {
+            asked.retain(|it| *it != first);
+            asked.extend(fetches(&desk.step(Event::FetchFailed {
+                slot: first,
+                number: FIRST,
+                holder: Holder::Session(SessionEpoch::FIRST),
+                failure: Failure::SlowDown { retry_after: None },
+            })));
+        }
+        for _ in 0..40 {
+            for slot in std::mem::take(&mut asked) {
+                *count += 1;
+                asked.extend(fetches(&desk.fetched(slot, FIRST, lease("one", 3600))));
+            }
+            asked.extend(fetches(&desk.pass(Duration::from_millis(50))));
+        }
+    }
+    let [usual, slowed] = writes;
+    assert!(
+        slowed * 10 < usual * 8,
+        "{slowed} in two seconds, not {usual}"
+    );
+}
+
+#[test]
 fn a_read_waits_for_no_write_and_holds_none_up() {
     let mut desk = Desk::new();
     let provider = desk.provider();
