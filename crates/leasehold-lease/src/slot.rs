@@ -301,30 +301,32 @@ impl Slot {
         }
     }
 
-    /// Gives everything back, and is forgotten then.
+    /// Gives everything back once the requests that still use it have ended, and is forgotten then.
     pub(crate) fn dismiss(&mut self, ctx: &mut Context<'_>) {
-        self.stop(ctx);
-        if self.course == Course::Stopping {
-            self.course = Course::Dismissed;
-        }
+        self.cease(ctx, Course::Dismissed);
     }
 
     pub(crate) fn stop(&mut self, ctx: &mut Context<'_>) {
+        self.cease(ctx, Course::Stopping);
+        // Requests had their time to end before this. A straggler must not cost the lease its
+        // revocation, whose time is short.
+        for retired in &mut self.retired {
+            retired.hasten(ctx.now);
+        }
+    }
+
+    /// Serves and fetches nothing from now on.
+    fn cease(&mut self, ctx: &mut Context<'_>, course: Course) {
         if self.course != Course::Serving {
             return;
         }
-        self.course = Course::Stopping;
+        self.course = course;
         if matches!(self.fetch, Fetch::At(_) | Fetch::Queued(_)) {
             self.fetch = Fetch::Idle;
         }
         if let Some(active) = self.active.take() {
             ctx.actions.push(Action::Withdraw { slot: self.id });
             self.retire(ctx, active);
-        }
-        // Requests had their time to end before this. A straggler must not cost the lease its
-        // revocation, whose time is short.
-        for retired in &mut self.retired {
-            retired.hasten(ctx.now);
         }
     }
 

@@ -207,6 +207,7 @@ fn a_dismissed_credential_is_not_forgotten_while_a_call_about_it_is_out() {
     assert!(renewed.iter().any(|it| matches!(it, Action::Renew { .. })));
     desk.step(Event::Dismissed { slot });
     let number = FIRST;
+    desk.step(Event::Drained { slot, number });
     let revoked = desk.step(Event::Revoked { slot, number });
     let forgets = Action::Forget { slot };
     assert!(!revoked.contains(&forgets), "{revoked:?}");
@@ -217,6 +218,22 @@ fn a_dismissed_credential_is_not_forgotten_while_a_call_about_it_is_out() {
         failure: Failure::LeaseGone,
     });
     assert!(answered.contains(&forgets), "{answered:?}");
+}
+
+#[test]
+fn a_dismissed_credential_is_revoked_once_the_requests_that_use_it_have_ended() {
+    let mut desk = Desk::new();
+    let provider = desk.provider();
+    let slot = desk.slot(provider, Kind::Leased);
+    desk.log_in(provider);
+    desk.fetched(slot, FIRST, lease("first", 60));
+    let revokes = |it: &Action| matches!(it, Action::Revoke { .. });
+    let dismissed = desk.step(Event::Dismissed { slot });
+    assert!(dismissed.contains(&Action::Withdraw { slot }));
+    assert!(!dismissed.iter().any(revokes), "{dismissed:?}");
+    let number = FIRST;
+    let drained = desk.step(Event::Drained { slot, number });
+    assert!(drained.iter().any(revokes), "{drained:?}");
 }
 
 fn adopt(desk: &mut Desk, provider: ProviderId, count: u32) {
