@@ -150,7 +150,7 @@ async fn lagging_behind_is_no_quota_and_nothing_was_issued() -> Result<()> {
     provider.fetch(BY_SESSION, &stored("kv", "app")).await?;
     // It was asked to forward already.
     let outcome = provider.fetch(BY_SESSION, &stored("kv", "app")).await;
-    assert_eq!(failure(&outcome), Some(Failure::Unreachable));
+    assert_eq!(failure(&outcome), Some(Failure::Transient));
     let said = chain(outcome);
     assert!(said.contains("has not caught up yet"), "{said}");
     assert_eq!(node.seen().len(), 3);
@@ -160,7 +160,7 @@ async fn lagging_behind_is_no_quota_and_nothing_was_issued() -> Result<()> {
     let outcome = provider
         .fetch(BY_SESSION, &leased("database/creds/app"))
         .await;
-    assert_eq!(failure(&outcome), Some(Failure::Unreachable));
+    assert_eq!(failure(&outcome), Some(Failure::Transient));
     assert_eq!(node.seen().len(), 3);
     Ok(())
 }
