@@ -6,6 +6,7 @@
 )]
 
 mod ci;
+mod crash;
 mod engine;
 mod generate;
 mod layers;
@@ -53,6 +54,9 @@ fn dispatch(steps: &mut Steps, arguments: &[String]) -> Result<()> {
             engine::simulate(&workspace, "SIMULATION_SEED", seed)
         }),
         ("bench", ["engine"]) => steps.run("bench engine", || engine::bench(&workspace)),
+        ("crash-runs", ["--runs", count, "--seed", seed]) => {
+            steps.run("crash-runs", || crash::runs(&workspace, count, seed))
+        }
         ("ci-checks", []) => ci::checks(&workspace, steps),
         ("ci", []) => {
             ci::checks(&workspace, steps)?;
@@ -76,5 +80,7 @@ cargo xtask <command>
   simulate --seeds COUNT      the engine's simulation in which everything happens, that many times
   simulate --seed SEED        one of those again
   bench engine                memory a slot and CPU time a step with 100,000 credentials
+  crash-runs --runs COUNT --seed SEED
+                              kill gateways at random moments, that many times from that seed on
   ci-checks                   everything that CI checks before it tests
   ci                          everything that CI does";

@@ -29,6 +29,8 @@ pub(crate) struct Book {
     leases: BTreeMap<Key, LeaseId>,
     holders: BTreeMap<(ProviderId, Holder), Held>,
     former: BTreeMap<(ProviderId, Accessor), Inherited>,
+    /// When leases of earlier processes run out.
+    orphans: BTreeMap<(ProviderId, LeaseId), BootTime>,
 }
 
 /// A generation, by its slot and number.
@@ -89,6 +91,7 @@ impl Book {
             leases: BTreeMap::new(),
             holders: BTreeMap::new(),
             former: BTreeMap::new(),
+            orphans: BTreeMap::new(),
         }
     }
 

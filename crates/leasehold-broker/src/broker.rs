@@ -30,6 +30,7 @@ use crate::family::{Family, FamilyLimits};
 use crate::handle::Handle;
 use crate::link::{Command, Link, Place};
 use crate::metrics::BrokerMetrics;
+use crate::report;
 use crate::spec::{CredentialSpec, Prepare, UnknownProvider};
 
 /// Keeps the leases of one gateway alive.
@@ -189,8 +190,10 @@ impl<P: Send + Sync + 'static> Broker<P> {
             leases: self.leftovers(),
             unanswered: if in_time { 0 } else { self.calls.len() },
             sessions: self.engine.open_sessions(),
+            orphans: self.engine.orphans(),
         };
         if let Some(book) = self.book.take() {
+            report::left_for_the_next(end.orphans, book.adopted().count());
             book.close().await;
         }
         end

@@ -10,6 +10,8 @@ pub struct End {
     /// Sessions and anchors that have not been ended: they run out by themselves, and what hangs on
     /// them too.
     pub sessions: usize,
+    /// Leases of earlier processes that could not be given back yet; they stay in the ledger.
+    pub orphans: usize,
 }
 
 impl End {

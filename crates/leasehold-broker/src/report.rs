@@ -173,14 +173,7 @@ pub(crate) fn provider_notice(metrics: &BrokerMetrics, provider: &ProviderName, 
         Notice::AnchorEnded { anchor, .. } => {
             anchor_went(metrics, provider, *anchor, AnchorEvent::Ended);
         }
-        Notice::OrphanClaimed { lease_id, .. } => {
-            metrics.orphan(provider, OrphanEvent::Claimed);
-            warn!(
-                %provider,
-                %lease_id,
-                "lease of an earlier process ran out before its revocation was confirmed"
-            );
-        }
+        Notice::OrphanClaimed { lease_id, .. } => orphan_claimed(metrics, provider, lease_id),
         Notice::OrphanIrrevocable {
             lease_id, failure, ..
         } => orphan_irrevocable(metrics, provider, lease_id, *failure),
@@ -234,10 +227,31 @@ pub(crate) fn unknown_provider(provider: &ProviderName, leases: usize) {
     );
 }
 
+/// Tells at the end what earlier processes left and the next one has to give back.
+pub(crate) fn left_for_the_next(leases: usize, holders: usize) {
+    if leases > 0 || holders > 0 {
+        warn!(
+            leases,
+            holders, "what earlier processes left stays in the ledger for the next start"
+        );
+    }
+}
+
 /// Tells of a lease of an earlier process that the provider confirmed to be revoked.
 pub(crate) fn orphan_revoked(metrics: &BrokerMetrics, provider: &ProviderName, lease_id: &LeaseId) {
     metrics.orphan(provider, OrphanEvent::Revoked);
     info!(%provider, %lease_id, "lease of an earlier process revoked");
+}
+
+/// Tells of a lease of an earlier process that ended, and of which nobody confirmed that it was
+/// revoked.
+pub(crate) fn orphan_claimed(metrics: &BrokerMetrics, provider: &ProviderName, lease_id: &LeaseId) {
+    metrics.orphan(provider, OrphanEvent::Claimed);
+    warn!(
+        %provider,
+        %lease_id,
+        "lease of an earlier process ran out before its revocation was confirmed"
+    );
 }
 
 fn orphan_irrevocable(

@@ -33,18 +33,27 @@ impl GatewayProcess {
     /// When the gateway ends, or says nothing of a listener for 30 seconds; the error has the last
     /// lines that it wrote.
     pub async fn start(binary: &Path, config: &str) -> Result<Self> {
+        let mut gateway = Self::launch(binary, config)?;
+        gateway.announced("listening", None).await?;
+        Ok(gateway)
+    }
+
+    /// Starts `binary` with a configuration and waits for nothing.
+    ///
+    /// # Errors
+    ///
+    /// When the process can't be started.
+    pub fn launch(binary: &Path, config: &str) -> Result<Self> {
         let scratch = Scratch::new()?;
         let config_file = config_file(&scratch);
         write_owner_only(&config_file, config)?;
         let mut command = command(binary, scratch.path());
         command.arg("serve").arg("--config").arg(&config_file);
         let process = Process::start(NAME, &mut command, scratch.path(), Signal::KILL)?;
-        let mut gateway = Self {
+        Ok(Self {
             process: Some(process),
             scratch,
-        };
-        gateway.announced("listening", None).await?;
-        Ok(gateway)
+        })
     }
 
     /// Returns the address of a listener, once it listens.

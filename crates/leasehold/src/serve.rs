@@ -28,6 +28,8 @@ use crate::compose::{self, ComposeError, Composed};
 use crate::operations::BrokerOperations;
 use crate::{check, limits, logging, output};
 
+mod ledger;
+
 /// Why the gateway could not start.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ServeError {
@@ -35,6 +37,8 @@ pub(crate) enum ServeError {
     Runtime(#[source] io::Error),
     #[error("put the configuration to work")]
     Compose(#[from] ComposeError),
+    #[error("open the ledger")]
+    Ledger(#[from] ledger::KeepError),
     #[error("open the access record")]
     Sink(#[from] SinkError),
     #[error("start the access record writer")]
@@ -121,7 +125,8 @@ pub(crate) async fn serve(
     let end = if broker_is_gone {
         None
     } else {
-        running.give_back().await
+        let end = running.give_back().await;
+        end.inspect(|end| tell_what_is_left(end, snapshot.ledger.is_some()))
     };
     running.finish().await;
     end.ok_or(ServeError::Broker)
@@ -144,7 +149,11 @@ impl Running {
     async fn start(snapshot: &Snapshot, sink: Box<dyn Write + Send>) -> Result<Self, ServeError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let mut registry = Registry::default();
-        let Composed { broker, gateway } = compose::compose(snapshot, &clock, &mut registry)?;
+        let Composed {
+            mut broker,
+            gateway,
+        } = compose::compose(snapshot, &clock, &mut registry)?;
+        ledger::keep(snapshot, &mut broker).await?;
         let gateway = Arc::new(gateway);
         let metrics = ProxyMetrics::register(&mut registry);
         let (recorder, records) =
@@ -204,31 +213,10 @@ impl Running {
         }
     }
 
-    /// Gives every lease back, and tells of those that could not be. `None` where the broker failed.
+    /// Gives every lease back. `None` where the broker failed.
     async fn give_back(&mut self) -> Option<End> {
         self.stop_broker.cancel();
-        let end = (&mut self.broker).await.ok()?;
-        for lease in &end.leases {
-            error!(
-                credential = %lease.credential,
-                generation = lease.generation.get(),
-                lease_id = %lease.lease_id,
-                "lease not given back: revoke it by hand or let it run out"
-            );
-        }
-        if !end.is_clean() {
-            let End {
-                leases,
-                unanswered,
-                sessions,
-            } = &end;
-            let leases = leases.len();
-            error!(
-                leases,
-                unanswered, sessions, "the budget for giving back was not enough"
-            );
-        }
-        Some(end)
+        (&mut self.broker).await.ok()
     }
 
     async fn finish(self) {
@@ -250,6 +238,31 @@ impl Running {
             error!("the last access records could not be written");
         }
         info!("stopped");
+    }
+}
+
+/// Tells of everything that could not be given back, and what becomes of it.
+fn tell_what_is_left(end: &End, in_ledger: bool) {
+    let remedy = if in_ledger {
+        "it is in the ledger, and the next start revokes it"
+    } else {
+        "revoke it by hand or let it run out"
+    };
+    for lease in &end.leases {
+        error!(
+            credential = %lease.credential,
+            generation = lease.generation.get(),
+            lease_id = %lease.lease_id,
+            remedy,
+            "lease not given back"
+        );
+    }
+    if !end.leases.is_empty() || end.unanswered > 0 || end.sessions > 0 {
+        let (leases, unanswered, sessions) = (end.leases.len(), end.unanswered, end.sessions);
+        error!(
+            leases,
+            unanswered, sessions, remedy, "the budget for giving back was not enough"
+        );
     }
 }
 

@@ -2,7 +2,7 @@
 
 use leasehold_lease::ProviderId;
 use leasehold_ledger::{AnchorEnd, Event};
-use leasehold_model::{Accessor, LeaseId};
+use leasehold_model::{Accessor, BootTime, LeaseId};
 
 use super::{Book, Inherited, Kind, nameless};
 
@@ -15,6 +15,7 @@ impl Book {
         }
     }
 
+    /// Returns the sessions and anchors of earlier processes that have not ended.
     pub(crate) fn adopted(&self) -> impl Iterator<Item = (ProviderId, &Accessor)> {
         self.former
             .keys()
@@ -47,13 +48,32 @@ impl Book {
         self.note(provider, Event::HolderEnded { holder });
     }
 
-    pub(crate) fn orphan_revoked(&self, provider: ProviderId, lease_id: &LeaseId) {
+    /// Remembers when a lease that an earlier process left runs out.
+    pub(crate) fn adopt_lease(
+        &mut self,
+        provider: ProviderId,
+        lease_id: LeaseId,
+        runs_out: BootTime,
+    ) {
+        self.orphans.insert((provider, lease_id), runs_out);
+    }
+
+    /// Tells whether a lease that an earlier process left has run out. A provider revokes such a one
+    /// by itself, and says of one that it does not know that it is revoked: that confirms nothing.
+    pub(crate) fn has_run_out(&self, provider: ProviderId, lease_id: &LeaseId) -> bool {
+        let runs_out = self.orphans.get(&(provider, lease_id.clone()));
+        runs_out.is_some_and(|it| *it <= self.clock.boot())
+    }
+
+    pub(crate) fn orphan_revoked(&mut self, provider: ProviderId, lease_id: &LeaseId) {
         let lease_id = lease_id.clone();
+        self.orphans.remove(&(provider, lease_id.clone()));
         self.note(provider, Event::LeaseRevoked { lease_id });
     }
 
-    pub(crate) fn orphan_claimed(&self, provider: ProviderId, lease_id: &LeaseId) {
+    pub(crate) fn orphan_claimed(&mut self, provider: ProviderId, lease_id: &LeaseId) {
         let lease_id = lease_id.clone();
+        self.orphans.remove(&(provider, lease_id.clone()));
         self.note(provider, Event::LeaseExpiryClaimed { lease_id });
     }
 

@@ -41,6 +41,9 @@ impl<P: Send + Sync + 'static> Broker<P> {
         for lease in &held.leases {
             let runs_out = from_wall(now, wall, lease.deadline);
             let lease_id = lease.lease_id.clone();
+            if let Some(book) = &mut self.book {
+                book.adopt_lease(provider, lease_id.clone(), runs_out);
+            }
             self.engine.adopt_orphan(provider, lease_id, runs_out, now);
         }
         report::orphans_found(&self.metrics, name, held.leases.len(), held.intents.len());

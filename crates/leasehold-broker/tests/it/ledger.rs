@@ -100,6 +100,49 @@ async fn what_a_killed_process_left_is_given_back_by_the_next() {
 }
 
 #[tokio::test]
+async fn a_lease_that_ran_out_while_nobody_was_there_is_claimed_and_not_called_revoked() {
+    let files = Files::new();
+    let provider = Arc::new(FakeProvider::granting(3600, true));
+    files.run_and_kill(&provider).await;
+    let clock = VirtualClock::ahead(Duration::from_secs(2 * 3600));
+    let mut lab = Lab::of(Arc::clone(&provider), Arc::new(clock), true);
+    let handle = lab.leased("tested");
+    files.keep(&mut lab);
+    let lab = lab.run();
+    drop(lab.ready(&handle).await);
+    let claimed = "leasehold_orphans_total{provider=\"fake\",outcome=\"expiry_claimed\"} 2";
+    lab.until(|it| it.metrics().contains(claimed)).await;
+    assert!(!lab.metrics().contains("outcome=\"revoked\""));
+    assert_eq!(lab.stop().await, End::default());
+    let totals = files.inspect().providers[PROVIDER].totals.clone();
+    // The one that serves now was revoked in order.
+    assert_eq!(
+        (totals.leases_expiry_claimed, totals.leases_revoked),
+        (2, 1)
+    );
+    assert!(files.is_empty(), "{:?}", files.inspect());
+}
+
+#[tokio::test]
+async fn what_could_not_be_given_back_in_time_is_counted_at_the_end_and_left_to_the_next() {
+    let files = Files::new();
+    let provider = Arc::new(FakeProvider::granting(3600, true));
+    files.run_and_kill(&provider).await;
+    // Without a lease of its own that serves it does not begin with those of others.
+    provider.fail_only(Operation::Fetch, Failure::Transient);
+    let clock = Arc::new(VirtualClock::start());
+    let mut lab = Lab::of(Arc::clone(&provider), clock, true);
+    let _handle = lab.leased("tested");
+    files.keep(&mut lab);
+    let lab = lab.run();
+    let failed = "operation=\"fetch\",outcome=\"transient\"";
+    lab.until(|it| it.metrics().contains(failed)).await;
+    let end = lab.stop().await;
+    assert_eq!((end.orphans, end.is_clean()), (2, false), "{end:?}");
+    assert_eq!(files.inspect().providers[PROVIDER].leases.len(), 2);
+}
+
+#[tokio::test]
 async fn what_the_provider_would_not_end_is_kept_until_it_has_run_out() {
     let files = Files::new();
     let provider = Arc::new(FakeProvider::granting(3600, true));

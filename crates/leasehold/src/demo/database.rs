@@ -19,7 +19,9 @@ pub(crate) async fn run(stop: impl Future<Output = ()>) -> Result<bool> {
                vault:\n    \
                  kind: vault\n    \
                  address: {:?}\n    \
-                 auth: {{ approle: {{ role_id: {:?}, secret_id: {{ file: {:?} }} }} }}\n\
+                 auth: {{ approle: {{ role_id: {:?}, secret_id: {{ file: {:?} }} }} }}\n    \
+                 anchor: {{ token_role: leasehold }}\n\
+             ledger: {{ file: {:?} }}\n\
              credentials: {{ user: {{ from: {{ provider: vault, lease: database/creds/short }} }} }}\n\
              upstreams:\n  \
                origin:\n    \
@@ -29,6 +31,7 @@ pub(crate) async fn run(stop: impl Future<Output = ()>) -> Result<bool> {
             lab.openbao.address(),
             approle.role_id,
             approle.secret_id_file,
+            lab.dir().join("ledger.redb"),
             origin.url()
         ),
         upstream_shows: "The origin behind it opens a PostgreSQL connection for each request, with the \

@@ -1,6 +1,7 @@
 //! The whole gateway, as a process, against real servers.
 
 mod check;
+mod crash;
 mod demo;
 mod doctor;
 mod dynamic;

@@ -51,7 +51,7 @@ impl Gateway {
     /// Starts a gateway with the given parts of a configuration added to what all have in common:
     /// a listener, the admin listener and the consumers `tester` and `other`.
     pub(crate) async fn start(parts: &str) -> Result<Self> {
-        Self::start_configured(&format!("{COMMON}{parts}")).await
+        Self::of(GatewayProcess::start(binary(), &document(parts)).await?).await
     }
 
     /// Starts a gateway of this name that has an operator's socket.
@@ -63,12 +63,11 @@ impl Gateway {
             "the admin listener is declared otherwise"
         );
         let common = common.replace(admin, &format!("{admin}, socket: {socket:?}"));
-        Self::start_configured(&format!("{common}{parts}")).await
+        Self::of(GatewayProcess::start(binary(), &format!("{common}{parts}")).await?).await
     }
 
-    async fn start_configured(config: &str) -> Result<Self> {
-        let binary = Path::new(env!("CARGO_BIN_EXE_leasehold"));
-        let mut process = GatewayProcess::start(binary, config).await?;
+    /// Takes a gateway that has been started with a [`document`].
+    pub(crate) async fn of(mut process: GatewayProcess) -> Result<Self> {
         let url = format!("http://{}", process.address("public").await?);
         let admin = format!("http://{}", process.admin_address().await?);
         let client = Client::builder().no_proxy().timeout(PATIENCE).build()?;
@@ -81,14 +80,23 @@ impl Gateway {
         })
     }
 
+    /// Kills the gateway, as a crash would.
+    pub(crate) async fn kill(&mut self) -> Result<()> {
+        self.process.kill().await?;
+        Ok(())
+    }
+
     pub(crate) const fn process(&self) -> &GatewayProcess {
         &self.process
     }
 
     pub(crate) fn request(&self, path: &str) -> reqwest::RequestBuilder {
-        self.client
-            .get(format!("{}{path}", self.url))
-            .header("x-api-key", CONSUMER_KEY)
+        self.request_as(CONSUMER_KEY, path)
+    }
+
+    pub(crate) fn request_as(&self, key: &str, path: &str) -> reqwest::RequestBuilder {
+        let request = self.client.get(format!("{}{path}", self.url));
+        request.header("x-api-key", key)
     }
 
     pub(crate) async fn get(&mut self, path: &str) -> Result<Answer> {
@@ -204,6 +212,16 @@ async fn read(request: reqwest::RequestBuilder) -> Result<Answer> {
     })
 }
 
+/// Returns the program under test.
+pub(crate) fn binary() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_leasehold"))
+}
+
+/// Returns a whole configuration of which `parts` are given.
+pub(crate) fn document(parts: &str) -> String {
+    format!("{COMMON}{parts}")
+}
+
 /// Starts a lab, and lets no other test start one until the guard is dropped: two cores can't give a
 /// lease of three seconds its due with other servers starting beside it.
 pub(crate) async fn lab() -> Result<(MutexGuard<'static, ()>, Lab)> {
@@ -236,7 +254,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The keys of the consumers `tester` and `other`; their digests stand in [`COMMON`].
 pub(crate) const OTHER_KEY: &str = "the-others-key";
-const CONSUMER_KEY: &str = "the-testers-key";
+pub(crate) const CONSUMER_KEY: &str = "the-testers-key";
 const COMMON: &str = "\
 instance: under-test
 listeners: { public: { address: \"127.0.0.1:0\" } }

@@ -181,12 +181,7 @@ impl<P: Send + Sync + 'static> Broker<P> {
         let Login { provider, epoch } = login;
         let event = match self.judge_at(provider, Operation::RevokeOrphan, result) {
             Ok(()) => {
-                if let Some((name, _)) = self.providers.get(provider.index()) {
-                    report::orphan_revoked(&self.metrics, name, &lease_id);
-                }
-                if let Some(book) = &self.book {
-                    book.orphan_revoked(provider, &lease_id);
-                }
+                self.note_orphan(provider, &lease_id);
                 Event::OrphanRevoked { provider, lease_id }
             }
             Err(failure) => Event::OrphanRevokeFailed {
@@ -197,6 +192,21 @@ impl<P: Send + Sync + 'static> Broker<P> {
             },
         };
         self.step(event, None);
+    }
+
+    /// Notes that the provider says that a lease of an earlier process is no more.
+    fn note_orphan(&mut self, provider: ProviderId, lease_id: &LeaseId) {
+        let (Some(book), Some((name, _))) = (&mut self.book, self.providers.get(provider.index()))
+        else {
+            return;
+        };
+        if book.has_run_out(provider, lease_id) {
+            book.orphan_claimed(provider, lease_id);
+            report::orphan_claimed(&self.metrics, name, lease_id);
+        } else {
+            book.orphan_revoked(provider, lease_id);
+            report::orphan_revoked(&self.metrics, name, lease_id);
+        }
     }
 
     pub(super) fn former_revoked(
