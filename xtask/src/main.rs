@@ -11,6 +11,7 @@ mod generate;
 mod layers;
 mod run;
 mod setup;
+mod storm;
 
 use std::process::ExitCode;
 
@@ -53,6 +54,9 @@ fn dispatch(steps: &mut Steps, arguments: &[String]) -> Result<()> {
             engine::simulate(&workspace, "SIMULATION_SEED", seed)
         }),
         ("bench", ["engine"]) => steps.run("bench engine", || engine::bench(&workspace)),
+        ("bench", [name, options @ ..]) => {
+            steps.run(name, || storm::bench(&workspace, name, options))
+        }
         ("ci-checks", []) => ci::checks(&workspace, steps),
         ("ci", []) => {
             ci::checks(&workspace, steps)?;
@@ -76,5 +80,13 @@ cargo xtask <command>
   simulate --seeds COUNT      the engine's simulation in which everything happens, that many times
   simulate --seed SEED        one of those again
   bench engine                memory a slot and CPU time a step with 100,000 credentials
+  bench rotations [--count COUNT]
+                              the gateway rotates short-lived users under load
+  bench leases [--count COUNT] [--ttl TTL] [--seconds SECONDS]
+                              the gateway issues many leases, holds them and gives them back
+  bench outage [--seconds SECONDS]
+                              OpenBao hangs, then dies, then is sealed, under load
+  bench cascade [--count COUNT]
+                              what readers wait while OpenBao ends a token with its leases
   ci-checks                   everything that CI checks before it tests
   ci                          everything that CI does";

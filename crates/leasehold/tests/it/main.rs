@@ -10,4 +10,5 @@ mod native;
 mod refused;
 mod requests;
 mod static_key;
+mod storm;
 mod support;
