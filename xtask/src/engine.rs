@@ -18,7 +18,10 @@ pub(crate) fn simulate(workspace: &Workspace, variable: &str, value: &str) -> Re
         "--",
         "--nocapture",
     ];
-    run(workspace.cargo(&arguments).env(variable, value))
+    // Optimised for the sake of many seeds, and with the engine's own checks all the same.
+    let mut command = workspace.cargo(&arguments);
+    command.env("CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS", "true");
+    run(command.env(variable, value))
 }
 
 /// Prints memory a slot and CPU time a step.

@@ -85,7 +85,7 @@ async fn metrics(State(admin): State<Admin>) -> Response {
 }
 
 /// Adds the headers of an answer that is true for one moment and is no page.
-async fn guard(mut response: Response) -> Response {
+pub(crate) async fn guard(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

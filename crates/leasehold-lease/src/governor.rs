@@ -55,6 +55,8 @@ pub(crate) struct Governor {
     pace: f64,
     counted_at: BootTime,
     circuit: Circuit,
+    /// Revocations wait for no token: little time is left for them.
+    hurries: bool,
 }
 
 /// Whether the provider can be reached.
@@ -86,6 +88,7 @@ impl Governor {
                 unreached: 0,
                 probe_at: now,
             },
+            hurries: false,
         }
     }
 
@@ -105,23 +108,11 @@ impl Governor {
             return None;
         }
         self.refill(now);
-        for rank in ORDER {
-            if !self.has_place(rank, gate) {
-                continue;
-            }
-            // Ranks of less weight do not overtake: they would take the tokens it waits for.
-            let Some(queue) = self.waiting.get_mut(rank as usize) else {
-                continue;
-            };
-            if queue.is_empty() {
-                continue;
-            }
-            if rank != Rank::Read && self.tokens < 1.0 {
-                return self.read_instead(gate);
-            }
-            return queue.pop_first().map(|(_, _, work)| (rank, work));
-        }
-        None
+        let paid = self.tokens >= 1.0;
+        let goes = |rank: &Rank| self.waits(*rank, gate) && (paid || self.is_free(*rank));
+        let rank = ORDER.into_iter().find(goes)?;
+        let queue = self.waiting.get_mut(rank as usize)?;
+        queue.pop_first().map(|(_, _, work)| (rank, work))
     }
 
     /// Counts a call that goes out.
@@ -129,9 +120,14 @@ impl Governor {
         if let Some(count) = self.in_flight.get_mut(rank as usize) {
             *count = count.saturating_add(1);
         }
-        if rank != Rank::Read {
+        if !self.is_free(rank) {
             self.tokens -= 1.0;
         }
+    }
+
+    /// Lets revocations out as fast as places allow.
+    pub(crate) const fn hurry(&mut self) {
+        self.hurries = true;
     }
 
     /// Counts a call about a session or an anchor, which goes out whatever waits.
@@ -171,16 +167,12 @@ impl Governor {
 
     /// Returns when a call that waits may go out, if no answer comes first.
     pub(crate) fn wake(&self, gate: Gate) -> BootTime {
-        let waits = |rank: Rank| {
-            self.waiting
-                .get(rank as usize)
-                .is_some_and(|queue| !queue.is_empty())
-                && self.has_place(rank, gate)
-        };
+        let waits = |rank: Rank| self.waits(rank, gate);
         if !gate.calls || !ORDER.into_iter().any(waits) {
             return BootTime::NEVER;
         }
-        let paid_at = if waits(Rank::Read) {
+        let free = |rank: Rank| self.is_free(rank) && waits(rank);
+        let paid_at = if ORDER.into_iter().any(free) {
             self.counted_at
         } else {
             self.paid_at()
@@ -217,10 +209,22 @@ impl Governor {
         assert!(self.tokens <= BURST, "more tokens than the bucket holds");
     }
 
+    /// Tells whether a call goes out without a token: a read changes nothing at the provider, and with
+    /// eight revocations in flight others are served as before, however fast they follow each other.
+    fn is_free(&self, rank: Rank) -> bool {
+        rank == Rank::Read || (rank == Rank::Revocation && self.hurries)
+    }
+
     /// With the circuit open, one call at a time finds out whether it can be closed.
     fn may_probe(&self, now: BootTime) -> bool {
         !self.is_open()
             || (self.circuit.probe_at <= now && self.in_flight.iter().all(|count| *count == 0))
+    }
+
+    /// Tells whether a call of this rank waits and may go out but for its token.
+    fn waits(&self, rank: Rank, gate: Gate) -> bool {
+        let queue = self.waiting.get(rank as usize);
+        queue.is_some_and(|queue| !queue.is_empty()) && self.has_place(rank, gate)
     }
 
     fn has_place(&self, rank: Rank, gate: Gate) -> bool {
@@ -237,14 +241,6 @@ impl Governor {
 
     fn count(&self, rank: Rank) -> usize {
         self.in_flight.get(rank as usize).copied().unwrap_or(0)
-    }
-
-    fn read_instead(&mut self, gate: Gate) -> Option<(Rank, Work)> {
-        if !self.has_place(Rank::Read, gate) {
-            return None;
-        }
-        let queue = self.waiting.get_mut(Rank::Read as usize)?;
-        queue.pop_first().map(|(_, _, work)| (Rank::Read, work))
     }
 
     fn refill(&mut self, now: BootTime) {

@@ -1,6 +1,7 @@
 //! Everything about one provider but its credentials.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use fastrand::Rng;
 use leasehold_model::{AnchorEpoch, BootTime, Holder, SessionEpoch};
@@ -71,6 +72,15 @@ impl Site {
             (Holder::Session(epoch), _) => self.sessions.deadline(epoch),
             (Holder::Anchor(epoch), Some(anchors)) => anchors.deadline(epoch),
             (Holder::Anchor(_), None) => BootTime::default(),
+        }
+    }
+
+    /// Returns for how long this is granted as a rule.
+    pub(crate) fn usual_life(&self, holder: Holder) -> Option<Duration> {
+        match (holder, &self.anchors) {
+            (Holder::Session(epoch), _) => self.sessions.usual_life(epoch),
+            (Holder::Anchor(epoch), Some(anchors)) => anchors.usual_life(epoch),
+            (Holder::Anchor(_), None) => None,
         }
     }
 

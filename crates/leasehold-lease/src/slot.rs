@@ -38,8 +38,8 @@ pub(crate) struct Slot {
     retired: Vec<Retired>,
     /// Fetches that failed in a row.
     fruitless: u32,
-    /// How long credentials of this slot live as a rule: as the latest was granted, or as long as what
-    /// it hangs on was to live then.
+    /// How long credentials of this slot live as a rule: as long as the latest was granted, or as what
+    /// it hangs on is granted where that is less.
     life: Option<Duration>,
     budget: Budget,
     suspicion: Suspicion,

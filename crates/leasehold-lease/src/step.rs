@@ -191,6 +191,7 @@ impl Step<'_> {
         self.engine.stopping = true;
         for site in &mut self.engine.sites {
             site.former.stop();
+            site.governor.hurry();
         }
         for index in 0..self.engine.slots.len() {
             self.with_slot(SlotId(index), Slot::stop);

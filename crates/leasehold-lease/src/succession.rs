@@ -162,6 +162,11 @@ impl<E: Epoch> Succession<E> {
             .map_or(BootTime::default(), |tenure| tenure.deadline)
     }
 
+    /// Returns for how long the holder was granted at first.
+    pub(crate) fn usual_life(&self, epoch: E) -> Option<Duration> {
+        self.find(epoch)?.expected
+    }
+
     /// Tells whether the holder has a successor.
     pub(crate) fn is_former(&self, epoch: E) -> bool {
         self.former.iter().any(|tenure| tenure.epoch == epoch)

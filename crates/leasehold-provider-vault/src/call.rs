@@ -38,6 +38,14 @@ impl Call {
         self.subject = Some(subject.into());
         self
     }
+
+    /// Returns the id of the lease that the call is about.
+    pub(crate) fn lease(&self) -> Option<&str> {
+        match self.operation {
+            Operation::RenewLease | Operation::RevokeLease => self.subject.as_deref(),
+            _ => None,
+        }
+    }
 }
 
 /// Writes what errors name the call by, such as `issue database/creds/app`.

@@ -177,6 +177,10 @@ impl Client {
         if let Some(token) = token {
             request = request.header(TOKEN, token);
         }
+        // An id that no header can hold is told by the body alone.
+        if let Some(lease) = call.lease().and_then(|it| HeaderValue::from_str(it).ok()) {
+            request = request.header(LEASE, lease);
+        }
         match &call.body {
             Some(body) => request.body(body.clone()),
             None => request,
@@ -352,6 +356,9 @@ fn root_cause(error: &dyn Error) -> String {
 const REQUEST: HeaderName = HeaderName::from_static("x-vault-request");
 const TOKEN: HeaderName = HeaderName::from_static("x-vault-token");
 const NAMESPACE: HeaderName = HeaderName::from_static("x-vault-namespace");
+/// Names the lease of a call. The audit log has it in clear where the server is told to audit it, and
+/// the id in the body only as a hash.
+pub(crate) const LEASE: HeaderName = HeaderName::from_static("x-leasehold-lease");
 const INCONSISTENT: HeaderName = HeaderName::from_static("x-vault-inconsistent");
 const FORWARD: HeaderValue = HeaderValue::from_static("forward-active-node");
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);

@@ -13,6 +13,7 @@ mod call;
 mod classify;
 mod client;
 mod config;
+mod doctor;
 mod envelope;
 mod index;
 mod login;
@@ -27,4 +28,5 @@ pub use config::auth::{
     AppRole, AuthMethod, AwsCredentials, AwsIam, ClientCertificate, SecretId, TokenFile,
 };
 pub use config::{SetupError, VaultConfig};
+pub use doctor::{Examination, Finding, Report, Severity, examine};
 pub use provider::VaultProvider;

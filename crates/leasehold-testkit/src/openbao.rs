@@ -1,5 +1,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -136,6 +137,32 @@ impl OpenBao {
     #[must_use]
     pub fn process_id(&self) -> Option<u32> {
         self.process.as_ref().map(Process::id)
+    }
+
+    /// Runs a script of `bao` commands in a shell, as root, and returns what it printed.
+    ///
+    /// # Errors
+    ///
+    /// When a command of it fails; the error has what it printed.
+    pub async fn shell(&self, script: &str) -> Result<String> {
+        let programs = self.bao.parent().context("bao has a directory")?;
+        let mut shell = command(Path::new("/bin/sh"), &self.dir);
+        shell
+            .args(["-ec", script])
+            .env("PATH", format!("{}:/usr/bin:/bin", programs.display()))
+            .env("BAO_ADDR", self.address())
+            .env("BAO_TOKEN", &self.root_token)
+            .stdin(Stdio::null());
+        let ended = tokio::task::spawn_blocking(move || shell.output()).await?;
+        let output = ended.context("run a shell")?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        ensure!(
+            output.status.success(),
+            "{script}\n{}{}",
+            text(&output.stdout),
+            text(&output.stderr)
+        );
+        Ok(text(&output.stdout))
     }
 
     /// Seals the server: it answers 503 until it is unsealed.

@@ -18,6 +18,11 @@ pub(crate) enum Command {
     Check(CheckArgs),
     /// Print the JSON Schema of the configuration file.
     Schema,
+    /// Look at the Vault side of a configuration; each finding comes with the command that mends it.
+    Doctor(DoctorArgs),
+    /// See, rotate and revoke what a gateway that runs holds on lease.
+    #[command(subcommand)]
+    Lease(LeaseCommand),
     /// Manage the encrypted file of a native provider.
     #[command(subcommand)]
     Native(NativeCommand),
@@ -46,6 +51,19 @@ pub(crate) struct CheckArgs {
     pub(crate) config: PathBuf,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// Where the lifetime of leases can't be read, issue a credential, look and revoke it.
+    #[arg(long)]
+    pub(crate) issue: bool,
+    /// Write JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum LogLevel {
     /// What went wrong.
@@ -56,6 +74,82 @@ pub(crate) enum LogLevel {
     Info,
     /// And each renewal.
     Debug,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LeaseCommand {
+    /// List every generation that is held, with what it hangs on and how long it may be used.
+    List {
+        /// Only those of this credential.
+        #[arg(long, value_name = "NAME")]
+        credential: Option<String>,
+        #[command(flatten)]
+        socket: SocketArgs,
+    },
+    /// Show one lease.
+    Show {
+        /// The lease, as the list has it.
+        lease_id: String,
+        #[command(flatten)]
+        socket: SocketArgs,
+    },
+    /// Have a credential replaced by a successor, and wait until that serves.
+    Rotate {
+        /// The credential.
+        credential: String,
+        /// Only for this consumer, where the credential is held for each.
+        #[arg(long, value_name = "NAME")]
+        consumer: Option<String>,
+        #[command(flatten)]
+        socket: SocketArgs,
+    },
+    /// End leases at once, whoever uses them, and wait for the provider's word.
+    Revoke(RevokeArgs),
+}
+
+impl LeaseCommand {
+    pub(crate) const fn socket(&self) -> &SocketArgs {
+        match self {
+            Self::List { socket, .. } | Self::Show { socket, .. } | Self::Rotate { socket, .. } => {
+                socket
+            }
+            Self::Revoke(args) => &args.socket,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("target").required(true).args(["lease_id", "credential", "instance"])))]
+pub(crate) struct RevokeArgs {
+    /// One lease, as the list has it.
+    pub(crate) lease_id: Option<String>,
+    /// All leases of a credential.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) credential: Option<String>,
+    /// Of that credential, only those held for this consumer.
+    #[arg(long, value_name = "NAME", requires = "credential")]
+    pub(crate) consumer: Option<String>,
+    /// All leases of the instance; asks for --yes.
+    #[arg(long)]
+    pub(crate) instance: bool,
+    /// Means it.
+    #[arg(long)]
+    pub(crate) yes: bool,
+    #[command(flatten)]
+    pub(crate) socket: SocketArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SocketArgs {
+    /// The configuration file of the gateway, which names its socket.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The gateway's socket itself.
+    #[arg(long, value_name = "PATH", conflicts_with = "config")]
+    pub(crate) socket: Option<PathBuf>,
+    /// Write JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,6 +1,6 @@
 //! From the validated configuration to the rooms: the one place that names every room.
 
-mod vault_login;
+pub(crate) mod vault_login;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -179,7 +179,7 @@ fn credential_spec(
 }
 
 /// What the provider is asked for, and by what rules it ages.
-fn source(declared: &Source) -> (leasehold_provider::Source, Kind) {
+pub(crate) fn source(declared: &Source) -> (leasehold_provider::Source, Kind) {
     match declared {
         Source::Leased { path, parameters } => (
             leasehold_provider::Source::Leased {

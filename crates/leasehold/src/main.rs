@@ -5,10 +5,13 @@ mod cli;
 mod compose;
 #[cfg(feature = "demo")]
 mod demo;
+mod doctor;
+mod lease;
 mod ledger;
 mod limits;
 mod logging;
 mod native;
+mod operations;
 mod output;
 mod serve;
 
@@ -40,6 +43,8 @@ fn main() -> ExitCode {
         Command::Serve(args) => serve::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Schema => check::schema(),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Lease(command) => lease::run(&command),
         Command::Native(command) => native::run(command),
         Command::Ledger(command) => ledger::run(&command),
         #[cfg(feature = "demo")]

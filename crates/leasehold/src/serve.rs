@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use leasehold_admin::{Admin, Readiness, RouteReadiness};
+use leasehold_admin::{Admin, Operator, OperatorSocket, Readiness, RouteReadiness, SocketError};
 use leasehold_audit::{Recorder, RecorderTask, SinkError};
-use leasehold_broker::{End, Standing};
+use leasehold_broker::{Control, End, Standing};
 use leasehold_config::{RecordTarget, Snapshot, Workers};
 use leasehold_model::{Clock, Failure, ListenerName, SystemClock};
 use leasehold_proxy::{Gateway, ProxyMetrics, RunningServer, Server};
@@ -25,6 +25,7 @@ use tracing::{error, info, warn};
 
 use crate::cli::ServeArgs;
 use crate::compose::{self, ComposeError, Composed};
+use crate::operations::BrokerOperations;
 use crate::{check, limits, logging, output};
 
 /// Why the gateway could not start.
@@ -46,6 +47,8 @@ pub(crate) enum ServeError {
         #[source]
         source: io::Error,
     },
+    #[error("make the operator's socket")]
+    Socket(#[from] SocketError),
     #[error("start the workers")]
     Workers(#[source] io::Error),
     #[error("the broker ended by itself, so leases may be left behind: see the log")]
@@ -130,6 +133,7 @@ struct Running {
     server: Option<RunningServer>,
     broker: JoinHandle<End>,
     admin: JoinHandle<io::Result<()>>,
+    operator: Option<JoinHandle<io::Result<()>>>,
     records: RecorderTask,
     draining: Arc<AtomicBool>,
     stop_broker: CancellationToken,
@@ -148,6 +152,7 @@ impl Running {
                 .map_err(ServeError::Recorder)?;
         let bound = bind(snapshot)?;
         let admin_listener = bind_admin(snapshot.admin.address).await?;
+        let socket = bind_socket(snapshot).await?;
         let addresses = Addresses {
             listeners: bound.addresses().to_vec(),
             admin: admin_listener.local_addr().map_err(ServeError::Bind)?,
@@ -161,6 +166,10 @@ impl Running {
             readiness: readiness(&gateway, &clock, &draining),
         };
         let admin = leasehold_admin::serve(admin_listener, admin, stop_admin.clone());
+        let operator = socket.map(|socket| {
+            let operator = operator(snapshot, broker.control());
+            leasehold_admin::serve_operator(socket, operator, stop_admin.clone())
+        });
         let server = bound
             .run(&gateway, &recorder, &metrics, &clock)
             .map_err(ServeError::Workers)?;
@@ -169,6 +178,7 @@ impl Running {
             server: Some(server),
             broker: tasks.spawn(broker.run(stop_broker.clone(), snapshot.shutdown.revoke)),
             admin: tasks.spawn(admin),
+            operator: operator.map(|it| tasks.spawn(it)),
             records,
             draining,
             stop_broker,
@@ -226,6 +236,11 @@ impl Running {
         if let Ok(Err(failure)) = self.admin.await {
             error!(error = %failure, "the admin listener failed");
         }
+        if let Some(operator) = self.operator
+            && let Ok(Err(failure)) = operator.await
+        {
+            error!(error = %failure, "the operator's socket failed");
+        }
         // The writer blocks for as long as its sink does, which may be for ever.
         let finish = tokio::task::spawn_blocking(move || self.records.finish());
         if !matches!(
@@ -269,12 +284,29 @@ fn announce(snapshot: &Snapshot, addresses: &Addresses) {
         info!(%listener, %address, "listening");
     }
     info!(address = %addresses.admin, "admin listening");
+    if let Some(socket) = &snapshot.admin.socket {
+        info!(socket = %socket.display(), "operator's socket listening");
+    }
 }
 
 async fn bind_admin(address: SocketAddr) -> Result<TcpListener, ServeError> {
     TcpListener::bind(address)
         .await
         .map_err(|source| ServeError::BindAdmin { address, source })
+}
+
+async fn bind_socket(snapshot: &Snapshot) -> Result<Option<OperatorSocket>, SocketError> {
+    match &snapshot.admin.socket {
+        Some(path) => OperatorSocket::bind(path).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+fn operator(snapshot: &Snapshot, control: Control) -> Operator {
+    Operator {
+        instance: snapshot.instance.clone(),
+        operations: Arc::new(BrokerOperations(control)),
+    }
 }
 
 fn readiness(

@@ -1,4 +1,6 @@
-//! The admin listener over real sockets.
+//! The admin listener and the operator's socket over real sockets.
 
 #[cfg(test)]
 mod listener;
+#[cfg(test)]
+mod operator;

@@ -21,10 +21,11 @@ impl Slot {
         if ended {
             self.expire(ctx);
         }
+        // Before the fetch, which may wait for them.
+        self.fire_retired(ctx);
         self.fire_urgency(ctx);
         self.queue_renewal(ctx);
         self.queue_fetch(ctx);
-        self.fire_retired(ctx);
     }
 
     /// Returns when [`Slot::fire`] has something to do, if no event comes first.

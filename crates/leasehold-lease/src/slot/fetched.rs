@@ -111,7 +111,8 @@ impl Slot {
             }
             return;
         }
-        self.life = Some(deadline.since(grant.t_send));
+        let of_holder = ctx.site.usual_life(lease.holder);
+        self.life = Some(of_holder.map_or(grant.ttl, |life| life.min(grant.ttl)));
         let renewal = if renewable {
             Renewal::At(grant.renew_at(ctx.rng))
         } else {

@@ -325,6 +325,22 @@ fn f16_a_thousand_leases_issued_at_once_are_renewed_within_the_budget() {
 }
 
 #[test]
+fn a_shutdown_gives_hundreds_of_leases_back_by_name_within_its_budget() {
+    for seed in seeds(20) {
+        let scenario = Scenario {
+            slowest: std::time::Duration::from_millis(250),
+            ..Scenario::many(240, seconds(3600))
+        };
+        let outcome = run(seed, &scenario);
+        assert!(
+            outcome.given_back_in < seconds(10),
+            "seed {seed}: {outcome:?}"
+        );
+        assert_eq!(outcome.cascaded, 0, "seed {seed}: {outcome:?}");
+    }
+}
+
+#[test]
 fn an_outage_of_ten_minutes_is_waited_out_and_followed_by_no_storm() {
     let scenario = Scenario::outage_of_everything();
     for seed in seeds(50) {

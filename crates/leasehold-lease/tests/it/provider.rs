@@ -110,7 +110,6 @@ impl Simulation {
             Kind::Leased => self.issue(slot, holder),
             Kind::Certificate => {
                 self.made(slot);
-                self.granted.insert(slot);
                 let ttl = self.scenario.lease_ttl;
                 (Terms::Certificate { ttl }, Value::default())
             }
@@ -157,7 +156,6 @@ impl Simulation {
         self.outcome.issued += 1;
         self.write();
         self.made(slot);
-        self.granted.insert(slot);
         let lease_id = LeaseId::from(format!("lease-{}", self.outcome.issued).as_str());
         let ttl = self.scenario.lease_ttl;
         let life = Life {
@@ -391,27 +389,15 @@ impl Simulation {
         made.push_back(self.now);
         if made.len() > 3 {
             let first = made.pop_front().expect("four of them");
-            // A little less: the engine counts with what it may use of a grant. What hangs on a
-            // session lives no longer than that, which differs from lease to lease.
-            let ttl = self.scenario.lease_ttl;
-            let held_by = if self.scenario.anchored {
-                self.scenario.anchor_period
-            } else {
-                self.scenario.session_ttl
-            };
-            let full = held_by >= ttl * 10;
-            let life = if full {
-                ttl.mul_f64(0.75).min(seconds(900))
-            } else {
-                Duration::ZERO
-            };
+            // A little less: the engine counts with what it may use of a grant.
+            let life = self.granted.get(&slot).map(|life| life.mul_f64(0.75));
             let last = made.get(1).copied().unwrap_or(first);
             let served = self.served.get(&slot);
             let outage = served.is_none_or(|it| it.deadline.since(self.now) <= seconds(15));
             let outage = outage && self.now.since(last) >= seconds(10);
-            let unknown = outage || !self.granted.contains(&slot) || self.unbounded.contains(&slot);
+            let life = life.filter(|_| !outage && !self.unbounded.contains(&slot));
             assert!(
-                unknown || self.now.since(first) >= life,
+                life.is_none_or(|life| self.now.since(first) >= life.min(seconds(900))),
                 "{slot:?}: four credentials within {:?}",
                 self.now.since(first)
             );
@@ -431,6 +417,9 @@ impl Simulation {
 
     /// Counts a write, and checks that there are no more than the governor allows.
     fn write(&mut self) {
+        if self.stopping {
+            return;
+        }
         let now = self.now;
         self.writes.push_back(now);
         while self

@@ -250,6 +250,16 @@ impl Scenario {
             .collect()
     }
 
+    /// Returns the least that a credential lives for as a rule.
+    pub(crate) fn least_life(&self) -> Duration {
+        let life = self.lease_ttl.min(self.session_ttl);
+        if self.anchored {
+            life.min(self.anchor_period)
+        } else {
+            life
+        }
+    }
+
     /// Leases hang on an anchor, and sessions are short.
     pub(crate) fn anchored() -> Self {
         Self {
@@ -419,6 +429,8 @@ pub(crate) struct Outcome {
     pub(crate) reads: u32,
     /// The most issues, renewals and revocations within a second.
     pub(crate) most_writes: u32,
+    /// How long giving everything back took at the end.
+    pub(crate) given_back_in: Duration,
     /// When the last lease of an earlier process was revoked, from the start.
     pub(crate) orphans_gone_at: Duration,
     /// Leases that were still alive when their session was ended.

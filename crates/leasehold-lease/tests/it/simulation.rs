@@ -20,6 +20,7 @@ pub(crate) fn run(seed: u64, scenario: &Scenario) -> Outcome {
     let end = simulation.now.after(scenario.length);
     simulation.run_until(end, |_| false);
     simulation.step(Event::Shutdown);
+    let stopped = simulation.now;
     let faults_end = simulation.now.after(scenario.faults_at_shutdown);
     simulation.run_until(faults_end, Engine::is_finished);
     simulation.calm_down();
@@ -31,6 +32,7 @@ pub(crate) fn run(seed: u64, scenario: &Scenario) -> Outcome {
         simulation.engine
     );
     simulation.check_end(seed);
+    simulation.outcome.given_back_in = simulation.now.since(stopped);
     simulation.outcome
 }
 
@@ -74,8 +76,8 @@ pub(crate) struct Simulation {
     pub(crate) fateless: BTreeSet<(SlotId, GenerationNumber)>,
     /// When the last credentials of each slot were made.
     pub(crate) made: BTreeMap<SlotId, VecDeque<BootTime>>,
-    /// The slots that know how long their credentials live.
-    pub(crate) granted: BTreeSet<SlotId>,
+    /// How long the latest credential of each slot was to live.
+    pub(crate) granted: BTreeMap<SlotId, Duration>,
     /// Slots for which a person asked, which no budget bounds.
     pub(crate) unbounded: BTreeSet<SlotId>,
     /// When writes went out, of the last second.
@@ -150,7 +152,7 @@ impl Simulation {
             served: BTreeMap::new(),
             fateless: BTreeSet::new(),
             made: BTreeMap::new(),
-            granted: BTreeSet::new(),
+            granted: BTreeMap::new(),
             unbounded: BTreeSet::new(),
             writes: VecDeque::new(),
             outcome: Outcome::default(),
@@ -484,6 +486,7 @@ impl Simulation {
             self.outcome.back_at = self.now.since(self.start);
         }
         self.outcome.activations += 1;
+        self.granted.insert(slot, self.scenario.least_life());
         let served = Served {
             number,
             deadline,

@@ -5,6 +5,7 @@ mod anchors;
 mod bench;
 mod cluster;
 mod consistency;
+mod doctor;
 mod facts;
 mod fake;
 mod leases;

@@ -6,7 +6,7 @@ use tracing::warn;
 use url::{Host, Url};
 
 /// Says to the provider's room what the document says of a cluster and of the login there.
-pub(super) fn config(name: &ProviderName, instance: &InstanceName, vault: &Vault) -> VaultConfig {
+pub(crate) fn config(name: &ProviderName, instance: &InstanceName, vault: &Vault) -> VaultConfig {
     for address in vault.addresses.iter().filter(|it| goes_out_in_clear(it)) {
         warn!(
             provider = %name,

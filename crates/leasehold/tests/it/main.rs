@@ -2,11 +2,13 @@
 
 mod check;
 mod demo;
+mod doctor;
 mod dynamic;
 mod fail_closed;
 mod ledger;
 mod logins;
 mod native;
+mod operator;
 mod refused;
 mod requests;
 mod static_key;

@@ -53,9 +53,24 @@ impl Gateway {
     /// Starts a gateway with the given parts of a configuration added to what all have in common:
     /// a listener, the admin listener and the consumers `tester` and `other`.
     pub(crate) async fn start(parts: &str) -> Result<Self> {
-        let config = format!("{COMMON}{parts}");
+        Self::start_configured(&format!("{COMMON}{parts}")).await
+    }
+
+    /// Starts a gateway of this name that has an operator's socket.
+    pub(crate) async fn start_operated(instance: &str, socket: &Path, parts: &str) -> Result<Self> {
+        let common = COMMON.replace("under-test", instance);
+        let admin = "admin: { address: \"127.0.0.1:0\"";
+        ensure!(
+            common.contains(admin),
+            "the admin listener is declared otherwise"
+        );
+        let common = common.replace(admin, &format!("{admin}, socket: {socket:?}"));
+        Self::start_configured(&format!("{common}{parts}")).await
+    }
+
+    async fn start_configured(config: &str) -> Result<Self> {
         let binary = Path::new(env!("CARGO_BIN_EXE_leasehold"));
-        let mut process = GatewayProcess::start(binary, &config).await?;
+        let mut process = GatewayProcess::start(binary, config).await?;
         let url = format!("http://{}", process.address("public").await?);
         let admin = format!("http://{}", process.admin_address().await?);
         let client = Client::builder().no_proxy().timeout(PATIENCE).build()?;
