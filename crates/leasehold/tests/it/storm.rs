@@ -21,21 +21,19 @@ mod rotations;
 mod session;
 
 /// The part of a configuration with `count` database users of a role, each with a route `/<number>` of
-/// its own to the origin; beyond some hundreds they are held and have no route, for the document to
-/// keep its size.
+/// its own to the origin.
 async fn users(lab: &Lab, count: usize, role: &str, origin: &str) -> Result<String> {
     let mut text = vault_provider(lab).await?;
     text.push_str(&each(count, "credentials", |n| {
         format!("  user-{n}: {{ from: {{ provider: vault, lease: database/creds/{role} }} }}\n")
     }));
-    let routed = count.min(MOST_ROUTES);
-    text.push_str(&each(routed, "upstreams", |n| {
+    text.push_str(&each(count, "upstreams", |n| {
         format!(
             "  database-{n}: {{ endpoints: [{origin:?}], credential: user-{n}, \
              inject: {{ basic: {{ username: username, password: password }} }} }}\n"
         )
     }));
-    text.push_str(&each(routed, "routes", |n| {
+    text.push_str(&each(count, "routes", |n| {
         format!(
             "  - {{ name: user-{n}, match: {{ path: /{n}/ }}, upstream: database-{n}, \
              consumers: [tester] }}\n"
@@ -57,8 +55,8 @@ fn each(count: usize, section: &str, line: impl FnMut(usize) -> String) -> Strin
 async fn all_ready(gateway: &mut Gateway, count: usize, limit: Duration) -> Result<()> {
     let mut ready = 0;
     let outcome = wait::until_true("every credential", limit, async || {
-        let metrics = gateway.admin("/metrics").await?;
-        let lines = metrics.text.lines();
+        let metrics = gateway.metrics().await?;
+        let lines = metrics.lines();
         let of_credentials = lines.filter(|it| it.starts_with("leasehold_credential_ready{"));
         ready = of_credentials.filter(|it| it.ends_with(" 1")).count();
         Ok(ready == count)
@@ -105,5 +103,3 @@ async fn for_seconds(seconds: u64) -> Result<()> {
     tokio::time::sleep(Duration::from_secs(seconds)).await;
     Ok(())
 }
-
-const MOST_ROUTES: usize = 1000;

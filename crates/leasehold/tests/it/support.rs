@@ -88,9 +88,7 @@ impl Gateway {
     }
 
     pub(crate) fn request(&self, path: &str) -> reqwest::RequestBuilder {
-        self.client
-            .get(format!("{}{path}", self.url))
-            .header("x-api-key", CONSUMER_KEY)
+        self.request_by(CONSUMER_KEY, path)
     }
 
     pub(crate) async fn get(&mut self, path: &str) -> Result<Answer> {
@@ -118,6 +116,19 @@ impl Gateway {
         let answer = read(self.client.get(format!("{}{path}", self.admin))).await?;
         self.answers.push(answer.text.clone());
         Ok(answer)
+    }
+
+    /// Reads the metrics, which a test that waits for them reads often: they are not kept.
+    pub(crate) async fn metrics(&self) -> Result<String> {
+        let request = self.client.get(format!("{}/metrics", self.admin));
+        Ok(read(request).await?.text)
+    }
+
+    /// Sends a request with this key.
+    pub(crate) fn request_by(&self, key: &str, path: &str) -> reqwest::RequestBuilder {
+        self.client
+            .get(format!("{}{path}", self.url))
+            .header("x-api-key", key)
     }
 
     /// Waits until a route has what it needs.

@@ -44,7 +44,7 @@ async fn f12_f13_a_role_that_is_cut_short_or_deleted_loses_no_time_that_was_gran
     gateway.ready("user-0").await?;
     tune(&lab, "shortened", &[("default_ttl", "4s")]).await?;
     let statuses = gateway
-        .load("/0/", Duration::from_millis(10), for_seconds(25))
+        .load("/0/", Duration::from_millis(10), for_seconds(18))
         .await?;
     let audit = Audit::read(&lab.openbao.audit_log())?;
     println!("20 s became 4 s: {audit}; {statuses:?}");
@@ -57,7 +57,7 @@ async fn f12_f13_a_role_that_is_cut_short_or_deleted_loses_no_time_that_was_gran
         .await?;
     let before = Audit::read(&lab.openbao.audit_log())?;
     let statuses = gateway
-        .load("/0/", Duration::from_millis(10), for_seconds(15))
+        .load("/0/", Duration::from_millis(10), for_seconds(8))
         .await?;
     ensure!(statuses.keys().eq([&200, &503]), "{statuses:?}");
     served_to_the_deadline(&gateway, &before)?;

@@ -99,7 +99,7 @@ fn anchor(lab: &Lab) -> Result<String> {
 #[tokio::test]
 async fn f36_requests_that_hold_a_user_end_before_it_is_revoked() -> Result<()> {
     let (_turn, lab) = lab().await?;
-    lab.create_db_role("brief", "12s", "12s").await?;
+    lab.create_db_role("brief", "8s", "8s").await?;
     let origin = Origin::database_held(&lab.postgres, Duration::from_secs(2)).await?;
     let mut gateway = Gateway::start(&users(&lab, 1, "brief", &origin.url()).await?).await?;
     gateway.ready("user-0").await?;
