@@ -99,17 +99,18 @@ fn anchor(lab: &Lab) -> Result<String> {
 #[tokio::test]
 async fn f36_requests_that_hold_a_user_end_before_it_is_revoked() -> Result<()> {
     let (_turn, lab) = lab().await?;
-    lab.create_db_role("brief", "8s", "8s").await?;
+    lab.create_db_role("brief", "20s", "20s").await?;
     let origin = Origin::database_held(&lab.postgres, Duration::from_secs(2)).await?;
     let mut gateway = Gateway::start(&users(&lab, 1, "brief", &origin.url()).await?).await?;
     gateway.ready("user-0").await?;
     let log = lab.openbao.audit_log();
-    let rotations = wait::until_true("two revocations", PATIENCE, async || {
-        Ok(Audit::read(&log)?.rate(&[Kind::Revoke]).count >= 2)
+    // A drain may take what is left of the lease but for two seconds, here 2.6 s at least.
+    let rotations = wait::until_true("a revocation", PATIENCE, async || {
+        Ok(Audit::read(&log)?.rate(&[Kind::Revoke]).count >= 1)
     });
     let interval = Duration::from_millis(100);
     let statuses = gateway.load("/0/", interval, rotations).await?;
-    println!("queries of 2 s across two rotations: {statuses:?}");
+    println!("queries of 2 s across a rotation: {statuses:?}");
     all_served(&gateway, &statuses)?;
     gateway.stop().await?;
     nothing_left(&lab).await
