@@ -20,7 +20,7 @@ use self::problem::Problem;
 pub(crate) use self::witness::Peer;
 use self::witness::Witness;
 use crate::router::guard;
-use crate::{Lease, Leases, Operations, RevokeTarget, Revoked, Rotated};
+use crate::{Lease, Leases, OperationError, Operations, RevokeTarget, Revoked, Rotated};
 
 /// What the operator's socket acts on.
 #[derive(Clone)]
@@ -74,13 +74,17 @@ async fn show(
 ) -> Result<Json<Lease>, Problem> {
     let lease_id = name(path)?;
     let witness = Witness::of(peer, "show", &lease_id);
-    let leases = witness.tell(operator.operations.leases().await)?;
-    let mut found = leases.into_iter();
-    let is_it = |it: &Lease| it.lease_id.as_deref() == Some(lease_id.as_str());
-    let lease = found
-        .find(is_it)
-        .ok_or_else(|| Problem::not_held(&lease_id));
-    lease.map(Json)
+    let held = operator.operations.leases().await;
+    let found = held.and_then(|held| one(held, &lease_id));
+    Ok(Json(witness.tell(found)?))
+}
+
+fn one(held: Vec<Lease>, lease_id: &str) -> Result<Lease, OperationError> {
+    let mut held = held.into_iter();
+    let is_it = |it: &Lease| it.lease_id.as_deref() == Some(lease_id);
+    held.find(is_it).ok_or_else(|| OperationError::NotHeld {
+        what: format!("lease {lease_id} is not held by this instance"),
+    })
 }
 
 async fn rotate(

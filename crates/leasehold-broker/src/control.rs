@@ -64,7 +64,7 @@ impl Control {
 
     /// Ends leases at once, whoever uses them, and waits for up to a minute for the provider's word.
     ///
-    /// What a credential held without a lease is withdrawn and has no answer of its own.
+    /// What is held without a lease can't be ended: it is served on, and has no answer of its own.
     ///
     /// # Errors
     ///

@@ -88,12 +88,15 @@ impl Former {
 
     /// Returns the lease whose turn has come, where it is still to be revoked.
     pub(crate) fn release_orphan(&mut self, place: usize) -> Option<LeaseId> {
-        self.orphans.get_mut(place)?.release()
+        // What waited for its turn when we stopped must not take that of our own leases.
+        let going_on = !self.stopped;
+        self.orphans.get_mut(place).filter(|_| going_on)?.release()
     }
 
     /// Returns the holder whose turn has come, where it is still to be ended.
     pub(crate) fn release_holder(&mut self, place: usize) -> Option<Accessor> {
-        self.holders.get_mut(place)?.release()
+        let going_on = !self.stopped;
+        self.holders.get_mut(place).filter(|_| going_on)?.release()
     }
 
     pub(crate) fn orphan_revoked(&mut self, lease_id: &LeaseId) {

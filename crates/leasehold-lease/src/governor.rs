@@ -23,6 +23,15 @@ pub(crate) enum Work {
     Former(usize),
 }
 
+impl Work {
+    const fn slot(self) -> Option<SlotId> {
+        match self {
+            Self::Fetch(slot) | Self::Renew(slot, _) | Self::Revoke(slot, _) => Some(slot),
+            Self::Orphan(_) | Self::Former(_) => None,
+        }
+    }
+}
+
 /// What a call weighs. Lower ranks go first; within a rank the one whose time runs out first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Rank {
@@ -98,6 +107,13 @@ impl Governor {
         self.next_turn = turn.wrapping_add(1);
         if let Some(queue) = self.waiting.get_mut(rank as usize) {
             queue.insert((harm, turn, work));
+        }
+    }
+
+    /// Drops what waits for a slot: its number may be given to another, of another provider too.
+    pub(crate) fn forget(&mut self, slot: SlotId) {
+        for queue in &mut self.waiting {
+            queue.retain(|(_, _, work)| work.slot() != Some(slot));
         }
     }
 

@@ -18,7 +18,7 @@ use self::budget::Budget;
 use self::hold::{Active, Hold};
 use self::retired::{Lease, Retired, Stage};
 use self::suspicion::Suspicion;
-use crate::governor::Rank;
+use crate::governor::{Rank, Work};
 use crate::schedule::{self, Grant};
 use crate::site::Site;
 use crate::succession::Renewal;
@@ -113,6 +113,9 @@ impl Slot {
         granted: Grant,
         capped: bool,
     ) {
+        if let Some(retired) = self.retired(number) {
+            retired.prolonged(granted);
+        }
         let Some(Hold::Leased {
             lease,
             expected,
@@ -260,7 +263,7 @@ impl Slot {
         if !is_active || self.suspicion.is_of(number) {
             return;
         }
-        let under_way = matches!(self.fetch, Fetch::Queued(_) | Fetch::InFlight { .. });
+        let under_way = self.is_fetching();
         let afforded = !self.kind.is_issued() || self.budget.allows_suspicion(ctx.now, self.life);
         if !(under_way || afforded && self.suspicion.may_follow(ctx.now)) {
             return ctx.notify(Notice::SuspicionDismissed { slot, number });
@@ -272,7 +275,8 @@ impl Slot {
 
     /// A person wants a successor now.
     pub(crate) fn rotation_asked(&mut self, ctx: &Context<'_>) {
-        self.asked = true;
+        // A fetch that is under way is what was asked for: no later one is let past the budget for it.
+        self.asked = !self.is_fetching();
         self.plan_fetch(ctx.now);
     }
 
@@ -289,6 +293,7 @@ impl Slot {
         if let Some(active) = active {
             ctx.actions.push(Action::Withdraw { slot: self.id });
             self.retire(ctx, active);
+            self.hurry_fetch(ctx);
             self.rotation_asked(ctx);
         }
         for retired in self.retired.iter_mut().filter(|it| meant(it.number)) {
@@ -296,30 +301,32 @@ impl Slot {
         }
     }
 
-    /// Gives everything back, and is forgotten then.
+    /// Gives everything back once the requests that still use it have ended, and is forgotten then.
     pub(crate) fn dismiss(&mut self, ctx: &mut Context<'_>) {
-        self.stop(ctx);
-        if self.course == Course::Stopping {
-            self.course = Course::Dismissed;
-        }
+        self.cease(ctx, Course::Dismissed);
     }
 
     pub(crate) fn stop(&mut self, ctx: &mut Context<'_>) {
+        self.cease(ctx, Course::Stopping);
+        // Requests had their time to end before this. A straggler must not cost the lease its
+        // revocation, whose time is short.
+        for retired in &mut self.retired {
+            retired.hasten(ctx.now);
+        }
+    }
+
+    /// Serves and fetches nothing from now on.
+    fn cease(&mut self, ctx: &mut Context<'_>, course: Course) {
         if self.course != Course::Serving {
             return;
         }
-        self.course = Course::Stopping;
+        self.course = course;
         if matches!(self.fetch, Fetch::At(_) | Fetch::Queued(_)) {
             self.fetch = Fetch::Idle;
         }
         if let Some(active) = self.active.take() {
             ctx.actions.push(Action::Withdraw { slot: self.id });
             self.retire(ctx, active);
-        }
-        // Requests had their time to end before this. A straggler must not cost the lease its
-        // revocation, whose time is short.
-        for retired in &mut self.retired {
-            retired.hasten(ctx.now);
         }
     }
 
@@ -425,6 +432,7 @@ impl Slot {
             number: active.number,
         });
         self.retire(ctx, active);
+        self.hurry_fetch(ctx);
         if self.fruitless == 0 {
             self.plan_fetch(ctx.now);
         }
@@ -439,12 +447,25 @@ impl Slot {
         }
     }
 
+    /// With nothing served any more, a rotation that waits for its turn has become more urgent.
+    fn hurry_fetch(&mut self, ctx: &mut Context<'_>) {
+        if self.fetch == Fetch::Queued(Rank::Rotation) {
+            self.fetch = Fetch::Queued(Rank::Outage);
+            let work = Work::Fetch(self.id);
+            ctx.site.governor.enqueue(Rank::Outage, ctx.now, work);
+        }
+    }
+
     fn plan_fetch(&mut self, at: BootTime) {
         match self.fetch {
             Fetch::Idle if self.course == Course::Serving => self.fetch = Fetch::At(at),
             Fetch::At(planned) => self.fetch = Fetch::At(planned.min(at)),
             Fetch::Idle | Fetch::Queued(_) | Fetch::InFlight { .. } => {}
         }
+    }
+
+    const fn is_fetching(&self) -> bool {
+        matches!(self.fetch, Fetch::Queued(_) | Fetch::InFlight { .. })
     }
 
     fn active_lease(&self) -> Option<&Lease> {

@@ -267,7 +267,9 @@ impl<E: Epoch> Succession<E> {
         failure: Failure,
         rng: &mut Rng,
     ) {
-        let Some(tenure) = self.find_mut(epoch) else {
+        // One that is being ended is not prolonged any more.
+        let tenure = self.find_mut(epoch);
+        let Some(tenure) = tenure.filter(|it| it.end == End::NotYet) else {
             return;
         };
         if failure.may_pass() || failure == Failure::SessionDead {

@@ -146,7 +146,7 @@ impl Client {
         let response = match request.send().await {
             Ok(response) => response,
             Err(error) if error.is_connect() || error.is_builder() => {
-                return Ok(Reply::NoConnection(root_cause(&error)));
+                return Ok(Reply::NoConnection(advised(root_cause(&error))));
             }
             Err(error) => return Err(NoAnswer::Lost(error.without_url())),
         };
@@ -353,6 +353,33 @@ fn root_cause(error: &dyn Error) -> String {
     cause.to_string()
 }
 
+/// Adds what to look at, where the TLS library's words are not an operator's.
+fn advised(cause: String) -> String {
+    let advice = ADVICE.iter().find(|(said, _)| cause.contains(said));
+    match advice {
+        Some((_, advice)) => format!("{cause} ({advice})"),
+        None => cause,
+    }
+}
+
+const ADVICE: &[(&str, &str)] = &[
+    (
+        "UnknownIssuer",
+        "name the file of its authority in `ca` of the provider",
+    ),
+    (
+        "not valid for name",
+        "its certificate is for another name than the address has",
+    ),
+    (
+        "certificate expired",
+        "its certificate has run out, or this machine's clock is wrong",
+    ),
+    (
+        "InvalidContentType",
+        "it does not speak TLS: is it http, or another port?",
+    ),
+];
 const REQUEST: HeaderName = HeaderName::from_static("x-vault-request");
 const TOKEN: HeaderName = HeaderName::from_static("x-vault-token");
 const NAMESPACE: HeaderName = HeaderName::from_static("x-vault-namespace");

@@ -42,7 +42,7 @@ pub async fn examine(config: &VaultConfig, examination: &Examination, clock: &dy
     report.extend(server::addresses(&config.addresses));
     let server = match Server::new(config) {
         Ok(server) => server,
-        Err(error) => return report.blind(Finding::error("setup", error.to_string())),
+        Err(error) => return report.blind(Finding::error("setup", visit::chain(&error))),
     };
     let Some(program) = server::health(&server, clock, &mut report).await else {
         return report;

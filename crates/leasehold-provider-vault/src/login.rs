@@ -13,6 +13,7 @@ use std::time::SystemTime;
 
 use leasehold_model::Failure;
 use leasehold_provider::ProviderError;
+use leasehold_secret::{Expose as _, Secret};
 
 use crate::call::{Call, Operation};
 use crate::client::Client;
@@ -125,6 +126,12 @@ fn unprepared_by(
     source: impl Error + Send + Sync + 'static,
 ) -> ProviderError {
     unprepared(path, detail).caused_by(source)
+}
+
+/// Tells whether a file holds what it held before.
+fn same(one: &Secret, other: &Secret) -> bool {
+    // EXPOSE: both come from our own files, and are compared in place to see whether one was replaced.
+    *one.expose() == *other.expose()
 }
 
 /// Returns the most room that texts can take up as JSON, with what stands between them.

@@ -13,11 +13,7 @@ pub(crate) fn refused(call: &Call, answer: &Answer) -> ProviderError {
     let failure = classify(call.operation, answer.status, answer.retry_after, &errors);
     let absent = answer.status.as_u16() == 404 && errors.is_empty();
     let detail = match call.operation {
-        _ if !absent => format!(
-            "status {}: {}",
-            answer.status.as_u16(),
-            said::repeat_all(&errors)
-        ),
+        _ if !absent => said::answered(answer.status, &errors),
         Operation::Read => not_readable(answer),
         Operation::ReadPlain => "there is no value at this path".to_owned(),
         _ => "status 404: there is nothing at this path".to_owned(),

@@ -1,3 +1,5 @@
+use reqwest::StatusCode;
+
 /// Returns what is safe to repeat of a text of the server's.
 ///
 /// An error may quote the statement that a database refused, with the password that it was to set,
@@ -24,8 +26,22 @@ pub(crate) fn repeat(text: &str) -> String {
     format!("{} (of {length} bytes)", parts.join(": "))
 }
 
+/// Says what was answered, as far as it is safe to repeat.
+///
+/// An answer without a word is mostly none of the server's: something in between gave it, or the
+/// server itself, to plain HTTP where it wants TLS.
+pub(crate) fn answered(status: StatusCode, errors: &[String]) -> String {
+    let status = status.as_u16();
+    if errors.is_empty() {
+        return format!(
+            "status {status} without an error of the server's: are its scheme, host and port right?"
+        );
+    }
+    format!("status {status}: {}", repeat_all(errors))
+}
+
 /// Returns what is safe to repeat of several texts.
-pub(crate) fn repeat_all(texts: &[String]) -> String {
+fn repeat_all(texts: &[String]) -> String {
     let texts: Vec<String> = texts.iter().map(|text| repeat(text)).collect();
     texts.join("; ")
 }
@@ -137,6 +153,15 @@ mod tests {
         assert_eq!(repeat("canary"), "text of 6 bytes withheld");
         assert_eq!(repeat("(SQLSTATE canary)"), "text of 17 bytes withheld");
         assert_eq!(repeat("(SQLSTATE can/r)"), "text of 16 bytes withheld");
+    }
+
+    #[test]
+    fn an_answer_without_a_word_says_where_to_look() {
+        let said = answered(StatusCode::BAD_REQUEST, &[]);
+        assert!(said.starts_with("status 400 without"), "{said}");
+        assert!(said.contains("scheme"), "{said}");
+        let said = answered(StatusCode::BAD_REQUEST, &["lease not found".to_owned()]);
+        assert_eq!(said, "status 400: lease not found");
     }
 
     #[test]

@@ -4,6 +4,6 @@ mod request;
 mod response;
 
 pub(crate) use error::BodyError;
-pub(crate) use kept::Kept;
+pub(crate) use kept::{Kept, Room};
 pub(crate) use request::{RequestBody, Stall, Upload};
 pub(crate) use response::ResponseBody;

@@ -24,4 +24,4 @@ pub use gateway::{
 };
 pub use metrics::ProxyMetrics;
 pub use pool::{RootsError, TrustedRoots};
-pub use server::{RunningServer, Server};
+pub use server::{BindError, RunningServer, Server};

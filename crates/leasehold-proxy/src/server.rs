@@ -38,13 +38,15 @@ impl Server {
     /// # Errors
     ///
     /// When an address can't be bound, or somebody listens there already.
-    pub fn bind(listeners: &[(ListenerName, SocketAddr)], workers: usize) -> io::Result<Self> {
+    pub fn bind(
+        listeners: &[(ListenerName, SocketAddr)],
+        workers: usize,
+    ) -> Result<Self, BindError> {
         let mut addresses = Vec::new();
         let mut first = Vec::new();
         for (name, address) in listeners {
-            socket::check_free(*address)?;
-            let listener = Listener::bind(name, *address)?;
-            addresses.push((name.clone(), listener.socket.local_addr()?));
+            let (listener, bound) = Listener::first(name, *address)?;
+            addresses.push((name.clone(), bound));
             first.push(listener);
         }
         let mut sockets = vec![first];
@@ -52,7 +54,7 @@ impl Server {
             let more = addresses
                 .iter()
                 .map(|(name, address)| Listener::bind(name, *address));
-            sockets.push(more.collect::<io::Result<_>>()?);
+            sockets.push(more.collect::<Result<_, _>>()?);
         }
         Ok(Self {
             workers: sockets,
@@ -147,11 +149,44 @@ struct Listener {
 }
 
 impl Listener {
-    fn bind(name: &ListenerName, address: SocketAddr) -> io::Result<Self> {
+    /// Binds an address that nobody else may have, and returns what it came to.
+    fn first(name: &ListenerName, address: SocketAddr) -> Result<(Self, SocketAddr), BindError> {
+        let failed = |source| BindError::new(name, address, source);
+        socket::check_free(address).map_err(failed)?;
+        let listener = Self::bind(name, address)?;
+        let bound = listener.socket.local_addr().map_err(failed)?;
+        Ok((listener, bound))
+    }
+
+    fn bind(name: &ListenerName, address: SocketAddr) -> Result<Self, BindError> {
+        let socket = socket::listen(address);
         Ok(Self {
             name: name.clone(),
-            socket: socket::listen(address)?,
+            socket: socket.map_err(|source| BindError::new(name, address, source))?,
         })
+    }
+}
+
+/// A listener that could not be had.
+#[derive(Debug, thiserror::Error)]
+#[error("bind listener {listener} to {address}")]
+pub struct BindError {
+    /// The listener.
+    pub listener: ListenerName,
+    /// Its address.
+    pub address: SocketAddr,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+impl BindError {
+    fn new(listener: &ListenerName, address: SocketAddr, source: io::Error) -> Self {
+        let listener = listener.clone();
+        Self {
+            listener,
+            address,
+            source,
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use hyper::body::Incoming;
 use leasehold_audit::Recorder;
 use leasehold_model::{Clock, ListenerName, ReasonCode};
 
-use crate::body::{RequestBody, ResponseBody};
+use crate::body::{RequestBody, ResponseBody, Room};
 use crate::gateway::{Gateway, Route, Upstream};
 use crate::metrics::Meters;
 use crate::pool::Pool;
@@ -37,6 +37,8 @@ pub(crate) struct Worker {
     /// Where each upstream's next request begins to look for an endpoint.
     turns: Vec<AtomicUsize>,
     cuts: AtomicBool,
+    /// What copies of request bodies may take up.
+    copies: Arc<Room>,
 }
 
 impl Worker {
@@ -51,6 +53,7 @@ impl Worker {
             turns: gateway.upstreams().map(|_| AtomicUsize::new(0)).collect(),
             pool: Arc::new(Pool::new(Arc::clone(&clock))),
             cuts: AtomicBool::new(false),
+            copies: Arc::new(Room::of(COPIES)),
             gateway,
             recorder,
             meters,
@@ -114,7 +117,7 @@ async fn pass(
     prepare(worker, route, &mut head.headers, trace, exchange).await?;
     let mut request = Request::from_parts(outgoing(head), body);
     let upstream = &*route.upstream;
-    let spare = Spare::of(&mut request, upstream.retries_refused());
+    let spare = Spare::of(&mut request, upstream.retries_refused(), &worker.copies);
     let forwarded = forward(worker, upstream, request, spare.as_ref(), exchange).await?;
     observe(worker, upstream, forwarded, spare, exchange).await
 }
@@ -184,3 +187,6 @@ fn refuse(
     });
     response.map(|text| ResponseBody::own(text, exchange))
 }
+
+/// Copies of 512 of the largest bodies that are kept at all.
+const COPIES: usize = 32 * 1024 * 1024;

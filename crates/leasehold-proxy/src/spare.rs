@@ -4,7 +4,7 @@ use http::request::Parts;
 use http::{HeaderMap, Method, Request};
 use http_body::Body as _;
 
-use crate::body::{Kept, RequestBody};
+use crate::body::{Kept, RequestBody, Room};
 
 /// What it takes to send a request once more.
 #[derive(Debug)]
@@ -17,7 +17,11 @@ pub(crate) struct Spare {
 impl Spare {
     /// Keeps what it takes to send the request again: where it may be sent twice anyhow, and, with
     /// `refusable`, also where it may be after a refusal. `None` where it will not be sent again.
-    pub(crate) fn of(request: &mut Request<RequestBody>, refusable: bool) -> Option<Self> {
+    pub(crate) fn of(
+        request: &mut Request<RequestBody>,
+        refusable: bool,
+        room: &Arc<Room>,
+    ) -> Option<Self> {
         let bare = request.body().is_end_stream();
         let safe = bare && is_safe(request.method());
         if !(refusable || safe) {
@@ -26,7 +30,7 @@ impl Spare {
         let kept = if bare {
             None
         } else {
-            Some(request.body_mut().keep()?)
+            Some(request.body_mut().keep(room)?)
         };
         let mut head = Request::new(()).into_parts().0;
         head.method = request.method().clone();

@@ -107,11 +107,17 @@ fn tell(finding: &Finding, lines: &mut Vec<String>) {
         what,
         mend,
     } = finding;
+    let what = printable(what);
     lines.push(format!("  {:<8} {check}: {what}", severity.as_str()));
     if let Some(mend) = mend {
         lines.push("           to mend it:".to_owned());
-        lines.push(mend.clone());
+        lines.extend(mend.lines().map(printable));
     }
+}
+
+/// Leaves out what would steer a terminal: names of policies and paths are the server's words.
+fn printable(text: &str) -> String {
+    text.replace(char::is_control, "\u{fffd}")
 }
 
 fn summary(visits: &[Visited]) -> String {
@@ -144,3 +150,24 @@ fn findings(visits: &[Visited]) -> impl Iterator<Item = &Finding> {
 }
 
 const BLIND: u8 = 2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_from_the_server_does_not_steer_the_terminal() {
+        let finding = Finding {
+            severity: Severity::Error,
+            check: "policy",
+            what: "update on a\u{1b}[2Jb\nc".to_owned(),
+            mend: None,
+        };
+        let mut lines = Vec::new();
+        tell(&finding, &mut lines);
+        assert_eq!(
+            lines,
+            ["  error    policy: update on a\u{fffd}[2Jb\u{fffd}c"]
+        );
+    }
+}

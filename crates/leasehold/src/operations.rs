@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use futures_util::future::try_join_all;
+use futures_util::future::join_all;
 use leasehold_admin::{BoxFuture, HangsOn, OperationError, Operations, RevokeTarget};
 use leasehold_broker::{
     Control, ControlError, LeaseView, Revocation, Rotation, RotationOutcome, Target,
 };
-use leasehold_model::{ConsumerName, CredentialName, Holder};
+use leasehold_model::{ConsumerName, CredentialName, Holder, LeaseId};
 
 /// The broker as the operator's socket sees it.
 pub(crate) struct BrokerOperations(pub(crate) Control);
@@ -50,7 +50,7 @@ impl Operations for BrokerOperations {
                 RevokeTarget::Credential {
                     credential,
                     consumer: Some(consumer),
-                } => self.revoke_for(credential, consumer).await,
+                } => return self.revoke_for(credential, consumer).await,
             };
             let revocations = revocations.map_err(|it| refused(&it))?;
             Ok(revocations.iter().map(revocation).collect())
@@ -64,21 +64,46 @@ impl BrokerOperations {
         &self,
         credential: CredentialName,
         consumer: ConsumerName,
-    ) -> Result<Vec<Revocation>, ControlError> {
-        let held = self.0.list().await?;
+    ) -> Result<Vec<leasehold_admin::Revocation>, OperationError> {
+        let held = self.0.list().await.map_err(|it| refused(&it))?;
         let of_it =
             |it: &LeaseView| it.credential == credential && it.consumer.as_ref() == Some(&consumer);
-        let leases = held.into_iter().filter(of_it).filter_map(|it| it.lease_id);
-        let orders: Vec<_> = leases
-            .map(|lease| self.0.revoke(Target::Lease(lease)))
-            .collect();
-        if orders.is_empty() {
-            return Err(ControlError::UnknownConsumer {
-                credential,
-                consumer,
-            });
+        let held: Vec<LeaseView> = held.into_iter().filter(of_it).collect();
+        let is_held = !held.is_empty();
+        let leases: Vec<LeaseId> = held.into_iter().filter_map(|it| it.lease_id).collect();
+        if !leases.is_empty() {
+            return self.revoke_each(leases).await;
         }
-        Ok(try_join_all(orders).await?.into_iter().flatten().collect())
+        if is_held {
+            let what = format!(
+                "credential {credential} is held for consumer {consumer} without a lease: there is \
+                 nothing that could be revoked for that consumer alone"
+            );
+            return Err(OperationError::NotHeld { what });
+        }
+        let error = ControlError::UnknownConsumer {
+            credential,
+            consumer,
+        };
+        Err(refused(&error))
+    }
+
+    /// Revokes leases, all of them whatever becomes of one; one that has ended meanwhile is gone.
+    async fn revoke_each(
+        &self,
+        leases: Vec<LeaseId>,
+    ) -> Result<Vec<leasehold_admin::Revocation>, OperationError> {
+        let orders = leases.into_iter().map(Target::Lease);
+        let outcomes = join_all(orders.map(|target| self.0.revoke(target))).await;
+        let mut revocations = Vec::new();
+        for outcome in outcomes {
+            match outcome {
+                Ok(done) => revocations.extend(done.iter().map(revocation)),
+                Err(ControlError::UnknownLease { .. }) => {}
+                Err(error) => return Err(refused(&error)),
+            }
+        }
+        Ok(revocations)
     }
 }
 

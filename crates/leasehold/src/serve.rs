@@ -13,7 +13,7 @@ use leasehold_audit::{Recorder, RecorderTask, SinkError};
 use leasehold_broker::{Control, End, Standing};
 use leasehold_config::{RecordTarget, Snapshot, Workers};
 use leasehold_model::{Clock, Failure, ListenerName, SystemClock};
-use leasehold_proxy::{Gateway, ProxyMetrics, RunningServer, Server};
+use leasehold_proxy::{BindError, Gateway, ProxyMetrics, RunningServer, Server};
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -39,8 +39,8 @@ pub(crate) enum ServeError {
     Sink(#[from] SinkError),
     #[error("start the access record writer")]
     Recorder(#[source] io::Error),
-    #[error("bind the listeners")]
-    Bind(#[source] io::Error),
+    #[error(transparent)]
+    Bind(#[from] BindError),
     #[error("bind the admin listener to {address}")]
     BindAdmin {
         address: SocketAddr,
@@ -155,7 +155,7 @@ impl Running {
         let socket = bind_socket(snapshot).await?;
         let addresses = Addresses {
             listeners: bound.addresses().to_vec(),
-            admin: admin_listener.local_addr().map_err(ServeError::Bind)?,
+            admin: local_address(&admin_listener, snapshot)?,
         };
 
         let tasks = TaskTracker::new();
@@ -260,7 +260,7 @@ fn bind(snapshot: &Snapshot) -> Result<Server, ServeError> {
         .map(|it| (it.name.clone(), it.address));
     let listeners: Vec<_> = listeners.collect();
     let workers = workers(snapshot.workers);
-    let bound = Server::bind(&listeners, workers).map_err(ServeError::Bind)?;
+    let bound = Server::bind(&listeners, workers)?;
     let connections = limits::connections_per_worker(limits::raise_file_limit(), workers);
     info!(workers, connections_per_worker = connections, "limits");
     Ok(bound.connection_limit(connections))
@@ -293,6 +293,12 @@ async fn bind_admin(address: SocketAddr) -> Result<TcpListener, ServeError> {
     TcpListener::bind(address)
         .await
         .map_err(|source| ServeError::BindAdmin { address, source })
+}
+
+fn local_address(admin: &TcpListener, snapshot: &Snapshot) -> Result<SocketAddr, ServeError> {
+    let address = snapshot.admin.address;
+    let failed = |source| ServeError::BindAdmin { address, source };
+    admin.local_addr().map_err(failed)
 }
 
 async fn bind_socket(snapshot: &Snapshot) -> Result<Option<OperatorSocket>, SocketError> {

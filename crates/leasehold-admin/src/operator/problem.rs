@@ -20,11 +20,6 @@ impl Problem {
         Self::BadRequest(detail.into())
     }
 
-    pub(super) fn not_held(lease_id: &str) -> Self {
-        let what = format!("lease {lease_id} is not held by this instance");
-        Self::Refused(OperationError::NotHeld { what })
-    }
-
     fn parts(&self) -> (StatusCode, &'static str, String) {
         match self {
             Self::BadRequest(detail) => (StatusCode::BAD_REQUEST, "bad_request", detail.clone()),

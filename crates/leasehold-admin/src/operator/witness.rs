@@ -80,6 +80,18 @@ impl Outcomes for Vec<crate::Lease> {
     }
 }
 
+impl Outcomes for crate::Lease {
+    fn in_words(&self) -> String {
+        let Self {
+            credential,
+            generation,
+            state,
+            ..
+        } = self;
+        format!("{credential}, generation {generation}, {state}")
+    }
+}
+
 impl Outcomes for Vec<crate::Rotation> {
     fn in_words(&self) -> String {
         let each = self.iter().map(|it| match &it.cause {

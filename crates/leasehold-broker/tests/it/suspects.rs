@@ -96,6 +96,22 @@ async fn a_provider_that_fails_ends_the_wait() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_successor_that_cannot_be_injected_ends_the_wait_each_time() {
+    let mut lab = Lab::new(FakeProvider::granting(3600, true));
+    let handle = lab.leased("tested");
+    let lab = lab.run();
+    let refused = lab.ready(&handle).await.number();
+    lab.provider.name_the_field("another");
+    let asked = lab.now();
+    for _ in 0..20 {
+        assert!(handle.suspect(refused, lab.now()).await.is_none());
+    }
+    let waited = lab.now().since(asked);
+    assert!(waited < Duration::from_secs(2), "{waited:?}");
+    assert_eq!(lab.stop().await, End::default());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_provider_that_does_not_answer_holds_nobody_up_for_long() {
     let mut lab = Lab::new(FakeProvider::granting(3600, true));
     let handle = lab.leased("tested");

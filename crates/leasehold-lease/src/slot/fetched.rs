@@ -89,7 +89,6 @@ impl Slot {
         if failure == Failure::MaybeIssued {
             self.spend(ctx.now);
         }
-        self.dismiss_suspicion(ctx);
         self.plan_retry(ctx, failure);
     }
 
@@ -154,8 +153,13 @@ impl Slot {
         reading: Reading,
     ) {
         let slot = self.id;
-        let Some(max_stale) = self.max_stale().filter(|_| self.course == Course::Serving) else {
+        if self.course != Course::Serving {
             return ctx.actions.push(Action::Discard { slot, number });
+        }
+        let Some(max_stale) = self.max_stale() else {
+            // It is not what was declared; a person may mend that at the provider.
+            ctx.actions.push(Action::Discard { slot, number });
+            return self.plan_retry(ctx, Failure::Misconfigured);
         };
         self.fruitless = 0;
         let held = match self.active.as_ref().map(|it| &it.hold) {
@@ -174,12 +178,11 @@ impl Slot {
             return self.activate(ctx, number, hold);
         }
         ctx.actions.push(Action::Discard { slot, number });
+        self.dismiss_suspicion(ctx);
         if found == Found::Same {
             self.confirm(ctx, holds_until, reading);
-            self.dismiss_suspicion(ctx);
         } else {
-            // A smaller version comes from a standby that lags behind: it confirms nothing.
-            self.plan_reading(ctx, reading, ctx.now);
+            self.look_past(ctx, reading);
         }
     }
 
@@ -204,6 +207,27 @@ impl Slot {
         *holds_until = word.max(*holds_until);
         *looks = 0;
         self.plan_reading(ctx, reading, word);
+    }
+
+    /// Plans the next look after a smaller version, which comes from a standby that lags behind: it
+    /// confirms nothing, and what it announces is long past.
+    fn look_past(&mut self, ctx: &mut Context<'_>, reading: Reading) {
+        let Some(Active {
+            hold: Hold::Stored {
+                holds_until, looks, ..
+            },
+            ..
+        }) = &mut self.active
+        else {
+            return;
+        };
+        if matches!(reading, Reading::Announced) && *holds_until <= ctx.now {
+            let at = schedule::look_again_at(ctx.now, *looks);
+            *looks = looks.saturating_add(1);
+            return self.plan_fetch(at);
+        }
+        let announced = *holds_until;
+        self.plan_reading(ctx, reading, announced);
     }
 
     fn plan_reading(&mut self, ctx: &mut Context<'_>, reading: Reading, word: BootTime) {
@@ -258,6 +282,8 @@ impl Slot {
     fn plan_retry(&mut self, ctx: &mut Context<'_>, failure: Failure) {
         let at = schedule::retry_at(ctx.now, failure, self.fruitless, ctx.rng);
         self.fruitless = self.fruitless.saturating_add(1);
+        // Whoever waits for what came of it is not to wait for the next attempt.
+        self.dismiss_suspicion(ctx);
         // With a live session lost, the retry waits for the next login and for nothing else.
         self.plan_fetch(if failure == Failure::SessionDead {
             ctx.now

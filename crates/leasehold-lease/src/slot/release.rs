@@ -4,15 +4,17 @@ use leasehold_model::{GenerationNumber, Holder, SessionEpoch};
 
 use super::retired::Stage;
 use super::{Context, Fetch, Hold, Slot};
+use crate::governor::Rank;
 use crate::succession::Renewal;
 use crate::{Action, Kind, Notice};
 
 impl Slot {
     /// Returns the fetch that waited, where it is still wanted.
-    pub(crate) fn release_fetch(&mut self, ctx: &mut Context<'_>) -> Option<Action> {
-        let Fetch::Queued(rank) = self.fetch else {
+    pub(crate) fn release_fetch(&mut self, ctx: &mut Context<'_>, rank: Rank) -> Option<Action> {
+        // The place that it is given back to has to be the one that it takes.
+        if self.fetch != Fetch::Queued(rank) {
             return None;
-        };
+        }
         // Only a lease needs something that outlives the session.
         let holder = if self.kind == Kind::Leased {
             ctx.site.issuer()?

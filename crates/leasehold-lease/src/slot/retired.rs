@@ -43,6 +43,13 @@ impl Retired {
         self.stage != Stage::Revoking && self.claimed_at() <= now
     }
 
+    /// Takes in a renewal that was answered after the lease was replaced: it lives for longer all the same.
+    pub(super) fn prolonged(&mut self, granted: Grant) {
+        if granted.deadline() > self.lease.grant.deadline() {
+            self.lease.grant = granted;
+        }
+    }
+
     /// Revokes it at once, whoever still uses it.
     pub(super) fn hasten(&mut self, now: BootTime) {
         if matches!(self.stage, Stage::Draining { .. } | Stage::RevokeAt(_)) {

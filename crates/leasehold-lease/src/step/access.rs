@@ -79,6 +79,7 @@ impl Step<'_> {
         *planned = slot.wake();
         if forgotten {
             *planned = BootTime::NEVER;
+            site.governor.forget(id);
             free.push(id);
             self.actions.push(Action::Forget { slot: id });
         }

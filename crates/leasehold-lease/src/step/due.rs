@@ -4,9 +4,8 @@ use fastrand::Rng;
 use leasehold_model::{AnchorEpoch, Holder, SessionEpoch};
 
 use super::Step;
-use crate::governor::Work;
+use crate::governor::{Rank, Work};
 use crate::site::Site;
-use crate::slot::Slot;
 use crate::succession::Due;
 use crate::{Action, Notice, ProviderId};
 
@@ -130,7 +129,7 @@ impl Step<'_> {
             else {
                 return;
             };
-            let Some(action) = self.release_one(provider, epoch, work) else {
+            let Some(action) = self.release_one(provider, epoch, (rank, work)) else {
                 continue;
             };
             self.with_site(provider, |it, _| it.governor.start(rank));
@@ -142,10 +141,10 @@ impl Step<'_> {
         &mut self,
         provider: ProviderId,
         epoch: SessionEpoch,
-        work: Work,
+        (rank, work): (Rank, Work),
     ) -> Option<Action> {
         match work {
-            Work::Fetch(slot) => self.with_slot(slot, Slot::release_fetch)?,
+            Work::Fetch(slot) => self.with_slot(slot, |it, ctx| it.release_fetch(ctx, rank))?,
             Work::Renew(slot, number) => {
                 self.with_slot(slot, |it, _| it.release_renewal(number, epoch))?
             }

@@ -3,9 +3,13 @@
 //! A run is determined by its seed: `SIMULATION_SEED=7 cargo test -p leasehold-lease` replays one.
 //! Each run ends with a shutdown, after which nothing may be left.
 
+mod desk;
+mod orders;
+mod promises;
 mod provider;
 mod scenario;
 mod simulation;
+mod turns;
 
 use leasehold_model::Failure;
 

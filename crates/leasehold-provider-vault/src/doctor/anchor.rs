@@ -74,7 +74,7 @@ async fn look_at(
         let what = format!(
             "whether token role {role} has an explicit max TTL, which it should not, can't be seen"
         );
-        let read = mender.run("read", &format!("auth/token/roles/{role}"));
+        let read = mender.run_on("read", &format!("auth/token/roles/{role}"));
         found.push(Finding::warning("anchor-limit", what).mended_by(read));
     }
     if found.iter().all(|it| it.severity < Severity::Error) {

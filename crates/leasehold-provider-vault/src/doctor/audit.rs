@@ -16,7 +16,7 @@ pub(super) async fn examine(visit: &Visit, mender: &Mender, report: &mut Report)
 }
 
 fn devices(seen: Seen<BTreeMap<String, IgnoredAny>>, mender: &Mender) -> Finding {
-    let list = || mender.run("audit list", "");
+    let list = || mender.run("audit list");
     match seen {
         Seen::It(devices) if devices.len() >= 2 => Finding::ok(
             "audit",

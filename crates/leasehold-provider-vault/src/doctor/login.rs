@@ -1,3 +1,4 @@
+use leasehold_model::Failure;
 use leasehold_provider::ProviderError;
 
 use super::mend::Mender;
@@ -24,7 +25,10 @@ pub(super) fn refused(error: &ProviderError, config: &VaultConfig, mender: &Mend
         mount, secret_id, ..
     }) = &config.auth
     else {
-        return finding;
+        return match role_shown(&config.auth).filter(|_| error.failure == Failure::Denied) {
+            Some(role) => finding.mended_by(mender.run_on("read", &role)),
+            None => finding,
+        };
     };
     let role = format!("auth/{mount}/role/ROLE");
     if error.detail.contains("cannot create root tokens") {
@@ -33,8 +37,22 @@ pub(super) fn refused(error: &ProviderError, config: &VaultConfig, mender: &Mend
     let SecretId::File(file) = secret_id else {
         return finding;
     };
-    let fresh = mender.run("write", &format!("-f -field=secret_id {role}/secret-id"));
-    finding.mended_by(format!("(umask 077 && {fresh} > '{}')", file.display()))
+    finding.mended_by(mender.secret_id(&role, &file.display().to_string()))
+}
+
+/// Returns the role that a login names: what it asks for, or that there is no such method, shows
+/// there.
+fn role_shown(method: &AuthMethod) -> Option<String> {
+    Some(match method {
+        AuthMethod::AppRole(_) => return None,
+        AuthMethod::Kubernetes(it) | AuthMethod::Jwt(it) => {
+            format!("auth/{}/role/{}", it.mount, it.role)
+        }
+        AuthMethod::AwsIam(it) => format!("auth/{}/role/{}", it.mount, it.role),
+        AuthMethod::Certificate(it) => {
+            format!("auth/{}/certs/{}", it.mount, it.role.as_deref()?)
+        }
+    })
 }
 
 /// Looks at the token that the login gave.

@@ -93,14 +93,30 @@ impl Mender {
 
     /// Sets something at any path.
     pub(super) fn write(&self, path: &str, settings: &str) -> String {
-        format!("{} {} {settings}", self.command("write"), quoted(path))
+        self.set("write", path, settings)
     }
 
-    /// Runs a command with its arguments.
-    pub(super) fn run(&self, command: &str, arguments: &str) -> String {
-        format!("{} {arguments}", self.command(command))
-            .trim_end()
-            .to_owned()
+    /// As [`Mender::write`], with the verb that the path takes.
+    pub(super) fn set(&self, verb: &str, path: &str, settings: &str) -> String {
+        format!("{} {} {settings}", self.command(verb), quoted(path))
+    }
+
+    /// Runs a command that is about nothing further.
+    pub(super) fn run(&self, command: &str) -> String {
+        self.command(command)
+    }
+
+    /// Runs a command on one thing, whose name may be the server's.
+    pub(super) fn run_on(&self, command: &str, subject: &str) -> String {
+        format!("{} {}", self.command(command), quoted(subject))
+    }
+
+    /// Puts a new secret id of a role into a file that its owner alone can read.
+    pub(super) fn secret_id(&self, role: &str, file: &str) -> String {
+        let issue = self.command("write");
+        let path = quoted(&format!("{role}/secret-id"));
+        let file = quoted(file);
+        format!("(umask 077 && {issue} -f -field=secret_id {path} > {file})")
     }
 
     fn token_role(&self, role: &str, settings: &str) -> String {

@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::mend::Mender;
+use super::roles::Maker;
 use super::visit::{Seen, Token, Visit};
 use super::{Finding, Need, Report, policy};
 
@@ -204,20 +205,10 @@ fn probes(needs: &[Need], login_role: Option<&str>) -> Vec<String> {
 
 /// The paths from which the credential of an engine is made.
 fn behind(path: &str) -> Vec<String> {
-    for (of, roles) in [
-        ("creds", "roles"),
-        ("static-creds", "static-roles"),
-        ("issue", "roles"),
-        ("sign", "roles"),
-    ] {
-        if let Some((mount, role)) = path.split_once(&format!("/{of}/")) {
-            return vec![
-                format!("{mount}/{roles}/{role}"),
-                format!("{mount}/config/leasehold-doctor-probe"),
-            ];
-        }
-    }
-    Vec::new()
+    Maker::of(path).map_or_else(Vec::new, |it| {
+        let config = format!("{}/config/leasehold-doctor-probe", it.mount);
+        vec![it.role, config]
+    })
 }
 
 /// The policies that a token has from its entity, where it has any.

@@ -31,8 +31,13 @@ async fn leased(
     issue: bool,
     mender: &Mender,
 ) -> Vec<Finding> {
-    let role = path.trim_matches('/').replacen("/creds/", "/roles/", 1);
-    let declared: Seen<Role> = visit.look(&role).await;
+    let maker = Maker::of(path);
+    // What is asked for with the credential goes before what the role says.
+    let by_role = maker.as_ref().filter(|_| !asks_for_ttl(source));
+    let declared: Seen<Role> = match by_role {
+        Some(maker) => visit.look(&maker.role).await,
+        None => Seen::Absent,
+    };
     if let Seen::It(Role {
         default_ttl: Some(ttl),
         max_ttl,
@@ -41,17 +46,16 @@ async fn leased(
         let max = max_ttl.filter(|it| *it > 0).unwrap_or(u64::MAX);
         // Without a TTL of its own a role has the mount's, which is a month unless it was tuned.
         let shortest = if ttl == 0 { max } else { ttl.min(max) };
-        return vec![judged(name, &role, shortest, mender)];
+        return vec![judged(name, maker.as_ref(), shortest, mender)];
     }
     if !issue {
         let what = format!(
             "how long the leases of credential {name} last can't be seen; an administrator can, or \
              `leasehold doctor --issue` by issuing one"
         );
-        let command = mender.run("read", &role);
-        return vec![Finding::warning("ttl", what).mended_by(command)];
+        return vec![looked_up(Finding::warning("ttl", what), by_role, mender)];
     }
-    issued(visit, name, source, path, &role, mender).await
+    issued(visit, name, source, path, maker.as_ref(), mender).await
 }
 
 async fn issued(
@@ -59,7 +63,7 @@ async fn issued(
     name: &CredentialName,
     source: &Source,
     path: &str,
-    role: &str,
+    maker: Option<&Maker<'_>>,
     mender: &Mender,
 ) -> Vec<Finding> {
     let body = match source {
@@ -68,23 +72,41 @@ async fn issued(
     };
     match visit.issue(path, body).await {
         Seen::It((ttl, left)) => {
-            let mut found = vec![judged(name, role, ttl, mender)];
+            let mut found = vec![judged(name, maker, ttl, mender)];
             found.extend(left.map(|lease| {
                 let what = format!(
                     "the lease that was issued to be looked at could not be given back: {lease}"
                 );
-                Finding::error("given-back", what).mended_by(mender.run("lease revoke", &lease))
+                Finding::error("given-back", what).mended_by(mender.run_on("lease revoke", &lease))
             }));
             found
         }
         other => {
             let what = format!("credential {name} can't be issued: {}", other.why_not());
-            vec![Finding::error("issue", what).mended_by(mender.run("read", path))]
+            vec![looked_up(Finding::error("issue", what), maker, mender)]
         }
     }
 }
 
-fn judged(name: &CredentialName, role: &str, seconds: u64, mender: &Mender) -> Finding {
+fn asks_for_ttl(source: &Source) -> bool {
+    matches!(source, Source::Leased { parameters, .. } if parameters.contains_key("ttl"))
+}
+
+/// Adds the command that shows the role. The credential's own path is in none: to read that is to
+/// issue another.
+fn looked_up(finding: Finding, maker: Option<&Maker<'_>>, mender: &Mender) -> Finding {
+    match maker {
+        Some(maker) => finding.mended_by(mender.run_on("read", &maker.role)),
+        None => finding,
+    }
+}
+
+fn judged(
+    name: &CredentialName,
+    maker: Option<&Maker<'_>>,
+    seconds: u64,
+    mender: &Mender,
+) -> Finding {
     if seconds >= FLOOR {
         let what = if seconds == u64::MAX {
             format!("leases of credential {name} last as long as its mount says")
@@ -97,13 +119,51 @@ fn judged(name: &CredentialName, role: &str, seconds: u64, mender: &Mender) -> F
         "leases of credential {name} last for {seconds} s, which the failover of a cluster alone can \
          outlast: {FLOOR} s is the least"
     );
-    Finding::error("ttl", what).mended_by(mender.write(role, "default_ttl=1h max_ttl=24h"))
+    let finding = Finding::error("ttl", what);
+    match maker {
+        Some(maker) => finding.mended_by(mender.set(maker.verb, &maker.role, maker.longer)),
+        None => finding,
+    }
+}
+
+/// What the credentials of a path are made by.
+pub(super) struct Maker<'a> {
+    pub(super) mount: &'a str,
+    pub(super) role: String,
+    /// How a setting of it is changed and the others left: a role of PKI is written whole.
+    verb: &'static str,
+    /// What makes its leases last longer.
+    longer: &'static str,
+}
+
+impl<'a> Maker<'a> {
+    /// Finds it by the form of the path; none where that says nothing.
+    pub(super) fn of(path: &'a str) -> Option<Self> {
+        let path = path.trim_matches('/');
+        MAKERS.iter().find_map(|(of, roles, verb, longer)| {
+            let (mount, role) = path.split_once(of)?;
+            Some(Self {
+                mount,
+                role: format!("{mount}{roles}{role}"),
+                verb,
+                longer,
+            })
+        })
+    }
 }
 
 #[derive(Debug, Deserialize)]
 struct Role {
-    #[serde(default)]
+    /// PKI says it more shortly.
+    #[serde(default, alias = "ttl")]
     default_ttl: Option<u64>,
     #[serde(default)]
     max_ttl: Option<u64>,
 }
+
+const MAKERS: [(&str, &str, &str, &str); 4] = [
+    ("/creds/", "/roles/", "write", "default_ttl=1h max_ttl=24h"),
+    ("/static-creds/", "/static-roles/", "write", ""),
+    ("/issue/", "/roles/", "patch", "ttl=1h max_ttl=24h"),
+    ("/sign/", "/roles/", "patch", "ttl=1h max_ttl=24h"),
+];

@@ -162,7 +162,7 @@ impl Visit {
     ) -> Result<Self, leasehold_provider::ProviderError> {
         let setup = |error: SetupError| {
             let failure = leasehold_model::Failure::Misconfigured;
-            leasehold_provider::ProviderError::new("log in", failure, error.to_string())
+            leasehold_provider::ProviderError::new("log in", failure, chain(&error))
         };
         let login = Login::new(config).map_err(setup)?;
         let Attempt { call, client } = login.prepare(&server.client, now).await?;
@@ -247,6 +247,9 @@ impl Visit {
         let Ok(envelope) = Envelope::parse(&answer.body) else {
             return Seen::Failed("the answer could not be read".to_owned());
         };
+        if envelope.lease_id.is_empty() {
+            return Seen::Failed(NO_LEASE.to_owned());
+        }
         let body = json!({ "lease_id": envelope.lease_id, "sync": true }).to_string();
         let revoke = VaultPath::fixed("sys/leases/revoke");
         let revoke = Call::write(Operation::RevokeLease, revoke, body.into());
@@ -340,13 +343,11 @@ async fn look_up(server: &Server, token: &HeaderValue) -> Result<Token, String> 
 }
 
 fn told(answer: &Answer) -> String {
-    let errors = envelope::errors(&answer.body);
-    format!(
-        "status {}: {}",
-        answer.status.as_u16(),
-        said::repeat_all(&errors)
-    )
+    said::answered(answer.status, &envelope::errors(&answer.body))
 }
+
+const NO_LEASE: &str = "the answer carries no lease, so there is nothing to hold it by: declare it \
+                        with another source, or have a role of PKI make leases (generate_lease=true)";
 
 pub(super) fn chain(error: &dyn std::error::Error) -> String {
     Chain(error).to_string()

@@ -9,7 +9,7 @@ use serde::Serialize;
 use url::Url;
 use zeroize::Zeroizing;
 
-use super::{Attempt, login_path, unprepared, unprepared_by};
+use super::{Attempt, login_path, same, unprepared, unprepared_by};
 use crate::body;
 use crate::call::{Call, Operation};
 use crate::client::Client;
@@ -121,11 +121,6 @@ fn identity(certificate: &Secret, key: &Secret) -> Option<Identity> {
         pem.push(b'\n');
     }
     Identity::from_pem(&pem).ok()
-}
-
-fn same(one: &Secret, other: &Secret) -> bool {
-    // EXPOSE: both are our own files, compared in place to see whether one was replaced.
-    *one.expose() == *other.expose()
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use reqwest::header::HeaderValue;
 use serde::{Deserialize, Serialize};
 
-use super::longest;
+use super::{longest, same};
 use crate::body;
 use crate::call::{Call, Operation};
 use crate::client::{Answer, Client};
@@ -250,11 +250,6 @@ fn is_secret_id_of(mount: &str, path: &str) -> bool {
         .and_then(|rest| rest.strip_prefix("/role/"))
         .and_then(|rest| rest.strip_suffix("/secret-id"));
     role.is_some_and(|role| !role.is_empty() && !role.contains('/'))
-}
-
-fn same(one: &Secret, other: &Secret) -> bool {
-    // EXPOSE: a token from our own file is compared in place with the one that stood there before.
-    *one.expose() == *other.expose()
 }
 
 const WRAPPING_LOOKUP: VaultPath = VaultPath::fixed("sys/wrapping/lookup");

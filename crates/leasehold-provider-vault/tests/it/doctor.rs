@@ -1,6 +1,8 @@
 //! What `leasehold doctor` finds at a real OpenBao: each fault is planted, found, and mended by the
 //! command that the finding came with.
 
+mod advice;
+
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 

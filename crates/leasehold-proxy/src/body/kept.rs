@@ -1,5 +1,6 @@
 use std::fmt;
 use std::mem;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use bytes::{Bytes, BytesMut};
@@ -15,6 +16,31 @@ use tokio::sync::Notify;
 pub(crate) struct Kept {
     state: Mutex<State>,
     changed: Notify,
+    room: Arc<Room>,
+}
+
+/// What all copies of one worker may take up together, so that bodies that never end can't take up
+/// 64 KiB for each connection.
+#[derive(Debug)]
+pub(crate) struct Room(AtomicUsize);
+
+impl Room {
+    /// Returns room for so many bytes.
+    pub(crate) const fn of(bytes: usize) -> Self {
+        Self(AtomicUsize::new(bytes))
+    }
+
+    fn take(&self, bytes: usize) -> bool {
+        let taken = |left: usize| left.checked_sub(bytes);
+        let outcome = self
+            .0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken);
+        outcome.is_ok()
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+    }
 }
 
 /// All of a body, to be read frame by frame.
@@ -49,9 +75,10 @@ impl Kept {
         let (State::Partly(data), Some(part)) = (&mut *state, frame.data_ref()) else {
             return;
         };
-        if data.len() + part.len() <= LARGEST {
+        if data.len() + part.len() <= LARGEST && self.room.take(part.len()) {
             data.extend_from_slice(part);
         } else {
+            self.room.give_back(data.len());
             *state = State::Lost;
             self.changed.notify_one();
         }
@@ -68,10 +95,22 @@ impl Kept {
 
     fn lose(&self) {
         let mut state = self.state.lock();
-        if let State::Partly(_) = &*state {
+        if let State::Partly(data) = &*state {
+            self.room.give_back(data.len());
             *state = State::Lost;
             self.changed.notify_one();
         }
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        let bytes = match self.state.get_mut() {
+            State::Partly(data) => data.len(),
+            State::Whole(whole) => whole.len(),
+            State::Lost => 0,
+        };
+        self.room.give_back(bytes);
     }
 }
 
@@ -114,10 +153,11 @@ impl fmt::Debug for Kept {
 pub(super) struct Copyist(Weak<Kept>);
 
 impl Copyist {
-    pub(super) fn new() -> (Self, Arc<Kept>) {
+    pub(super) fn new(room: &Arc<Room>) -> (Self, Arc<Kept>) {
         let kept = Arc::new(Kept {
             state: Mutex::new(State::Partly(BytesMut::new())),
             changed: Notify::new(),
+            room: Arc::clone(room),
         });
         (Self(Arc::downgrade(&kept)), kept)
     }
@@ -151,7 +191,7 @@ enum State {
     /// So much of it has gone to the upstream.
     Partly(BytesMut),
     Whole(Whole),
-    /// It is too large, or broke off.
+    /// It is too large, or broke off, or there was no room for it.
     Lost,
 }
 
@@ -165,7 +205,7 @@ mod tests {
     #[tokio::test]
     async fn a_body_of_64_kib_is_kept_and_not_a_byte_more() {
         for (more, is_kept) in [(0, true), (1, false)] {
-            let (copyist, kept) = Copyist::new();
+            let (copyist, kept) = Copyist::new(&room());
             copyist.add(&data(LARGEST - 1), false);
             copyist.add(&data(1 + more), false);
             copyist.end();
@@ -177,7 +217,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_that_breaks_off_is_not_sent_again() {
-        let (copyist, kept) = Copyist::new();
+        let (copyist, kept) = Copyist::new(&room());
         copyist.add(&data(3), false);
         assert!(kept.is_of_use());
         drop(copyist);
@@ -186,7 +226,7 @@ mod tests {
 
     #[tokio::test]
     async fn trailers_are_kept_with_the_body_that_they_end() {
-        let (copyist, kept) = Copyist::new();
+        let (copyist, kept) = Copyist::new(&room());
         copyist.add(&data(3), false);
         let mut trailers = HeaderMap::new();
         trailers.insert("x-sum", http::HeaderValue::from_static("1"));
@@ -198,10 +238,36 @@ mod tests {
 
     #[test]
     fn nothing_is_copied_once_nobody_wants_it() {
-        let (copyist, kept) = Copyist::new();
+        let (copyist, kept) = Copyist::new(&room());
         drop(kept);
         copyist.add(&data(3), true);
         assert!(copyist.0.upgrade().is_none());
+    }
+
+    #[test]
+    fn copies_share_one_room_and_each_gives_back_what_it_took() {
+        let room = Arc::new(Room::of(10));
+        let (first, held) = Copyist::new(&room);
+        first.add(&data(6), false);
+        let (second, lost) = Copyist::new(&room);
+        second.add(&data(3), false);
+        second.add(&data(2), false);
+        assert!(held.is_of_use() && !lost.is_of_use());
+        let (third, broken_off) = Copyist::new(&room);
+        third.add(&data(4), false);
+        assert!(
+            broken_off.is_of_use(),
+            "the second gave back what it had taken"
+        );
+        drop(third);
+        first.add(&data(4), true);
+        assert!(held.is_of_use(), "the third gave back what it had taken");
+        drop((held, lost, broken_off));
+        assert_eq!(room.0.load(Ordering::Relaxed), 10);
+    }
+
+    fn room() -> Arc<Room> {
+        Arc::new(Room::of(LARGEST))
     }
 
     fn data(length: usize) -> Frame<Bytes> {

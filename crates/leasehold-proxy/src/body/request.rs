@@ -12,7 +12,7 @@ use hyper::body::Incoming;
 use leasehold_model::{BootTime, Clock, ReasonCode};
 
 use super::BodyError;
-use super::kept::{Copyist, Kept, LARGEST, Whole};
+use super::kept::{Copyist, Kept, LARGEST, Room, Whole};
 use crate::patience::Patience;
 
 /// A request's body on its way to the upstream, which takes note of how it fares.
@@ -54,11 +54,11 @@ impl RequestBody {
     }
 
     /// Keeps a copy of the body as it is read, unless it is known to be too large for that.
-    pub(crate) fn keep(&mut self) -> Option<Arc<Kept>> {
+    pub(crate) fn keep(&mut self, room: &Arc<Room>) -> Option<Arc<Kept>> {
         if self.size_hint().lower() > LARGEST as u64 {
             return None;
         }
-        let (copyist, kept) = Copyist::new();
+        let (copyist, kept) = Copyist::new(room);
         self.copyist = Some(copyist);
         Some(kept)
     }

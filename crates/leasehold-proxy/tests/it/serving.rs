@@ -60,7 +60,9 @@ fn an_address_that_somebody_listens_on_is_refused() {
     let rig = Setup::to(&[origin.url()]).start();
     for taken in [rig.address, origin.address] {
         let error = Server::bind(&[("public".into(), taken)], 1).expect_err("it is taken");
-        assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse);
+        assert_eq!(error.source.kind(), std::io::ErrorKind::AddrInUse);
+        let said = format!("bind listener public to {taken}");
+        assert_eq!(error.to_string(), said);
     }
 }
 

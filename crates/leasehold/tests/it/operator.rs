@@ -70,6 +70,13 @@ async fn the_list_shows_each_lease_as_openbao_has_it() -> Result<()> {
         log.contains("\"verb\":\"list\"") && log.contains("\"uid\":"),
         "{log}"
     );
+    let about = "\"verb\":\"show\",\"about\":\"database/creds/app/none\"";
+    let line = log.lines().find(|it| it.contains(about));
+    let line = line.context("a line of the order that named no lease")?;
+    ensure!(
+        line.contains("WARN") && line.contains("is not held by this instance"),
+        "{line}"
+    );
     gateway.assert_no_leak(&passwords(&origin))
 }
 

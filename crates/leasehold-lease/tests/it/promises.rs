@@ -1,0 +1,272 @@
+//! Single promises, each broken by one wrong line that simulated runs outlive.
+
+use std::time::Duration;
+
+use leasehold_lease::{Action, Event, Kind, Notice, ProviderId, SessionTerms, SlotId};
+use leasehold_model::{BootTime, Failure, GenerationNumber, Holder, LeaseId, SessionEpoch};
+
+use crate::desk::{Desk, FIRST, asks_for, granted, is_of_an_orphan, lease};
+
+#[test]
+fn readers_are_told_the_deadline_of_the_session_where_that_comes_first() {
+    let mut desk = Desk::new();
+    let provider = desk.provider();
+    let slot = desk.slot(provider, Kind::Leased);
+    desk.step(Event::Tick);
+    let start = desk.now;
+    desk.step(login(provider, start, granted(100)));
+    let served = desk.fetched(slot, FIRST, lease("first", 3600));
+    let ends = start.after(Duration::from_secs(100));
+    let in_time = |it: &Action| matches!(it, Action::Activate { deadline, .. } if *deadline < ends);
+    assert!(served.iter().any(in_time), "{served:?}");
+    let later = desk.pass(Duration::from_secs(100));
+    assert!(later.contains(&Action::Withdraw { slot }), "{later:?}");
+}
+
+#[test]
+fn orphans_wait_for_the_first_generation_and_no_longer_than_20_seconds() {
+    for served in [true, false] {
+        let mut desk = Desk::new();
+        let provider = desk.provider();
+        let slot = desk.slot(provider, Kind::Leased);
+        adopt(&mut desk, provider, 1);
+        let at_login = desk.log_in(provider);
+        assert!(!at_login.iter().any(is_of_an_orphan), "{at_login:?}");
+        let begun = if served {
+            desk.fetched(slot, FIRST, lease("first", 3600))
+        } else {
+            let waited = desk.pass(Duration::from_secs(19));
+            assert!(!waited.iter().any(is_of_an_orphan), "{waited:?}");
+            desk.pass(Duration::from_secs(2))
+        };
+        assert!(begun.iter().any(is_of_an_orphan), "{begun:?}");
+    }
+}
+
+#[test]
+fn revocations_of_orphans_that_fail_give_their_places_back() {
+    let mut desk = Desk::new();
+    let provider = desk.provider();
+    adopt(&mut desk, provider, 12);
+    let mut actions = desk.log_in(provider);
+    let mut asked = 0;
+    for _ in 0..100 {
+        let of_orphans = actions.iter().filter_map(|it| match it {
+            Action::RevokeOrphan { lease_id, .. } => Some(lease_id.clone()),
+            _ => None,
+        });
+        let lease_ids: Vec<_> = of_orphans.collect();
+        actions.clear();
+        for lease_id in lease_ids {
+            asked += 1;
+            actions.extend(desk.step(Event::OrphanRevokeFailed {
+                provider,
+                lease_id,
+                epoch: SessionEpoch::FIRST,
+                failure: Failure::Transient,
+            }));
+        }
+        actions.extend(desk.pass(Duration::from_secs(1)));
+    }
+    assert!(asked > 100, "{asked} attempts in 100 seconds");
+}
+
+#[test]
+fn ends_of_former_sessions_that_fail_give_their_places_back() {
+    let mut desk = Desk::new();
+    let provider = desk.provider();
+    let former = |number: u32| format!("accessor-{number}").as_str().into();
+    for number in 0..9 {
+        desk.engine.adopt_former(provider, former(number), desk.now);
+    }
+    let mut actions = desk.log_in(provider);
+    let mut asked = 0;
+    for _ in 0..100 {
+        let of_former = actions.iter().filter_map(|it| match it {
+            Action::RevokeFormer { accessor, .. } => Some(accessor.clone()),
+            _ => None,
+        });
+        let accessors: Vec<_> = of_former.collect();
+        actions.clear();
+        for accessor in accessors {
+            asked += 1;
+            actions.extend(desk.step(Event::FormerRevokeFailed {
+                provider,
+                accessor,
+                epoch: SessionEpoch::FIRST,
+                failure: Failure::Transient,
+            }));
+        }
+        actions.extend(desk.pass(Duration::from_secs(1)));
+    }
+    assert!(asked > 100, "{asked} attempts in 100 seconds");
+}
+
+#[test]
+fn a_former_session_is_ended_once_nothing_hangs_on_it_and_not_before() {
+    let mut desk = Desk::new();
+    let provider = desk.provider();
+    let slot = desk.slot(provider, Kind::Leased);
+    desk.step(Event::Tick);
+    let terms = SessionTerms {
+        renewable: false,
+        ..granted(600)
+    };
+    desk.step(login(provider, desk.now, terms));
+    desk.fetched(slot, FIRST, lease("first", 3600));
+    let mut later = desk.pass(Duration::from_secs(400));
+    let second = SessionEpoch::FIRST.next();
+    assert!(later.contains(&Action::Login {
+        provider,
+        epoch: second
+    }));
+    later = desk.step(Event::LoggedIn {
+        provider,
+        epoch: second,
+        t_send: desk.now,
+        terms: granted(600),
+    });
+    let ends = Action::RevokeSession {
+        provider,
+        epoch: SessionEpoch::FIRST,
+    };
+    later.extend(desk.pass(Duration::from_secs(100)));
+    assert!(asks_for(&later, slot), "the lease moves: {later:?}");
+    later.extend(desk.fetched(slot, FIRST.next(), lease("second", 3600)));
+    assert!(!later.contains(&ends), "a lease hangs on it: {later:?}");
+    desk.step(Event::Drained {
+        slot,
+        number: FIRST,
+    });
+    let ended = desk.step(Event::Revoked {
+        slot,
+        number: FIRST,
+    });
+    assert!(ended.contains(&ends), "{ended:?}");
+}
+
+#[test]
+fn suspicion_leaves_two_of_three_issues_for_what_service_depends_on() {
+    let mut desk = Desk::new();
+    let provider = desk.provider();
+    let slot = desk.slot(provider, Kind::Leased);
+    desk.log_in(provider);
+    desk.fetched(slot, FIRST, lease("1", 3600));
+    desk.now = desk.now.after(Duration::from_secs(10));
+    let number = FIRST;
+    assert!(asks_for(
+        &desk.step(Event::Suspected { slot, number }),
+        slot
+    ));
+    let number = FIRST.next();
+    desk.fetched(slot, number, lease("2", 3600));
+    desk.now = desk.now.after(Duration::from_secs(10));
+    let told = desk.step(Event::Suspected { slot, number });
+    assert!(!asks_for(&told, slot), "{told:?}");
+    let dismissed = Action::Notify(Notice::SuspicionDismissed { slot, number });
+    assert!(told.contains(&dismissed), "{told:?}");
+}
+
+#[test]
+fn while_nobody_is_reached_one_call_at_a_time_finds_out_and_any_answer_lets_all_out() {
+    let mut desk = Desk::new();
+    let provider = desk.provider();
+    let slots: Vec<_> = (0..4).map(|_| desk.slot(provider, Kind::Leased)).collect();
+    let mut asked = slots_of(&desk.log_in(provider));
+    assert_eq!(asked.len(), 4);
+    let mut attempts = 0;
+    while attempts < 40 {
+        for slot in std::mem::take(&mut asked) {
+            attempts += 1;
+            let told = desk.step(unreachable(slot));
+            asked.extend(slots_of(&told));
+        }
+        asked.extend(slots_of(&desk.pass(Duration::from_secs(1))));
+        let most = if attempts < 5 { 4 } else { 1 };
+        assert!(asked.len() <= most, "{asked:?} after {attempts}");
+    }
+    while asked.is_empty() {
+        asked = slots_of(&desk.pass(Duration::from_secs(1)));
+    }
+    let answered = desk.fetched(asked[0], FIRST, lease("back", 3600));
+    let closed = Action::Notify(Notice::CircuitClosed { provider });
+    assert!(answered.contains(&closed), "{answered:?}");
+    let mut out = slots_of(&answered);
+    out.extend(slots_of(&desk.pass(Duration::from_secs(6))));
+    assert_eq!(out.len(), slots.len() - 1, "{out:?}");
+}
+
+#[test]
+fn a_dismissed_credential_is_not_forgotten_while_a_call_about_it_is_out() {
+    let mut desk = Desk::new();
+    let provider = desk.provider();
+    let slot = desk.slot(provider, Kind::Leased);
+    desk.log_in(provider);
+    desk.fetched(slot, FIRST, lease("first", 60));
+    let renewed = desk.pass(Duration::from_secs(37));
+    assert!(renewed.iter().any(|it| matches!(it, Action::Renew { .. })));
+    desk.step(Event::Dismissed { slot });
+    let number = FIRST;
+    desk.step(Event::Drained { slot, number });
+    let revoked = desk.step(Event::Revoked { slot, number });
+    let forgets = Action::Forget { slot };
+    assert!(!revoked.contains(&forgets), "{revoked:?}");
+    let answered = desk.step(Event::RenewFailed {
+        slot,
+        number,
+        epoch: SessionEpoch::FIRST,
+        failure: Failure::LeaseGone,
+    });
+    assert!(answered.contains(&forgets), "{answered:?}");
+}
+
+#[test]
+fn a_dismissed_credential_is_revoked_once_the_requests_that_use_it_have_ended() {
+    let mut desk = Desk::new();
+    let provider = desk.provider();
+    let slot = desk.slot(provider, Kind::Leased);
+    desk.log_in(provider);
+    desk.fetched(slot, FIRST, lease("first", 60));
+    let revokes = |it: &Action| matches!(it, Action::Revoke { .. });
+    let dismissed = desk.step(Event::Dismissed { slot });
+    assert!(dismissed.contains(&Action::Withdraw { slot }));
+    assert!(!dismissed.iter().any(revokes), "{dismissed:?}");
+    let number = FIRST;
+    let drained = desk.step(Event::Drained { slot, number });
+    assert!(drained.iter().any(revokes), "{drained:?}");
+}
+
+fn adopt(desk: &mut Desk, provider: ProviderId, count: u32) {
+    let runs_out = desk.now.after(Duration::from_secs(3600));
+    for number in 0..count {
+        let lease_id = LeaseId::from(format!("orphan-{number}").as_str());
+        desk.engine
+            .adopt_orphan(provider, lease_id, runs_out, desk.now);
+    }
+}
+
+fn login(provider: ProviderId, t_send: BootTime, terms: SessionTerms) -> Event {
+    Event::LoggedIn {
+        provider,
+        epoch: SessionEpoch::FIRST,
+        t_send,
+        terms,
+    }
+}
+
+fn unreachable(slot: SlotId) -> Event {
+    Event::FetchFailed {
+        slot,
+        number: GenerationNumber::FIRST,
+        holder: Holder::Session(SessionEpoch::FIRST),
+        failure: Failure::Unreachable,
+    }
+}
+
+fn slots_of(actions: &[Action]) -> Vec<SlotId> {
+    let asked = actions.iter().filter_map(|it| match it {
+        Action::Fetch { slot, .. } => Some(*slot),
+        _ => None,
+    });
+    asked.collect()
+}
