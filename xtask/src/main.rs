@@ -12,6 +12,7 @@ mod generate;
 mod layers;
 mod run;
 mod setup;
+mod storm;
 
 use std::process::ExitCode;
 
@@ -57,6 +58,9 @@ fn dispatch(steps: &mut Steps, arguments: &[String]) -> Result<()> {
         ("crash-runs", ["--runs", count, "--seed", seed]) => {
             steps.run("crash-runs", || crash::runs(&workspace, count, seed))
         }
+        ("bench", [name, options @ ..]) => {
+            steps.run(name, || storm::bench(&workspace, name, options))
+        }
         ("ci-checks", []) => ci::checks(&workspace, steps),
         ("ci", []) => {
             ci::checks(&workspace, steps)?;
@@ -82,5 +86,13 @@ cargo xtask <command>
   bench engine                memory a slot and CPU time a step with 100,000 credentials
   crash-runs --runs COUNT --seed SEED
                               kill gateways at random moments, that many times from that seed on
+  bench rotations [--count COUNT]
+                              the gateway rotates short-lived users under load
+  bench leases [--count COUNT] [--ttl TTL] [--seconds SECONDS]
+                              the gateway issues many leases, holds them and gives them back
+  bench outage [--seconds SECONDS]
+                              OpenBao hangs, then dies, then is sealed, under load
+  bench cascade [--count COUNT]
+                              what readers wait while OpenBao ends a token with its leases
   ci-checks                   everything that CI checks before it tests
   ci                          everything that CI does";

@@ -251,7 +251,12 @@ impl Slot {
         self.next_number = number.next();
         self.served = true;
         self.fruitless = 0;
-        self.suspicion.settle();
+        if self.kind.is_issued() {
+            // Whoever asks for a lease is given a new one: that proves nothing.
+            self.suspicion.settle();
+        } else {
+            self.suspicion.prove();
+        }
         ctx.actions.push(Action::Activate {
             slot: self.id,
             number,

@@ -40,6 +40,14 @@ impl Suspicion {
     pub(super) const fn settle(&mut self) -> Option<GenerationNumber> {
         self.of.take()
     }
+
+    /// Ends what was being looked into where the provider did have something newer: no caller can
+    /// bring that about, so the next suspicion is followed up at once.
+    pub(super) fn prove(&mut self) {
+        if self.settle().is_some() {
+            *self = Self::default();
+        }
+    }
 }
 
 const SHORTEST_GAP: Duration = Duration::from_secs(1);
@@ -76,5 +84,19 @@ mod tests {
         let later = start.after(QUIET);
         suspicion.follow(later, GenerationNumber::FIRST);
         assert!(suspicion.may_follow(later.after(SHORTEST_GAP)));
+    }
+
+    #[test]
+    fn one_that_was_right_is_not_held_against_the_next() {
+        let mut suspicion = Suspicion::default();
+        let now = BootTime::from_nanos(1);
+        suspicion.follow(now, GenerationNumber::FIRST);
+        assert!(!suspicion.may_follow(now));
+        suspicion.prove();
+        assert!(suspicion.may_follow(now));
+        suspicion.follow(now, GenerationNumber::FIRST);
+        suspicion.settle();
+        suspicion.prove();
+        assert!(!suspicion.may_follow(now), "that one was settled before");
     }
 }

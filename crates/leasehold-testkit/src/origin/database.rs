@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use anyhow::Result;
 use base64::Engine as _;
@@ -23,6 +24,7 @@ use crate::{Login, Postgres};
 #[derive(Debug)]
 pub struct Database {
     login: Login,
+    hold: Duration,
     pairs: Mutex<BTreeSet<(String, String)>>,
     accepted: AtomicUsize,
     refused: AtomicUsize,
@@ -35,8 +37,18 @@ impl Origin<Database> {
     ///
     /// When no port can be listened on.
     pub async fn database(postgres: &Postgres) -> Result<Self> {
+        Self::database_held(postgres, Duration::ZERO).await
+    }
+
+    /// As [`Origin::database`], with the connection held for as long and a query again at its end.
+    ///
+    /// # Errors
+    ///
+    /// As [`Origin::database`].
+    pub async fn database_held(postgres: &Postgres, hold: Duration) -> Result<Self> {
         Self::serve(Database {
             login: postgres.login(),
+            hold,
             pairs: Mutex::default(),
             accepted: AtomicUsize::new(0),
             refused: AtomicUsize::new(0),
@@ -97,12 +109,11 @@ impl Database {
     async fn query(&self, user: &str, password: &str) -> Result<String, tokio_postgres::Error> {
         let database = Postgres::DATABASE;
         let client = self.login.connect(user, password, database).await?;
-        let row = client
-            .query_one(
-                "select current_user::text from (select count(*) from t) _",
-                &[],
-            )
-            .await?;
+        let mut row = client.query_one(QUERY, &[]).await?;
+        if !self.hold.is_zero() {
+            tokio::time::sleep(self.hold).await;
+            row = client.query_one(QUERY, &[]).await?;
+        }
         row.try_get(0)
     }
 }
@@ -126,3 +137,5 @@ fn basic(request: &Request<Bytes>) -> Option<(String, String)> {
     let (user, password) = decoded.split_once(':')?;
     Some((user.to_owned(), password.to_owned()))
 }
+
+const QUERY: &str = "select current_user::text from (select count(*) from t) _";

@@ -13,4 +13,5 @@ mod operator;
 mod refused;
 mod requests;
 mod static_key;
+mod storm;
 mod support;

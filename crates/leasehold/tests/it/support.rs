@@ -2,11 +2,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use leasehold_testkit::{GatewayProcess, Lab, scan, wait};
 use reqwest::{Client, StatusCode};
 use serde::Deserialize;
 use tokio::sync::{Mutex, MutexGuard};
+use tokio::task::{JoinError, JoinSet};
 
 /// A gateway under test and a consumer of it.
 pub(crate) struct Gateway {
@@ -29,6 +30,7 @@ pub(crate) struct Answer {
 /// An access record as it stands in its line.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Record {
+    pub(crate) time: String,
     pub(crate) status: Option<u16>,
     pub(crate) reason: Option<String>,
     pub(crate) consumer: Option<String>,
@@ -94,6 +96,7 @@ impl Gateway {
         self.request_as(CONSUMER_KEY, path)
     }
 
+    /// Sends a request with this key.
     pub(crate) fn request_as(&self, key: &str, path: &str) -> reqwest::RequestBuilder {
         let request = self.client.get(format!("{}{path}", self.url));
         request.header("x-api-key", key)
@@ -126,6 +129,12 @@ impl Gateway {
         Ok(answer)
     }
 
+    /// Reads the metrics, which a test that waits for them reads often: they are not kept.
+    pub(crate) async fn metrics(&self) -> Result<String> {
+        let request = self.client.get(format!("{}/metrics", self.admin));
+        Ok(read(request).await?.text)
+    }
+
     /// Waits until a route has what it needs.
     pub(crate) async fn ready(&mut self, route: &str) -> Result<()> {
         let url = format!("{}/readyz/{route}", self.admin);
@@ -138,30 +147,44 @@ impl Gateway {
         .await
     }
 
-    /// Sends a request each `interval` until `done`, whatever becomes of those before, and counts
-    /// the statuses. A request that gets no answer counts as status 0.
+    /// Sends a request each `interval` until `done`, whatever becomes of those before as long as they
+    /// are not hundreds, and counts the statuses. A request that gets no answer counts as status 0.
     pub(crate) async fn load(
         &self,
         path: &str,
         interval: Duration,
         done: impl Future<Output = Result<()>>,
     ) -> Result<Statuses> {
-        let mut under_way = tokio::task::JoinSet::new();
+        self.load_all(&[path.to_owned()], interval, done).await
+    }
+
+    /// As [`Gateway::load`], to one path after the other.
+    pub(crate) async fn load_all(
+        &self,
+        paths: &[String],
+        interval: Duration,
+        done: impl Future<Output = Result<()>>,
+    ) -> Result<Statuses> {
+        let mut under_way = JoinSet::new();
         let mut ticks = tokio::time::interval(interval);
+        let mut statuses = Statuses::new();
         let sending = async {
-            loop {
+            for path in paths.iter().cycle() {
                 ticks.tick().await;
+                if under_way.len() >= MOST_UNDER_WAY {
+                    count(&mut statuses, under_way.join_next().await)?;
+                }
                 let request = self.request(path);
                 under_way.spawn(async { read(request).await.map_or(0, |it| it.status.as_u16()) });
             }
+            Err::<(), _>(anyhow!("there is no path to ask for"))
         };
         tokio::select! {
             result = done => result?,
-            () = sending => {}
+            result = sending => result?,
         }
-        let mut statuses = Statuses::new();
         while let Some(status) = under_way.join_next().await {
-            *statuses.entry(status?).or_default() += 1;
+            count(&mut statuses, Some(status))?;
         }
         Ok(statuses)
     }
@@ -174,7 +197,12 @@ impl Gateway {
 
     /// Ends the gateway in order.
     pub(crate) async fn stop(&mut self) -> Result<()> {
-        let status = self.process.terminate(PATIENCE).await?;
+        self.stop_within(PATIENCE).await
+    }
+
+    /// As [`Gateway::stop`], for one that has much to give back.
+    pub(crate) async fn stop_within(&mut self, limit: Duration) -> Result<()> {
+        let status = self.process.terminate(limit).await?;
         ensure!(
             status.success(),
             "the gateway ended with {status}:\n{}",
@@ -196,6 +224,13 @@ impl Gateway {
         ensure!(hits.is_empty(), "secrets in answers: {hits:?}");
         Ok(())
     }
+}
+
+fn count(statuses: &mut Statuses, ended: Option<Result<u16, JoinError>>) -> Result<()> {
+    if let Some(status) = ended {
+        *statuses.entry(status?).or_default() += 1;
+    }
+    Ok(())
 }
 
 async fn read(request: reqwest::RequestBuilder) -> Result<Answer> {
@@ -250,6 +285,8 @@ pub(crate) async fn vault_provider(lab: &Lab) -> Result<String> {
     ))
 }
 
+/// So that a machine that is too slow for a load runs out of time and not of files.
+const MOST_UNDER_WAY: usize = 256;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The keys of the consumers `tester` and `other`; their digests stand in [`COMMON`].
