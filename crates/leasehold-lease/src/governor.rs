@@ -171,11 +171,17 @@ impl Governor {
             self.pace = (self.pace / 2.0).max(SLOWEST);
         }
         let was_open = self.is_open();
-        if failure != Some(Failure::Unreachable) {
-            self.circuit.unreached = 0;
-            return was_open.then_some(Turn::Closed);
+        match failure {
+            Some(Failure::Unreachable) => {
+                self.circuit.unreached = self.circuit.unreached.saturating_add(1);
+            }
+            // An issue that had no answer and one that was answered badly look the same.
+            Some(Failure::MaybeIssued) => {}
+            _ => {
+                self.circuit.unreached = 0;
+                return was_open.then_some(Turn::Closed);
+            }
         }
-        self.circuit.unreached = self.circuit.unreached.saturating_add(1);
         let beyond = self.circuit.unreached.saturating_sub(UNREACHED_MOST);
         self.circuit.probe_at = schedule::retry_at(now, Failure::Unreachable, beyond, rng);
         (self.is_open() && !was_open).then_some(Turn::Opened)

@@ -256,6 +256,14 @@ impl Slot {
         self.plan_fetch(at);
     }
 
+    /// The provider can be reached again: a credential that nothing is served of does not wait out a
+    /// backoff from before. The budget still holds.
+    pub(crate) fn provider_is_back(&mut self, ctx: &mut Context<'_>) {
+        if self.active.is_none() && matches!(self.fetch, Fetch::At(_)) {
+            self.plan_fetch(ctx.now);
+        }
+    }
+
     /// An upstream refused a generation.
     pub(crate) fn suspected(&mut self, ctx: &mut Context<'_>, number: GenerationNumber) {
         let slot = self.id;

@@ -88,7 +88,11 @@ impl Step<'_> {
             Some(Turn::Closed) => Notice::CircuitClosed { provider },
             None => return,
         };
+        let closed = matches!(notice, Notice::CircuitClosed { .. });
         self.actions.push(Action::Notify(notice));
+        if closed {
+            self.each_slot_of(provider, Slot::provider_is_back);
+        }
     }
 
     /// Something may hang on this that we do not know of.

@@ -357,6 +357,14 @@ fn an_outage_of_ten_minutes_is_waited_out_and_followed_by_no_storm() {
         assert!(outcome.most_writes <= 31, "seed {seed}: {outcome:?}");
         // One call at a time finds out, at most every half second or so.
         assert!(outcome.fetches < 1500, "seed {seed}: {outcome:?}");
+        let hanging = Scenario {
+            hangs: true,
+            ..scenario.clone()
+        };
+        let outcome = run(seed, &hanging);
+        // An issue that had no answer may have made a credential: the next waits ten seconds more.
+        assert!(outcome.back_at < seconds(920), "seed {seed}: {outcome:?}");
+        assert!(outcome.fetches < 1500, "seed {seed}: {outcome:?}");
     }
 }
 

@@ -94,6 +94,11 @@ impl Simulation {
         };
         let kind = *self.kinds.get(&slot).expect("a declared slot");
         let made = kind.is_issued() && self.rng.f64() < self.scenario.maybe_issued;
+        let hangs = self.scenario.hangs && kind.is_issued();
+        let refusal = refusal.map(|refusal| match refusal {
+            Failure::Unreachable if hangs => Failure::MaybeIssued,
+            refusal => refusal,
+        });
         let refusal = refusal.or(made.then_some(Failure::MaybeIssued));
         if let Some(failure) = refusal.or(self.scenario.fetches_fail) {
             if failure == Failure::MaybeIssued {

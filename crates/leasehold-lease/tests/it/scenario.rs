@@ -61,6 +61,8 @@ pub(crate) struct Scenario {
     pub(crate) refusals: f64,
     pub(crate) asks: f64,
     pub(crate) consumers: f64,
+    /// In an outage the provider takes calls and does not answer: an issue may have been made.
+    pub(crate) hangs: bool,
     /// When, from the start, everything fails and when it works again.
     pub(crate) outage: Option<(Duration, Duration)>,
 }
@@ -105,6 +107,7 @@ impl Scenario {
             refusals: 0.0,
             asks: 0.0,
             consumers: 0.0,
+            hangs: false,
             outage: None,
         }
     }
