@@ -357,8 +357,13 @@ fn an_outage_of_ten_minutes_is_waited_out_and_followed_by_no_storm() {
         assert!(outcome.most_writes <= 31, "seed {seed}: {outcome:?}");
         // One call at a time finds out, at most every half second or so.
         assert!(outcome.fetches < 1500, "seed {seed}: {outcome:?}");
+        // With nothing but issues to find out by.
         let hanging = Scenario {
             hangs: true,
+            leased: 5,
+            versioned: 0,
+            session_ttl: seconds(7200),
+            session_max: seconds(86_400),
             ..scenario.clone()
         };
         let outcome = run(seed, &hanging);
