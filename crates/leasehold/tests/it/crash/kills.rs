@@ -80,6 +80,7 @@ async fn run(scene: &Scene, moment: Moment, toll: &mut Toll) -> Result<()> {
     toll.slowest_since_start = toll.slowest_since_start.max(started.elapsed());
     toll.slowest_since_kill = toll.slowest_since_kill.max(killed.elapsed());
     gateway.stop().await?;
+    scene.swept().await?;
     scene.nothing_is_left_but(&toll.strays, &toll.shells).await
 }
 

@@ -78,6 +78,7 @@ async fn f31_a_credential_that_no_answer_told_of_goes_with_the_anchor_it_hung_on
     println!("attempts for 20 requests while no answer comes: {attempts}");
     ensure!((1..=6).contains(&attempts), "{attempts} attempts");
     gateway.stop().await?;
+    scene.swept().await?;
     scene.nothing_is_left().await?;
     let totals = held(scene.ledger()?).totals;
     ensure!(totals.intents_collected >= 2, "{totals:?}");

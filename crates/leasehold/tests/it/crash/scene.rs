@@ -142,6 +142,13 @@ impl Scene {
         })
     }
 
+    /// Waits until no user is left: OpenBao confirms the end of a token first, and ends what hung on it
+    /// unknown to the gateway in its own time after that.
+    pub(super) async fn swept(&self) -> Result<()> {
+        let no_user = async || Ok(self.remains().await?.users.is_empty());
+        wait::until_true("users that nobody knew of to be gone", PATIENCE, no_user).await
+    }
+
     /// Fails unless nothing is left at OpenBao, in PostgreSQL or in the ledger.
     pub(super) async fn nothing_is_left(&self) -> Result<()> {
         self.nothing_is_left_but(&BTreeSet::new(), &BTreeSet::new())
