@@ -28,7 +28,10 @@ async fn the_life_of_leased_certificates_is_mended_at_their_role_and_none_is_iss
         "{unseen:#?}"
     );
     patient.examination.issue = true;
-    let brief = patient.find("ttl", "10 s").await?;
+    // The server counts in whole seconds from a moment before it answers.
+    let brief = patient
+        .find("ttl", "which the failover of a cluster")
+        .await?;
     lab.openbao
         .shell(brief.mend.as_deref().context("a command")?)
         .await?;
