@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use leasehold_lease::{Action, Event, Kind, Notice, ProviderId, SessionTerms, SlotId};
+use leasehold_lease::{Action, Event, Kind, Notice, ProviderId, SessionTerms, SlotId, Stage};
 use leasehold_model::{BootTime, Failure, GenerationNumber, Holder, LeaseId, SessionEpoch};
 
 use crate::desk::{Desk, FIRST, asks_for, granted, is_of_an_orphan, lease};
@@ -234,6 +234,35 @@ fn a_dismissed_credential_is_revoked_once_the_requests_that_use_it_have_ended() 
     let number = FIRST;
     let drained = desk.step(Event::Drained { slot, number });
     assert!(drained.iter().any(revokes), "{drained:?}");
+}
+
+#[test]
+fn f17_nothing_that_ran_out_while_the_machine_slept_is_served_when_it_wakes() {
+    let mut desk = Desk::new();
+    let provider = desk.provider();
+    let slot = desk.slot(provider, Kind::Leased);
+    desk.log_in(provider);
+    desk.fetched(slot, FIRST, lease("first", 3600));
+    // It falls asleep with a renewal under way.
+    let renewed = desk.pass(Duration::from_secs(2200));
+    assert!(renewed.iter().any(|it| matches!(it, Action::Renew { .. })));
+    let t_send = desk.now;
+    desk.now = desk.now.after(Duration::from_secs(2 * 3600));
+    let woke = desk.step(Event::Renewed {
+        slot,
+        number: FIRST,
+        t_send,
+        ttl: Duration::from_secs(3600),
+        capped: false,
+    });
+    assert!(woke.contains(&Action::Withdraw { slot }), "{woke:?}");
+    assert!(asks_for(&woke, slot), "{woke:?}");
+    let served = desk
+        .engine
+        .view()
+        .iter()
+        .any(|it| it.stage == Stage::Active);
+    assert!(!served, "{woke:?}");
 }
 
 fn adopt(desk: &mut Desk, provider: ProviderId, count: u32) {
