@@ -235,10 +235,28 @@ fn leases_on_an_anchor_outlive_sessions() {
 }
 
 #[test]
+fn an_anchor_is_changed_after_a_day_and_its_leases_move_without_a_gap() {
+    let scenario = Scenario {
+        versioned: 0,
+        lease_ttl: seconds(3600),
+        lease_max: seconds(48 * 3600),
+        session_ttl: seconds(3600),
+        session_max: seconds(48 * 3600),
+        length: seconds(26 * 3600),
+        ..Scenario::anchored()
+    };
+    let outcome = run(1, &scenario);
+    assert_eq!(outcome.anchors, 2, "{outcome:?}");
+    assert_eq!(outcome.interruptions, 0, "{outcome:?}");
+    assert_eq!(outcome.cascaded, 0, "{outcome:?}");
+}
+
+#[test]
 fn without_an_anchor_to_be_had_leases_hang_on_the_session_and_people_are_told() {
     for seed in seeds(100) {
         let outcome = run(seed, &Scenario::anchors_refused());
         assert_eq!(outcome.interruptions, 0, "seed {seed}: {outcome:?}");
+        assert!(outcome.activations > 10, "seed {seed}: {outcome:?}");
         assert_eq!(outcome.unavailable, 1, "seed {seed}: {outcome:?}");
         assert_eq!(outcome.anchors, 0, "seed {seed}: {outcome:?}");
     }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use leasehold_lease::{Action, Event, Kind, Notice, ProviderId, SessionTerms, SlotId, Stage};
+use leasehold_lease::{
+    Action, Event, Kind, Notice, ProviderId, SessionTerms, SlotId, Stage, Terms,
+};
 use leasehold_model::{BootTime, Failure, GenerationNumber, Holder, LeaseId, SessionEpoch};
 
 use crate::desk::{Desk, FIRST, asks_for, granted, is_of_an_orphan, lease};
@@ -263,6 +265,63 @@ fn f17_nothing_that_ran_out_while_the_machine_slept_is_served_when_it_wakes() {
         .iter()
         .any(|it| it.stage == Stage::Active);
     assert!(!served, "{woke:?}");
+}
+
+#[test]
+fn a_renewal_goes_out_before_the_issues_that_wait_with_it() {
+    let mut desk = Desk::new();
+    let provider = desk.provider();
+    let slot = desk.slot(provider, Kind::Leased);
+    desk.log_in(provider);
+    desk.fetched(slot, FIRST, lease("first", 60));
+    desk.now = desk.engine.view()[0].next;
+    for _ in 0..30 {
+        desk.slot(provider, Kind::Leased);
+    }
+    let out = desk.step(Event::Tick);
+    let is_call = |it: &&Action| matches!(it, Action::Renew { .. } | Action::Fetch { .. });
+    let first = out.iter().find(is_call);
+    assert!(matches!(first, Some(Action::Renew { .. })), "{out:?}");
+}
+
+#[test]
+fn f12_a_grant_that_is_shorter_than_before_is_followed_by_a_rotation() {
+    let mut desk = Desk::new();
+    let provider = desk.provider();
+    let slot = desk.slot(provider, Kind::Leased);
+    desk.log_in(provider);
+    desk.fetched(slot, FIRST, lease("first", 600));
+    desk.now = desk.engine.view()[0].next;
+    desk.step(Event::Tick);
+    let renewed = Event::Renewed {
+        slot,
+        number: FIRST,
+        t_send: desk.now,
+        ttl: Duration::from_secs(50),
+        capped: false,
+    };
+    desk.step(renewed);
+    // Before a third of it has passed, and long before its urgent line.
+    let soon = desk.pass(Duration::from_secs(16));
+    assert!(asks_for(&soon, slot), "{soon:?}");
+}
+
+#[test]
+fn a_value_is_read_as_soon_as_its_provider_suggests() {
+    let mut desk = Desk::new();
+    let provider = desk.provider();
+    let hour = Duration::from_secs(3600);
+    let kind = Kind::Hinted {
+        poll: hour,
+        max_stale: hour * 2,
+    };
+    let slot = desk.slot(provider, kind);
+    desk.log_in(provider);
+    let refresh = Duration::from_secs(5);
+    let changed = true;
+    desk.fetched(slot, FIRST, Terms::Hinted { refresh, changed });
+    let soon = desk.pass(Duration::from_secs(7));
+    assert!(asks_for(&soon, slot), "{soon:?}");
 }
 
 fn adopt(desk: &mut Desk, provider: ProviderId, count: u32) {
