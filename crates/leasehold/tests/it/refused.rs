@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result, ensure};
 use leasehold_testkit::origin::Database;
-use leasehold_testkit::{Lab, Origin, Postgres};
+use leasehold_testkit::{Lab, Origin, Postgres, wait};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::support::{Gateway, OTHER_KEY, Record, lab, vault_provider};
+use crate::support::{Gateway, OTHER_KEY, PATIENCE, Record, lab, vault_provider};
 
 #[tokio::test]
 async fn a_lease_revoked_by_somebody_else_costs_no_request() -> Result<()> {
@@ -18,8 +18,11 @@ async fn a_lease_revoked_by_somebody_else_costs_no_request() -> Result<()> {
     let mut gateway = Gateway::start(&configuration(&lab, &origin, from, "tester").await?).await?;
     gateway.ready("database").await?;
     let before = user(&mut gateway).await?;
-    let records = gateway.records()?;
-    let first = records.first().context("a record")?;
+    // A record is written once its answer has ended, which is after we have it.
+    let first = wait::until("the first record", PATIENCE, async || {
+        Ok(gateway.records()?.into_iter().next())
+    })
+    .await?;
     let lease = first.lease_id.as_ref().context("a lease")?;
     let body = json!({ "lease_id": lease, "sync": true });
     lab.openbao

@@ -192,7 +192,9 @@ impl Gateway {
     pub(crate) fn records(&self) -> Result<Vec<Record>> {
         let text = self.process.stdout()?;
         let parse = |line| serde_json::from_str(line).with_context(|| format!("record {line}"));
-        text.lines().map(parse).collect()
+        // While the gateway runs, the last line may be half written.
+        let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+        whole.lines().map(parse).collect()
     }
 
     /// Ends the gateway in order.
