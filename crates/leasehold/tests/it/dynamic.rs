@@ -9,7 +9,7 @@ use leasehold_testkit::origin::Database;
 use leasehold_testkit::{Lab, Origin, wait};
 use serde_json::Value;
 
-use crate::support::{Gateway, PATIENCE, Record, lab, vault_provider};
+use crate::support::{Gateway, PATIENCE, Record, all_served, lab, no_user_left, vault_provider};
 
 #[tokio::test]
 async fn users_of_three_seconds_serve_a_minute_without_a_failure_and_are_all_given_back()
@@ -27,11 +27,7 @@ async fn users_of_three_seconds_serve_a_minute_without_a_failure_and_are_all_giv
         .load("/query", Duration::from_millis(5), minute)
         .await?;
     println!("statuses: {statuses:?}");
-    ensure!(
-        statuses.keys().eq([&200]),
-        "{statuses:?}\n{}",
-        gateway.process().stderr()?
-    );
+    all_served(&gateway, &statuses)?;
 
     let metrics = gateway.admin("/metrics").await?;
     ensure!(
@@ -116,8 +112,7 @@ async fn configuration(lab: &Lab, origin: &Origin<Database>) -> Result<String> {
 
 /// Nothing of ours is left: no database user, and no lease at OpenBao.
 async fn given_back(lab: &Lab, role: &str) -> Result<()> {
-    let left = lab.postgres.login_roles_like("v-").await?;
-    ensure!(left.is_empty(), "database users left: {left:?}");
+    no_user_left(lab).await?;
     let path = format!("sys/leases/lookup/database/creds/{role}");
     let leases = lab
         .openbao

@@ -8,7 +8,7 @@ use leasehold_testkit::{Lab, Origin, Postgres, wait};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::support::{Gateway, OTHER_KEY, PATIENCE, Record, lab, vault_provider};
+use crate::support::{Gateway, OTHER_KEY, PATIENCE, Record, lab, no_user_left, vault_provider};
 
 #[tokio::test]
 async fn a_lease_revoked_by_somebody_else_costs_no_request() -> Result<()> {
@@ -58,7 +58,7 @@ async fn a_lease_revoked_by_somebody_else_costs_no_request() -> Result<()> {
         all_but_the_first.collect::<BTreeSet<_>>() == BTreeSet::from([(Some(200), Some(2))]),
         "{records:?}"
     );
-    nothing_is_left(&lab).await
+    no_user_left(&lab).await
 }
 
 #[tokio::test]
@@ -90,7 +90,7 @@ async fn each_consumer_is_a_user_of_its_own_at_the_database() -> Result<()> {
     let whose: BTreeSet<_> = records.iter().map(whose).collect();
     let leases: BTreeSet<_> = whose.iter().map(|(_, lease)| lease).collect();
     ensure!((whose.len(), leases.len()) == (2, 2), "{whose:?}");
-    nothing_is_left(&lab).await
+    no_user_left(&lab).await
 }
 
 #[tokio::test]
@@ -164,10 +164,4 @@ fn user_in(text: &str) -> Result<String> {
     let answer: Value = serde_json::from_str(text)?;
     let user = answer.get("user").and_then(Value::as_str);
     Ok(user.context("a user")?.to_owned())
-}
-
-async fn nothing_is_left(lab: &Lab) -> Result<()> {
-    let left = lab.postgres.login_roles_like("v-").await?;
-    ensure!(left.is_empty(), "database users left: {left:?}");
-    Ok(())
 }

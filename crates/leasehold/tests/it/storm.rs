@@ -5,11 +5,11 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result};
 use leasehold_testkit::{Lab, wait};
 use serde_json::json;
 
-use crate::support::{Gateway, Statuses, vault_provider};
+use crate::support::{Gateway, all_served, no_user_left, vault_provider};
 
 mod audit;
 mod cluster;
@@ -76,26 +76,6 @@ async fn tune(lab: &Lab, role: &str, settings: &[(&str, &str)]) -> Result<()> {
         role.insert((*name).to_owned(), json!(value));
     }
     lab.openbao.api("POST", &path, Some(body)).await?;
-    Ok(())
-}
-
-/// Fails with the gateway's log where a request was answered otherwise than with 200.
-fn all_served(gateway: &Gateway, statuses: &Statuses) -> Result<()> {
-    if statuses.keys().eq([&200]) {
-        return Ok(());
-    }
-    for record in gateway.records()? {
-        if record.status != Some(200) {
-            println!("{record:?}");
-        }
-    }
-    bail!("{statuses:?}\n{}", gateway.process().stderr()?)
-}
-
-/// Nothing of a gateway's is left in the database.
-async fn nothing_left(lab: &Lab) -> Result<()> {
-    let left = lab.postgres.login_roles_like("v-").await?;
-    ensure!(left.is_empty(), "database users left: {left:?}");
     Ok(())
 }
 

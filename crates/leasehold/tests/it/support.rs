@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use leasehold_testkit::{GatewayProcess, Lab, scan, wait};
 use reqwest::{Client, StatusCode};
 use serde::Deserialize;
@@ -285,6 +285,23 @@ pub(crate) async fn vault_provider(lab: &Lab) -> Result<String> {
         approle.role_id,
         approle.secret_id_file
     ))
+}
+
+/// Fails with the gateway's log where a request was answered otherwise than with 200.
+pub(crate) fn all_served(gateway: &Gateway, statuses: &Statuses) -> Result<()> {
+    if statuses.keys().eq([&200]) {
+        return Ok(());
+    }
+    let mut others = gateway.records()?;
+    others.retain(|record| record.status != Some(200));
+    bail!("{statuses:?}\n{others:#?}\n{}", gateway.process().stderr()?)
+}
+
+/// Nothing of a gateway's is left in the database.
+pub(crate) async fn no_user_left(lab: &Lab) -> Result<()> {
+    let left = lab.postgres.login_roles_like("v-").await?;
+    ensure!(left.is_empty(), "database users left: {left:?}");
+    Ok(())
 }
 
 /// So that a machine that is too slow for a load runs out of time and not of files.

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::audit::{Audit, Kind};
-use super::{for_seconds, nothing_left, tune, users};
+use super::{for_seconds, no_user_left, tune, users};
 use crate::support::{Gateway, lab};
 
 #[tokio::test]
@@ -81,7 +81,7 @@ async fn hold(count: usize, ttl: &str, watch: u64) -> Result<()> {
     );
     println!("revoked within {:.1} s; in all: {audit}", last - first);
     ensure!(audit.rate(&[Kind::Revoke]).count >= count, "{audit}");
-    nothing_left(&lab).await
+    no_user_left(&lab).await
 }
 
 /// A thousand consumers with users of their own, in as many credentials as it takes: a document that

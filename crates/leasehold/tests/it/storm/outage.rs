@@ -7,7 +7,7 @@ use leasehold_testkit::{Lab, Origin, wait};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::audit::{Audit, Kind, seconds};
-use super::{all_ready, for_seconds, nothing_left};
+use super::{all_ready, for_seconds, no_user_left};
 use crate::support::{Gateway, PATIENCE, Record, lab, vault_provider};
 
 #[tokio::test]
@@ -106,7 +106,7 @@ async fn endure(outage: Outage, ttl: &str, outage_seconds: u64) -> Result<()> {
     println!("since then: {back}");
     ensure!(back.writes().peak <= 40, "a storm: {back}");
     gateway.stop().await?;
-    nothing_left(&lab).await
+    no_user_left(&lab).await
 }
 
 /// The brief user is served until its lease runs out and no longer.

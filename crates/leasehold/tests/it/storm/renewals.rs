@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use leasehold_testkit::Origin;
 
 use super::audit::{Audit, Kind, seconds};
-use super::{all_served, for_seconds, nothing_left, tune, users};
+use super::{all_served, for_seconds, no_user_left, tune, users};
 use crate::support::{Gateway, lab};
 
 /// The same by bao agent 2.7.2: 435 users.
@@ -31,7 +31,7 @@ async fn f15_a_broken_renewal_statement_makes_seven_users_at_most_in_45_seconds(
         audit.rate(&[Kind::Renew]).count >= 3,
         "none was tried: {audit}"
     );
-    nothing_left(&lab).await
+    no_user_left(&lab).await
 }
 
 #[tokio::test]
@@ -66,7 +66,7 @@ async fn f12_f13_a_role_that_is_cut_short_or_deleted_loses_no_time_that_was_gran
     println!("asked {asked} times for a role that is gone");
     ensure!(asked <= 12, "it is asked for in a loop: {audit}");
     gateway.stop().await?;
-    nothing_left(&lab).await
+    no_user_left(&lab).await
 }
 
 /// The last grant before a role was deleted is used up, and not more of it than was granted.

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use leasehold_testkit::{Origin, wait};
 
 use super::audit::Audit;
-use super::{all_ready, all_served, for_seconds, nothing_left, paths, users};
+use super::{all_ready, all_served, for_seconds, no_user_left, paths, users};
 use crate::support::{Gateway, lab};
 
 #[tokio::test]
@@ -68,7 +68,7 @@ async fn rotate(rotations: usize, interval: Duration) -> Result<()> {
     ensure!(served.len() >= rotations, "only {} served", served.len());
     // A bucket of 10 that gets 20 a second gives 30 in a second; what was held up may arrive at once.
     ensure!(audit.writes().peak <= 40, "beyond the budget: {audit}");
-    nothing_left(&lab).await
+    no_user_left(&lab).await
 }
 
 const CREDENTIALS: usize = 90;

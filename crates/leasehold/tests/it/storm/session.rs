@@ -7,7 +7,7 @@ use leasehold_testkit::{Lab, Origin, audit_entries, wait};
 use serde_json::{Value, json};
 
 use super::audit::{Audit, Kind, seconds};
-use super::{all_served, for_seconds, nothing_left, users};
+use super::{all_served, for_seconds, no_user_left, users};
 use crate::support::{Gateway, PATIENCE, lab};
 
 #[tokio::test]
@@ -24,7 +24,7 @@ async fn f20_f23_a_revoked_login_ends_nothing_and_a_revoked_anchor_is_replaced()
     a_revoked_login(&lab, &gateway).await?;
     a_revoked_anchor(&lab, &gateway).await?;
     gateway.stop().await?;
-    nothing_left(&lab).await
+    no_user_left(&lab).await
 }
 
 async fn a_revoked_login(lab: &Lab, gateway: &Gateway) -> Result<()> {
@@ -113,7 +113,7 @@ async fn f36_requests_that_hold_a_user_end_before_it_is_revoked() -> Result<()> 
     println!("queries of 2 s across a rotation: {statuses:?}");
     all_served(&gateway, &statuses)?;
     gateway.stop().await?;
-    nothing_left(&lab).await
+    no_user_left(&lab).await
 }
 
 const OFTEN: Duration = Duration::from_millis(10);
