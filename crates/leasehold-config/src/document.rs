@@ -4,8 +4,11 @@
 //! operator. What is optional here gets its default in `validate`.
 
 mod auth;
+mod consumer;
 mod credential;
+mod listener;
 mod provider;
+mod route;
 mod upstream;
 
 use std::collections::BTreeMap;
@@ -18,8 +21,11 @@ pub(crate) use auth::{
     AppRoleDocument, AuthDocument, AwsCredentialsDocument, AwsCredentialsWord, AwsDocument,
     CertDocument, JwtDocument, KubernetesDocument, SecretIdDocument,
 };
+pub(crate) use consumer::{ConsumerDocument, ConsumerKeyDocument};
 pub(crate) use credential::{CredentialDocument, PerConsumerDocument, PerDocument, SourceDocument};
+pub(crate) use listener::ListenerDocument;
 pub(crate) use provider::{AnchorDocument, OneOrMany, ProviderDocument};
+pub(crate) use route::{AdmissionDocument, AdmissionWord, MatchDocument, RouteDocument};
 pub(crate) use upstream::{
     BasicDocument, InjectionDocument, SuspectDocument, TimeoutsDocument, UpstreamDocument,
 };
@@ -76,15 +82,6 @@ pub(crate) struct Document {
     pub(crate) routes: Vec<RouteDocument>,
 }
 
-/// An address that requests are accepted on.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(rename = "Listener")]
-pub(crate) struct ListenerDocument {
-    /// IP address and port, like `0.0.0.0:8080` or `[::]:8080`.
-    pub(crate) address: String,
-}
-
 /// The admin listener.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -138,74 +135,6 @@ pub(crate) struct ShutdownDocument {
     /// How long giving leases back may take.
     #[schemars(extend("default" = "10s"))]
     pub(crate) revoke: Option<DurationText>,
-}
-
-/// Somebody who may call.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(rename = "Consumer")]
-pub(crate) struct ConsumerDocument {
-    /// Digests of the keys that the consumer may show.
-    #[schemars(length(min = 1))]
-    pub(crate) keys: Vec<ConsumerKeyDocument>,
-}
-
-/// A consumer key, known by its digest only.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(rename = "ConsumerKey")]
-pub(crate) struct ConsumerKeyDocument {
-    /// The SHA-256 of the key in hexadecimal: `printf %s "$KEY" | sha256sum`.
-    #[schemars(regex(pattern = r"^[0-9a-fA-F]{64}$"))]
-    pub(crate) sha256: String,
-}
-
-/// Which requests go to which upstream.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(rename = "Route")]
-pub(crate) struct RouteDocument {
-    /// The route's name in records and metrics. Default: its host and path.
-    pub(crate) name: Option<String>,
-    /// Which requests the route takes. Default: all.
-    #[serde(rename = "match")]
-    pub(crate) matches: Option<MatchDocument>,
-    /// The upstream's name.
-    pub(crate) upstream: String,
-    /// The names of the consumers that the route is open to, or the word `anyone`.
-    pub(crate) consumers: AdmissionDocument,
-}
-
-/// Which requests a route takes.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(rename = "Match")]
-pub(crate) struct MatchDocument {
-    /// The exact host name, without a port. Default: every host.
-    pub(crate) host: Option<String>,
-    /// The beginning of the path, by whole segments: `/pay` takes `/pay` and `/pay/x` and leaves
-    /// `/payments` alone.
-    #[schemars(extend("default" = "/"), regex(pattern = "^/"))]
-    pub(crate) path: Option<String>,
-}
-
-/// Whom a route is open to.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(untagged)]
-#[schemars(rename = "Admission")]
-pub(crate) enum AdmissionDocument {
-    /// Everybody who reaches the listener.
-    Word(AdmissionWord),
-    /// The consumers of these names.
-    These(#[schemars(length(min = 1))] Vec<String>),
-}
-
-/// The word that opens a route to everybody.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum AdmissionWord {
-    /// Everybody who reaches the listener.
-    Anyone,
 }
 
 /// A span of time: a whole number and its unit, `ms`, `s`, `m` or `h`.

@@ -28,8 +28,11 @@ pub use fault::{Fault, Faults};
 pub use load::{LoadError, load, read};
 pub use schema::schema;
 pub use snapshot::auth::{AuthMethod, AwsCredentials, SecretId, TokenFile};
+pub use snapshot::consumer::Consumer;
+pub use snapshot::listener::Listener;
+pub use snapshot::route::{Admission, Route};
+pub use snapshot::upstream::{CredentialUse, Injection, Suspect, Timeouts, Upstream};
 pub use snapshot::{
-    AccessRecord, Admin, Admission, Anchor, Consumer, Credential, CredentialUse, Injection, Ledger,
-    Listener, Native, Per, Provider, ProviderKind, RecordTarget, Route, Shutdown, Snapshot, Source,
-    Suspect, Timeouts, Upstream, Vault, Workers,
+    AccessRecord, Admin, Anchor, Credential, Ledger, Native, Per, Provider, ProviderKind,
+    RecordTarget, Shutdown, Snapshot, Source, Vault, Workers,
 };

@@ -1,17 +1,23 @@
 pub(crate) mod auth;
+pub(crate) mod consumer;
+pub(crate) mod listener;
+pub(crate) mod route;
+pub(crate) mod upstream;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use leasehold_model::{
-    ConsumerName, CredentialName, InstanceName, ListenerName, ProviderName, RouteName, UpstreamName,
-};
+use leasehold_model::{CredentialName, InstanceName, ProviderName};
 use url::Url;
 
 use auth::AuthMethod;
+use consumer::Consumer;
+use listener::Listener;
+use route::Route;
+use upstream::Upstream;
 
 /// A configuration without faults: every reference leads somewhere and every default is filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,15 +57,6 @@ pub enum Workers {
     PerCore,
     /// This many.
     Count(NonZeroUsize),
-}
-
-/// An address that requests are accepted on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listener {
-    /// Its name.
-    pub name: ListenerName,
-    /// Its address; with port 0, the system chooses one.
-    pub address: SocketAddr,
 }
 
 /// The admin listener.
@@ -226,102 +223,4 @@ pub enum Source {
         /// How long a value may be used after the provider last confirmed it.
         max_stale: Duration,
     },
-}
-
-/// A service that requests are forwarded to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Upstream {
-    /// Its name.
-    pub name: UpstreamName,
-    /// Where it listens, at least one: scheme, host and port, and no more than that.
-    pub endpoints: Vec<Url>,
-    /// A PEM file of the authorities to trust instead of the system's.
-    pub ca: Option<PathBuf>,
-    /// What it is shown, where it wants anything.
-    pub credential: Option<CredentialUse>,
-    /// How long to wait for it.
-    pub timeouts: Timeouts,
-}
-
-/// A credential and its place in the request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CredentialUse {
-    /// The credential.
-    pub credential: CredentialName,
-    /// Its place.
-    pub injection: Injection,
-    /// Which answers mean that it may be dead.
-    pub suspect: Suspect,
-}
-
-/// Which answers mean that the credential may be dead, and what to do then.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Suspect {
-    /// The statuses, each from 400 to 499; none where no answer does.
-    pub statuses: BTreeSet<u16>,
-    /// Whether a request that can be sent again is sent once more with a newer generation.
-    pub retry: bool,
-}
-
-/// The place of a credential in the request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Injection {
-    /// One field in a header.
-    Header {
-        /// The header's name in small letters.
-        name: String,
-        /// What stands before the value.
-        prefix: String,
-        /// The name of the field.
-        field: String,
-    },
-    /// HTTP Basic authentication.
-    Basic {
-        /// The name of the field with the user name.
-        username: String,
-        /// The name of the field with the password.
-        password: String,
-    },
-}
-
-/// How long to wait for an upstream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timeouts {
-    /// For a new connection, TLS included.
-    pub connect: Duration,
-    /// For the head of the answer, and for each silence within it.
-    pub response: Duration,
-}
-
-/// Somebody who may call.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Consumer {
-    /// The name in access records.
-    pub name: ConsumerName,
-    /// The SHA-256 of each key; none belongs to two consumers.
-    pub keys: Vec<[u8; 32]>,
-}
-
-/// Which requests go to which upstream.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Route {
-    /// Its name; no two routes have the same.
-    pub name: RouteName,
-    /// The exact host in small letters, without a port; every host where there is none.
-    pub host: Option<String>,
-    /// The beginning of the path, with its leading `/`.
-    pub path: String,
-    /// Where its requests go.
-    pub upstream: UpstreamName,
-    /// Whom it is open to.
-    pub consumers: Admission,
-}
-
-/// Whom a route is open to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Admission {
-    /// Everybody who reaches the listener.
-    Anyone,
-    /// These consumers; at least one.
-    These(Vec<ConsumerName>),
 }

@@ -6,6 +6,7 @@ mod consumers;
 mod credentials;
 mod gateway;
 mod injection;
+mod listeners;
 mod per;
 mod providers;
 mod routes;

@@ -4,6 +4,7 @@ mod spec;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http::HeaderValue;
 use http::header::AUTHORIZATION;
@@ -104,7 +105,9 @@ pub(crate) struct Route {
 fn build_upstreams(specs: Vec<UpstreamSpec>) -> Result<Vec<Arc<Upstream>>, GatewayError> {
     let mut tls = TlsConfigs::new();
     let mut upstreams: Vec<Arc<Upstream>> = Vec::new();
-    let mut endpoints = 0..;
+    // No two gateways of a process share a number: connections to what one has dropped must not be
+    // taken for the other's.
+    let mut endpoints = std::iter::repeat_with(|| NEXT_ENDPOINT.fetch_add(1, Ordering::Relaxed));
     for spec in specs {
         if upstreams.iter().any(|other| other.name == spec.name) {
             return Err(GatewayError::DuplicateUpstream(spec.name));
@@ -177,6 +180,8 @@ fn challenge(consumers: &Consumers) -> HeaderValue {
         "Key realm=\"leasehold\""
     })
 }
+
+static NEXT_ENDPOINT: AtomicUsize = AtomicUsize::new(0);
 
 #[cfg(test)]
 mod tests;

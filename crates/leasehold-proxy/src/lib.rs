@@ -10,6 +10,7 @@ mod gateway;
 mod hop;
 mod metrics;
 mod patience;
+mod plan;
 mod pool;
 mod server;
 mod service;
@@ -17,6 +18,7 @@ mod spare;
 mod steps;
 mod trace;
 mod trailers;
+mod via;
 
 pub use gateway::{
     Admission, CredentialUse, Gateway, GatewayError, GatewaySpec, Held, RouteSpec, RouteStanding,

@@ -108,10 +108,6 @@ impl Meters {
         }
     }
 
-    pub(crate) const fn metrics(&self) -> &ProxyMetrics {
-        &self.metrics
-    }
-
     /// Counts a request that has ended.
     pub(crate) fn count(&self, route: Option<usize>, record: &AccessRecord) {
         let meter = route.and_then(|number| self.routes.get(number));

@@ -16,7 +16,7 @@ use leasehold_model::{Clock, ListenerName};
 use tokio::sync::oneshot;
 
 use crate::gateway::Gateway;
-use crate::metrics::{Meters, ProxyMetrics};
+use crate::metrics::ProxyMetrics;
 use crate::service::Worker;
 
 /// Listening sockets that nobody accepts on yet: each address once a worker.
@@ -103,7 +103,7 @@ impl Server {
             let worker = Arc::new(Worker::new(
                 Arc::clone(gateway),
                 recorder.clone(),
-                Meters::new(metrics.clone(), gateway),
+                metrics.clone(),
                 Arc::clone(clock),
                 self.patience,
             ));
@@ -130,6 +130,13 @@ pub struct RunningServer {
 }
 
 impl RunningServer {
+    /// Serves all requests that begin from now on by another gateway. Those under way end as they began.
+    pub fn replace(&self, gateway: &Arc<Gateway>) {
+        for running in &self.workers {
+            running.worker.replace(Arc::clone(gateway));
+        }
+    }
+
     /// Stops accepting, lets the requests under way end for up to `limit`, and ends all threads.
     /// Returns how many connections had to be cut.
     ///
@@ -192,6 +199,7 @@ impl BindError {
 
 #[derive(Debug)]
 struct Running {
+    worker: Arc<Worker>,
     drain: parking_lot::Mutex<Option<oneshot::Sender<Duration>>>,
     thread: JoinHandle<usize>,
 }
@@ -220,14 +228,16 @@ fn start(
 ) -> io::Result<Running> {
     let (drain, drained) = oneshot::channel();
     let (ready, started) = mpsc::sync_channel(1);
+    let serving = Arc::clone(&worker);
     let thread = thread::Builder::new()
         .name(format!("proxy-{number}"))
-        .spawn(move || worker::run(worker, listeners, connection_limit, drained, &ready))?;
+        .spawn(move || worker::run(serving, listeners, connection_limit, drained, &ready))?;
     // A thread that ends without a word has panicked.
     started
         .recv()
         .unwrap_or_else(|_gone| Err(io::Error::other("worker did not start")))?;
     Ok(Running {
+        worker,
         drain: parking_lot::Mutex::new(Some(drain)),
         thread,
     })

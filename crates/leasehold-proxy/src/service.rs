@@ -1,17 +1,19 @@
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Request, Response, Uri, Version};
 use hyper::body::Incoming;
 use leasehold_audit::Recorder;
-use leasehold_model::{Clock, ListenerName, ReasonCode};
+use leasehold_model::{Clock, ReasonCode};
 
 use crate::body::{RequestBody, ResponseBody, Room};
-use crate::gateway::{Gateway, Route, Upstream};
-use crate::metrics::Meters;
+use crate::gateway::{Gateway, Route};
+use crate::metrics::ProxyMetrics;
+use crate::plan::Plan;
 use crate::pool::Pool;
 use crate::spare::Spare;
 use crate::steps::admit::admit;
@@ -22,20 +24,19 @@ use crate::steps::inject;
 use crate::steps::observe::observe;
 use crate::steps::refuse::{Refusal, respond};
 use crate::trace::Trace;
+use crate::via::Via;
 use crate::{hop, trailers};
 
 /// What the requests of one core share. No other core touches its connections.
 #[derive(Debug)]
 pub(crate) struct Worker {
-    pub(crate) gateway: Arc<Gateway>,
+    plan: ArcSwap<Plan>,
     pub(crate) pool: Arc<Pool>,
     pub(crate) recorder: Recorder,
-    pub(crate) meters: Meters,
+    pub(crate) metrics: ProxyMetrics,
     pub(crate) clock: Arc<dyn Clock>,
     /// How long a consumer may keep the gateway waiting.
     pub(crate) patience: Duration,
-    /// Where each upstream's next request begins to look for an endpoint.
-    turns: Vec<AtomicUsize>,
     cuts: AtomicBool,
     /// What copies of request bodies may take up.
     copies: Arc<Room>,
@@ -45,27 +46,30 @@ impl Worker {
     pub(crate) fn new(
         gateway: Arc<Gateway>,
         recorder: Recorder,
-        meters: Meters,
+        metrics: ProxyMetrics,
         clock: Arc<dyn Clock>,
         patience: Duration,
     ) -> Self {
         Self {
-            turns: gateway.upstreams().map(|_| AtomicUsize::new(0)).collect(),
+            plan: ArcSwap::from_pointee(Plan::new(gateway, &metrics)),
             pool: Arc::new(Pool::new(Arc::clone(&clock))),
             cuts: AtomicBool::new(false),
             copies: Arc::new(Room::of(COPIES)),
-            gateway,
             recorder,
-            meters,
+            metrics,
             clock,
             patience,
         }
     }
 
-    /// Returns a number that grows by one with each request for the upstream.
-    pub(crate) fn turn(&self, upstream: &Upstream) -> usize {
-        let turn = self.turns.get(upstream.number);
-        turn.map_or(0, |turn| turn.fetch_add(1, Ordering::Relaxed))
+    /// Returns what a request that begins now is served by.
+    pub(crate) fn plan(&self) -> Arc<Plan> {
+        self.plan.load_full()
+    }
+
+    /// Serves the requests that begin from now on by another gateway.
+    pub(crate) fn replace(&self, gateway: Arc<Gateway>) {
+        self.plan.store(Arc::new(Plan::new(gateway, &self.metrics)));
     }
 
     /// Says that from now on it is the gateway that breaks off requests.
@@ -84,15 +88,15 @@ impl Worker {
 /// gently.
 pub(crate) async fn answer(
     worker: Arc<Worker>,
-    listener: ListenerName,
+    via: Arc<Via>,
     unread: Arc<AtomicBool>,
     request: Request<Incoming>,
 ) -> Response<ResponseBody> {
     let trace = Trace::of(request.headers());
-    let mut exchange = Exchange::open(&worker, &listener, &unread, &request, &trace);
+    let mut exchange = Exchange::open(&worker, &via, &unread, &request, &trace);
     match pass(&worker, request, &trace, &mut exchange).await {
         Ok(forwarded) => hand_on(forwarded, exchange),
-        Err(refusal) => refuse(&worker, refusal, &trace, exchange),
+        Err(refusal) => refuse(refusal, &trace, exchange),
     }
 }
 
@@ -105,7 +109,8 @@ async fn pass(
     let (mut head, incoming) = request.into_parts();
     let (body, upload) = RequestBody::new(incoming, &worker.clock, worker.patience);
     exchange.follow(upload);
-    let gateway = &worker.gateway;
+    let plan = Arc::clone(exchange.plan());
+    let gateway = &plan.gateway;
     let number = {
         let host = admit(&head)?;
         gateway.routes.find(&host, head.uri.path())?
@@ -114,7 +119,7 @@ async fn pass(
     exchange.enter(number, route);
     let consumer = identify(&gateway.consumers, &route.admission, &head.headers)?;
     exchange.note(|record| record.consumer = consumer);
-    prepare(worker, route, &mut head.headers, trace, exchange).await?;
+    prepare(worker, &plan, route, &mut head.headers, trace, exchange).await?;
     let mut request = Request::from_parts(outgoing(head), body);
     let upstream = &*route.upstream;
     let spare = Spare::of(&mut request, upstream.retries_refused(), &worker.copies);
@@ -125,12 +130,13 @@ async fn pass(
 /// Makes the head of the request into what the upstream may see.
 async fn prepare(
     worker: &Worker,
+    plan: &Plan,
     route: &Route,
     headers: &mut HeaderMap,
     trace: &Trace,
     exchange: &mut Exchange,
 ) -> Result<(), Refusal> {
-    let consumers = &worker.gateway.consumers;
+    let consumers = &plan.gateway.consumers;
     // Whatever `Connection` names goes first, so that it can't take away what is put in below.
     hop::strip_request(headers);
     consumers.strip(headers);
@@ -168,19 +174,15 @@ fn hand_on(forwarded: Forwarded, mut exchange: Exchange) -> Response<ResponseBod
     Response::from_parts(head, body)
 }
 
-fn refuse(
-    worker: &Worker,
-    refusal: Refusal,
-    trace: &Trace,
-    mut exchange: Exchange,
-) -> Response<ResponseBody> {
+fn refuse(refusal: Refusal, trace: &Trace, mut exchange: Exchange) -> Response<ResponseBody> {
     let unread = exchange
         .upload()
         .is_some_and(|upload| !upload.is_complete());
     if unread {
         exchange.leave_unread();
     }
-    let response = respond(refusal, trace.id(), &worker.gateway.challenge, unread);
+    let challenge = &exchange.plan().gateway.challenge;
+    let response = respond(refusal, trace.id(), challenge, unread);
     exchange.note(|record| {
         record.status = Some(response.status().as_u16());
         record.reason = Some(refusal.reason);

@@ -1,27 +1,22 @@
 //! From the validated configuration to the rooms: the one place that names every room.
 
+mod gateway;
 pub(crate) mod vault_login;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use http::{HeaderName, StatusCode};
+use http::HeaderName;
 use leasehold_broker::{Broker, BrokerMetrics, CredentialSpec, FamilyLimits, UnknownProvider};
-use leasehold_config::{
-    Admission, Credential, Per, Provider, ProviderKind, Snapshot, Source, Upstream,
-};
-use leasehold_consumer::{Consumers, KeyDigest};
+use leasehold_config::{Credential, Per, Provider, ProviderKind, Snapshot, Source, Upstream};
 use leasehold_inject::{Injection, InjectionIndex, Prepared};
 use leasehold_lease::Kind;
 use leasehold_model::{Clock, CredentialName, InstanceName, ProviderName};
 use leasehold_provider::FingerprintKey;
 use leasehold_provider_native::NativeProvider;
 use leasehold_provider_vault::VaultProvider;
-use leasehold_proxy::{
-    CredentialUse, Gateway, GatewayError, GatewaySpec, Held, RouteSpec, Suspect, TrustedRoots,
-    UpstreamSpec,
-};
+use leasehold_proxy::{Gateway, GatewayError, Held};
 use prometheus_client::registry::Registry;
 use tracing::warn;
 
@@ -101,7 +96,7 @@ pub(crate) fn compose(
         let held = declare(&mut broker, credential, injections)?;
         holds.insert(credential.name.clone(), held);
     }
-    let gateway = Gateway::new(gateway_spec(snapshot, &holds, &uses.places)?)?;
+    let gateway = Gateway::new(gateway::gateway_spec(snapshot, &holds, &uses.places)?)?;
     Ok(Composed { broker, gateway })
 }
 
@@ -258,87 +253,6 @@ fn make_provider(
             Arc::new(NativeProvider::new(name, &native.file, &native.key_file))
         }
     })
-}
-
-fn gateway_spec(
-    snapshot: &Snapshot,
-    holds: &BTreeMap<CredentialName, Held>,
-    places: &BTreeMap<leasehold_model::UpstreamName, InjectionIndex>,
-) -> Result<GatewaySpec, ComposeError> {
-    let keys = snapshot.consumers.iter().flat_map(|consumer| {
-        consumer
-            .keys
-            .iter()
-            .map(|digest| (consumer.name.clone(), KeyDigest(*digest)))
-    });
-    let consumers = Consumers::new(header_name(&snapshot.consumer_key_header)?, keys);
-    let routes = snapshot.routes.iter().map(|route| RouteSpec {
-        name: route.name.clone(),
-        host: route.host.clone(),
-        path_prefix: route.path.clone(),
-        upstream: route.upstream.clone(),
-        admission: match &route.consumers {
-            Admission::Anyone => leasehold_proxy::Admission::Anyone,
-            Admission::These(names) => {
-                leasehold_proxy::Admission::These(names.iter().cloned().collect())
-            }
-        },
-    });
-    let mut upstreams = Vec::new();
-    for upstream in &snapshot.upstreams {
-        // An upstream that declares a credential is never served without one.
-        let credential = upstream.credential.as_ref().map(|used| {
-            let held = holds.get(&used.credential).cloned();
-            let place = places.get(&upstream.name).copied();
-            let found = held.zip(place);
-            let (held, injection) = found.ok_or_else(|| ComposeError::Unresolved {
-                upstream: upstream.name.to_string(),
-                credential: used.credential.clone(),
-            })?;
-            Ok::<_, ComposeError>(CredentialUse {
-                held,
-                injection,
-                suspect: suspect(&used.suspect),
-            })
-        });
-        upstreams.push(UpstreamSpec {
-            name: upstream.name.clone(),
-            endpoints: upstream.endpoints.clone(),
-            roots: roots(upstream)?,
-            credential: credential.transpose()?,
-            connect_timeout: upstream.timeouts.connect,
-            response_timeout: upstream.timeouts.response,
-        });
-    }
-    Ok(GatewaySpec {
-        routes: routes.collect(),
-        upstreams,
-        consumers,
-    })
-}
-
-fn suspect(declared: &leasehold_config::Suspect) -> Suspect {
-    let statuses = declared.statuses.iter();
-    Suspect {
-        // The configuration lets in none that is no status.
-        statuses: statuses
-            .filter_map(|it| StatusCode::from_u16(*it).ok())
-            .collect(),
-        retry: declared.retry,
-    }
-}
-
-fn roots(upstream: &Upstream) -> Result<TrustedRoots, ComposeError> {
-    let Some(path) = &upstream.ca else {
-        return Ok(TrustedRoots::System);
-    };
-    std::fs::read(path)
-        .map(TrustedRoots::Pem)
-        .map_err(|source| ComposeError::Ca {
-            upstream: upstream.name.to_string(),
-            path: path.clone(),
-            source,
-        })
 }
 
 fn header_name(name: &str) -> Result<HeaderName, ComposeError> {

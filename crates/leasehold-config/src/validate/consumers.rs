@@ -7,7 +7,7 @@ use crate::code::Code;
 use crate::document::{ConsumerDocument, ConsumerKeyDocument};
 use crate::node::Place;
 use crate::secret_scan::CONSUMER_KEY_HELP;
-use crate::snapshot::Consumer;
+use crate::snapshot::consumer::Consumer;
 
 impl Check<'_> {
     pub(super) fn consumers(

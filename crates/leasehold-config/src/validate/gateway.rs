@@ -1,21 +1,19 @@
 //! The parts of the document about the gateway itself.
 
-use std::collections::{BTreeMap, HashSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use leasehold_model::{InstanceName, ListenerName};
+use leasehold_model::InstanceName;
 
-use super::{Check, in_order};
+use super::Check;
 use crate::code::Code;
 use crate::document::{
-    AccessRecordDocument, AccessRecordTarget, AdminDocument, LedgerDocument, ListenerDocument,
-    ShutdownDocument,
+    AccessRecordDocument, AccessRecordTarget, AdminDocument, LedgerDocument, ShutdownDocument,
 };
 use crate::node::Place;
-use crate::snapshot::{AccessRecord, Admin, Ledger, Listener, RecordTarget, Shutdown, Workers};
+use crate::snapshot::{AccessRecord, Admin, Ledger, RecordTarget, Shutdown, Workers};
 use crate::words::{self, NAME_HELP};
 
 impl Check<'_> {
@@ -28,37 +26,6 @@ impl Check<'_> {
             self.fault(Code::BadName, place, "this is not a name", NAME_HELP);
         }
         InstanceName::from(name.as_str())
-    }
-
-    pub(super) fn listeners(
-        &mut self,
-        listeners: BTreeMap<String, ListenerDocument>,
-        admin: SocketAddr,
-        root: Place<'_>,
-    ) -> Vec<Listener> {
-        let mut taken = HashSet::from([admin]);
-        let mut read = Vec::new();
-        for (name, listener) in in_order(listeners, root.field("listeners")) {
-            let place = root.field("listeners").field(&name).field("address");
-            let Some(address) = self.address(&listener.address, place) else {
-                continue;
-            };
-            // Port 0 is another port each time.
-            if address.port() != 0 && !taken.insert(address) {
-                let message = "another listener has this address already";
-                self.fault(
-                    Code::DuplicateAddress,
-                    place,
-                    message,
-                    "choose another port",
-                );
-            }
-            read.push(Listener {
-                name: ListenerName::from(name.as_str()),
-                address,
-            });
-        }
-        read
     }
 
     pub(super) fn admin(&mut self, admin: Option<AdminDocument>, root: Place<'_>) -> Admin {

@@ -4,7 +4,7 @@ use super::Check;
 use crate::code::Code;
 use crate::document::{BasicDocument, CredentialDocument, InjectionDocument};
 use crate::node::Place;
-use crate::snapshot::Injection;
+use crate::snapshot::upstream::Injection;
 
 /// The field that each credential without a fault names for its headers, if it names one.
 pub(super) type Fields = BTreeMap<String, Option<String>>;

@@ -8,7 +8,8 @@ use super::source::Form;
 use crate::code::Code;
 use crate::document::{PerConsumerDocument, PerDocument};
 use crate::node::Place;
-use crate::snapshot::{Admission, Per, Snapshot};
+use crate::snapshot::route::Admission;
+use crate::snapshot::{Per, Snapshot};
 use crate::words;
 
 impl Check<'_> {

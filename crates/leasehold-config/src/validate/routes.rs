@@ -6,7 +6,7 @@ use super::{CONSUMER, Check, UPSTREAM};
 use crate::code::Code;
 use crate::document::{AdmissionDocument, AdmissionWord, MatchDocument, RouteDocument};
 use crate::node::Place;
-use crate::snapshot::{Admission, Route};
+use crate::snapshot::route::{Admission, Route};
 use crate::words;
 
 impl Check<'_> {

@@ -8,7 +8,7 @@ use super::{CREDENTIAL, Check, in_order};
 use crate::code::Code;
 use crate::document::{InjectionDocument, SuspectDocument, TimeoutsDocument, UpstreamDocument};
 use crate::node::Place;
-use crate::snapshot::{CredentialUse, Suspect, Timeouts, Upstream};
+use crate::snapshot::upstream::{CredentialUse, Suspect, Timeouts, Upstream};
 
 impl Check<'_> {
     pub(super) fn upstreams(

@@ -17,7 +17,7 @@ use crate::body::RequestBody;
 /// What makes two connections interchangeable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct PoolKey {
-    /// The number of the endpoint in its gateway.
+    /// The number of the endpoint, which no other of the process has.
     pub(crate) endpoint: usize,
 }
 

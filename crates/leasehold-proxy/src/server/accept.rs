@@ -13,6 +13,7 @@ use super::connection;
 use super::linger::close_gently;
 use super::worker::Phase;
 use crate::service::Worker;
+use crate::via::Via;
 
 /// Accepts the connections of one listener on one worker.
 pub(super) struct Acceptor {
@@ -90,14 +91,16 @@ impl Acceptor {
         }
         self.connections.spawn(connection::serve(
             Arc::clone(&self.worker),
-            self.name.clone(),
+            Via {
+                listener: self.name.clone(),
+            },
             stream,
             self.phase.clone(),
         ));
     }
 
     fn refuse(&self, stream: TcpStream) {
-        self.worker.meters.metrics().connections_refused.inc();
+        self.worker.metrics.connections_refused.inc();
         if self.refusals.len() < MAX_REFUSALS {
             self.refusals.spawn(tell_full(stream));
         }

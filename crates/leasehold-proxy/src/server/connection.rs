@@ -10,7 +10,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use leasehold_audit::AccessRecord;
-use leasehold_model::{Chain, ListenerName, ReasonCode};
+use leasehold_model::{Chain, ReasonCode};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
@@ -20,11 +20,12 @@ use super::worker::Phase;
 use crate::pool::keep_alive;
 use crate::service::{Worker, answer};
 use crate::trace::Trace;
+use crate::via::Via;
 
 /// Serves the requests on one connection, until it is closed or cut.
 pub(super) async fn serve(
     worker: Arc<Worker>,
-    listener: ListenerName,
+    via: Via,
     mut stream: TcpStream,
     mut phase: watch::Receiver<Phase>,
 ) {
@@ -34,12 +35,13 @@ pub(super) async fn serve(
         tracing::debug!(%error, "connection was gone before it was served");
         return;
     }
+    let via = Arc::new(via);
     let unread = Arc::new(AtomicBool::new(false));
-    let ended = requests(&worker, &listener, &mut stream, &unread, &mut phase).await;
+    let ended = requests(&worker, &via, &mut stream, &unread, &mut phase).await;
     if let Ended::Failed(error) = &ended {
         tracing::debug!(error = %Chain(error), "connection failed");
         if error.is_parse() {
-            record(error, &worker, &listener);
+            record(error, &worker, &via);
             unread.store(true, Ordering::Relaxed);
         }
     }
@@ -56,14 +58,14 @@ pub(super) async fn serve(
 /// Takes requests off a connection; sets `unread` where not all of one was read.
 async fn requests(
     worker: &Arc<Worker>,
-    listener: &ListenerName,
+    via: &Arc<Via>,
     stream: &mut TcpStream,
     unread: &Arc<AtomicBool>,
     phase: &mut watch::Receiver<Phase>,
 ) -> Ended {
     let service = service_fn(|request: Request<Incoming>| {
-        let (worker, unread) = (Arc::clone(worker), Arc::clone(unread));
-        let answered = answer(worker, listener.clone(), unread, request);
+        let (worker, via, unread) = (Arc::clone(worker), Arc::clone(via), Arc::clone(unread));
+        let answered = answer(worker, via, unread, request);
         async { Ok::<_, Infallible>(answered.await) }
     });
     // One that was accepted while draining has sent its request, or has a moment to do so.
@@ -109,7 +111,7 @@ fn protocol(late: bool) -> http1::Builder {
 }
 
 /// Records what could not be read as a request, and was answered by hyper.
-fn record(error: &hyper::Error, worker: &Worker, listener: &ListenerName) {
+fn record(error: &hyper::Error, worker: &Worker, via: &Via) {
     let status = if error.is_parse_too_large() {
         Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
     } else if error.is_parse_version_h2() {
@@ -119,12 +121,18 @@ fn record(error: &hyper::Error, worker: &Worker, listener: &ListenerName) {
         Some(StatusCode::BAD_REQUEST)
     };
     let trace = Trace::begin();
-    let mut record = AccessRecord::begin(worker.clock.wall(), listener.clone(), "", "", trace.id());
+    let mut record = AccessRecord::begin(
+        worker.clock.wall(),
+        via.listener.clone(),
+        "",
+        "",
+        trace.id(),
+    );
     record.status = status.as_ref().map(StatusCode::as_u16);
     record.reason = Some(ReasonCode::BadRequest);
     let record = worker.recorder.open(record);
-    worker.meters.metrics().in_flight.inc();
-    worker.meters.count(None, &record);
+    worker.metrics.in_flight.inc();
+    worker.plan().meters.count(None, &record);
     record.close();
 }
 
@@ -133,14 +141,14 @@ struct Counted<'a>(&'a Worker);
 
 impl<'a> Counted<'a> {
     fn new(worker: &'a Worker) -> Self {
-        worker.meters.metrics().connections.inc();
+        worker.metrics.connections.inc();
         Self(worker)
     }
 }
 
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
-        self.0.meters.metrics().connections.dec();
+        self.0.metrics.connections.dec();
     }
 }
 

@@ -11,12 +11,14 @@ use hyper::body::Incoming;
 use leasehold_audit::{AccessRecord, OpenRecord};
 use leasehold_broker::Generation;
 use leasehold_inject::Prepared;
-use leasehold_model::{BootTime, Chain, ConsumerName, ListenerName, ReasonCode};
+use leasehold_model::{BootTime, Chain, ConsumerName, ReasonCode};
 
 use crate::body::{Stall, Upload};
 use crate::gateway::Route;
+use crate::plan::Plan;
 use crate::service::Worker;
 use crate::trace::Trace;
+use crate::via::Via;
 
 /// One request and its answer, from the head that was read to the last byte that was handed on.
 ///
@@ -29,6 +31,7 @@ use crate::trace::Trace;
 #[derive(Debug)]
 pub(crate) struct Exchange {
     worker: Arc<Worker>,
+    plan: Arc<Plan>,
     /// Taken when the exchange is closed.
     record: Option<OpenRecord>,
     route: Option<usize>,
@@ -47,20 +50,21 @@ impl Exchange {
     /// Opens the account of a request that came in at a listener.
     pub(crate) fn open(
         worker: &Arc<Worker>,
-        listener: &ListenerName,
+        via: &Via,
         unread: &Arc<AtomicBool>,
         request: &Request<Incoming>,
         trace: &Trace,
     ) -> Self {
         let record = AccessRecord::begin(
             worker.clock.wall(),
-            listener.clone(),
+            via.listener.clone(),
             request.method().as_str(),
             request.uri().path(),
             trace.id(),
         );
-        worker.meters.metrics().in_flight.inc();
+        worker.metrics.in_flight.inc();
         Self {
+            plan: worker.plan(),
             record: Some(worker.recorder.open(record)),
             route: None,
             generation: None,
@@ -71,6 +75,11 @@ impl Exchange {
             waited: None,
             worker: Arc::clone(worker),
         }
+    }
+
+    /// Returns what the request is served by.
+    pub(crate) const fn plan(&self) -> &Arc<Plan> {
+        &self.plan
     }
 
     /// Writes something down.
@@ -195,7 +204,7 @@ impl Exchange {
         record.gateway_time = now
             .since(self.opened)
             .saturating_sub(upstream.unwrap_or_default());
-        self.worker.meters.count(self.route, &record);
+        self.plan.meters.count(self.route, &record);
         record.close();
     }
 }

@@ -59,7 +59,8 @@ async fn to_some_endpoint(
     spare: Option<&Spare>,
     exchange: &mut Exchange,
 ) -> Result<Forwarded, Refusal> {
-    for endpoint in upstream.in_turn(worker.turn(upstream), worker.clock.boot()) {
+    let turn = exchange.plan().turn(upstream);
+    for endpoint in upstream.in_turn(turn, worker.clock.boot()) {
         exchange.note(|record| record.endpoint = Some(endpoint.name.clone()));
         let authority = endpoint.authority.clone();
         request.headers_mut().insert(HOST, authority);
@@ -141,7 +142,7 @@ impl Attempt<'_> {
                 Some(connection)
             }
             Err(error) => {
-                self.worker.meters.connect_failed(self.upstream.number);
+                exchange.plan().meters.connect_failed(self.upstream.number);
                 if self.endpoint.missed(self.worker.clock.boot()) {
                     exchange.warn(&error, "endpoint can't be reached");
                 }

@@ -12,7 +12,7 @@ use prometheus_client::registry::Registry;
 
 use super::*;
 use crate::gateway::{Admission, Gateway, GatewaySpec, RouteSpec, UpstreamSpec};
-use crate::metrics::{Meters, ProxyMetrics};
+use crate::metrics::ProxyMetrics;
 use crate::pool::{Pool, TrustedRoots};
 use crate::server::socket;
 
@@ -55,8 +55,7 @@ fn worker() -> Arc<Worker> {
     let mut registry = Registry::default();
     let metrics = ProxyMetrics::register(&mut registry);
     let (recorder, _writer) = Recorder::start(io::sink(), 16, &mut registry).expect("a writer");
-    let meters = Meters::new(metrics, &gateway);
-    let mut worker = Worker::new(gateway, recorder, meters, Arc::clone(&clock), LIMIT);
+    let mut worker = Worker::new(gateway, recorder, metrics, Arc::clone(&clock), LIMIT);
     worker.pool = Arc::new(Pool::new(clock).looking_up(hang));
     Arc::new(worker)
 }

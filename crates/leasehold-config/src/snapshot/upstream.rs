@@ -1,0 +1,71 @@
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use leasehold_model::{CredentialName, UpstreamName};
+use url::Url;
+
+/// A service that requests are forwarded to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upstream {
+    /// Its name.
+    pub name: UpstreamName,
+    /// Where it listens, at least one: scheme, host and port, and no more than that.
+    pub endpoints: Vec<Url>,
+    /// A PEM file of the authorities to trust instead of the system's.
+    pub ca: Option<PathBuf>,
+    /// What it is shown, where it wants anything.
+    pub credential: Option<CredentialUse>,
+    /// How long to wait for it.
+    pub timeouts: Timeouts,
+}
+
+/// A credential and its place in the request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CredentialUse {
+    /// The credential.
+    pub credential: CredentialName,
+    /// Its place.
+    pub injection: Injection,
+    /// Which answers mean that it may be dead.
+    pub suspect: Suspect,
+}
+
+/// Which answers mean that the credential may be dead, and what to do then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Suspect {
+    /// The statuses, each from 400 to 499; none where no answer does.
+    pub statuses: BTreeSet<u16>,
+    /// Whether a request that can be sent again is sent once more with a newer generation.
+    pub retry: bool,
+}
+
+/// The place of a credential in the request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Injection {
+    /// One field in a header.
+    Header {
+        /// The header's name in small letters.
+        name: String,
+        /// What stands before the value.
+        prefix: String,
+        /// The name of the field.
+        field: String,
+    },
+    /// HTTP Basic authentication.
+    Basic {
+        /// The name of the field with the user name.
+        username: String,
+        /// The name of the field with the password.
+        password: String,
+    },
+}
+
+/// How long to wait for an upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For a new connection, TLS included.
+    pub connect: Duration,
+    /// For the head of the answer, and for each silence within it.
+    pub response: Duration,
+}
