@@ -6,6 +6,7 @@
 //! can't take is dropped and counted.
 
 mod line;
+mod queue;
 mod record;
 mod recorder;
 mod sink;

@@ -1,7 +1,6 @@
 use std::io::{self, Write};
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
 use leasehold_model::ReasonCode;
@@ -9,6 +8,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
 
 use crate::AccessRecord;
+use crate::queue::{self, Putter};
 use crate::writer::Writer;
 
 /// How many records wait for the writer where nothing else is asked for.
@@ -16,8 +16,12 @@ pub const DEFAULT_CAPACITY: usize = 8192;
 
 /// Takes the records of requests. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Recorder {
-    queue: SyncSender<Message>,
+pub struct Recorder(Arc<Desk>);
+
+/// What all clones of a recorder share.
+#[derive(Debug)]
+struct Desk {
+    queue: Putter<Message>,
     dropped: Counter,
 }
 
@@ -35,7 +39,7 @@ impl Recorder {
         metrics: &mut Registry,
     ) -> io::Result<(Self, RecorderTask)> {
         let (written, dropped) = counters(metrics);
-        let (queue, arriving) = sync_channel(capacity.max(1));
+        let (queue, arriving) = queue::queue(capacity);
         let writer = Writer::new(sink, arriving, written, dropped.clone());
         let thread = thread::Builder::new()
             .name("access-records".to_owned())
@@ -44,7 +48,7 @@ impl Recorder {
             queue: queue.clone(),
             thread,
         };
-        Ok((Self { queue, dropped }, task))
+        Ok((Self(Arc::new(Desk { queue, dropped })), task))
     }
 
     /// Takes charge of a request's record: from here on it is written, whatever becomes of the
@@ -58,9 +62,9 @@ impl Recorder {
     }
 
     fn send(&self, record: Arc<AccessRecord>) {
-        let queued = Queued::new(record, self.dropped.clone());
+        let queued = Queued::new(record, self.0.dropped.clone());
         // A record that the queue does not take comes back in the error, and counts itself there.
-        drop(self.queue.try_send(Message::Record(queued)));
+        drop(self.0.queue.try_put(Message::Record(queued)));
     }
 }
 
@@ -117,7 +121,7 @@ impl Drop for OpenRecord {
 #[derive(Debug)]
 #[must_use = "records that still wait are lost unless the task is finished"]
 pub struct RecorderTask {
-    queue: SyncSender<Message>,
+    queue: Putter<Message>,
     thread: JoinHandle<()>,
 }
 
@@ -128,7 +132,7 @@ impl RecorderTask {
     /// Blocks for as long as the sink does.
     pub fn finish(self) {
         // A writer that has ended by itself takes no message: the join tells why.
-        drop(self.queue.send(Message::Finish));
+        drop(self.queue.put_urgent(Message::Finish));
         if self.thread.join().is_err() {
             tracing::error!("the access record writer panicked: records were lost");
         }

@@ -1,16 +1,16 @@
 use std::io::{self, Write};
 use std::ops::ControlFlow;
-use std::sync::mpsc::Receiver;
 
 use prometheus_client::metrics::counter::Counter;
 
 use crate::line;
+use crate::queue::Taker;
 use crate::recorder::{Message, Queued};
 
 /// The one owner of the sink: turns records into lines and writes them, many at once where many wait.
 pub(crate) struct Writer<W> {
     sink: W,
-    queue: Receiver<Message>,
+    queue: Taker<Message>,
     /// Whole lines, but for the first, which may be the rest of one that went out in part.
     buffer: Vec<u8>,
     written: Counter,
@@ -21,12 +21,7 @@ pub(crate) struct Writer<W> {
 }
 
 impl<W: Write> Writer<W> {
-    pub(crate) fn new(
-        sink: W,
-        queue: Receiver<Message>,
-        written: Counter,
-        dropped: Counter,
-    ) -> Self {
+    pub(crate) fn new(sink: W, queue: Taker<Message>, written: Counter, dropped: Counter) -> Self {
         Self {
             sink,
             queue,
@@ -40,7 +35,7 @@ impl<W: Write> Writer<W> {
 
     /// Writes until it is told to finish or the last sender is gone.
     pub(crate) fn run(mut self) {
-        while let Ok(first) = self.queue.recv() {
+        while let Some(first) = self.queue.take() {
             if self.round(first).is_break() {
                 break;
             }
@@ -78,9 +73,9 @@ impl<W: Write> Writer<W> {
             if self.buffer.len() >= BATCH {
                 return Filled::Batch;
             }
-            match self.queue.try_recv() {
-                Ok(message) => next = message,
-                Err(_) => return Filled::AllQueued,
+            match self.queue.try_take() {
+                Some(message) => next = message,
+                None => return Filled::AllQueued,
             }
         }
     }
@@ -172,12 +167,12 @@ const KEPT: usize = 256 * 1024;
 mod tests {
     use std::collections::VecDeque;
     use std::sync::Arc;
-    use std::sync::mpsc::sync_channel;
     use std::time::SystemTime;
 
     use parking_lot::Mutex;
 
     use super::*;
+    use crate::queue::{self, Putter};
     use crate::{AccessRecord, TraceId};
 
     #[test]
@@ -250,7 +245,7 @@ mod tests {
     /// A writer that is driven round by round, on the test's own thread.
     struct Bench {
         writer: Writer<Sink>,
-        queue: std::sync::mpsc::SyncSender<Message>,
+        queue: Putter<Message>,
         sink: Arc<Mutex<Script>>,
     }
 
@@ -260,7 +255,7 @@ mod tests {
                 steps: steps.into_iter().collect(),
                 ..Script::default()
             }));
-            let (queue, arriving) = sync_channel(2000);
+            let (queue, arriving) = queue::queue(2000);
             let (written, dropped) = (Counter::default(), Counter::default());
             let writer = Writer::new(Sink(Arc::clone(&sink)), arriving, written, dropped);
             Self {
@@ -276,9 +271,9 @@ mod tests {
                 let time = SystemTime::UNIX_EPOCH;
                 let record = AccessRecord::begin(time, "public".into(), "GET", path, trace_id);
                 let queued = Queued::new(Arc::new(record), self.writer.dropped.clone());
-                self.queue.send(Message::Record(queued)).expect("room");
+                self.queue.try_put(Message::Record(queued)).expect("room");
             }
-            while let Ok(first) = self.writer.queue.try_recv() {
+            while let Some(first) = self.writer.queue.try_take() {
                 assert!(self.writer.round(first).is_continue());
             }
         }
