@@ -48,6 +48,7 @@ pub(crate) async fn connect(
     let heard = Arc::new(AtomicBool::new(false));
     let io = UpstreamIo::new(wire, Arc::clone(&heard));
     let (sender, driver) = http1::Builder::new()
+        .max_buf_size(LARGEST_READ)
         .handshake(TokioIo::new(io))
         .await
         .map_err(ConnectError::Http)?;
@@ -89,3 +90,7 @@ async fn connect_tcp(pool: &Pool, endpoint: &Endpoint) -> io::Result<TcpStream> 
     keep_alive(&stream)?;
     Ok(stream)
 }
+
+/// What is read at once at most. Larger buffers come fresh from the system for each answer, which costs more than
+/// the calls that they save: a body of 100 KiB took a third more CPU time with hyper's 408 KiB.
+const LARGEST_READ: usize = 64 * 1024;
