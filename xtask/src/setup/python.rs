@@ -56,6 +56,7 @@ impl Python {
             "--abi",
             "cp311",
         ])
+        .args(["--platform", "manylinux_2_31_x86_64"])
         .args(["--platform", "manylinux_2_28_x86_64"])
         .args(["--platform", "manylinux2014_x86_64"])
         .arg("--dest")

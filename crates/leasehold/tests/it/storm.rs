@@ -15,6 +15,7 @@ mod audit;
 mod cluster;
 mod leases;
 mod outage;
+mod peers;
 mod renewals;
 mod rotating;
 mod rotations;
