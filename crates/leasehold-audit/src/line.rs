@@ -1,4 +1,5 @@
 use std::fmt;
+use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use leasehold_model::{Fingerprint, LeaseId, Provenance, ProviderName, ReasonCode, RequestId};
@@ -29,6 +30,7 @@ pub(crate) fn append(record: &AccessRecord, buffer: &mut Vec<u8>) -> serde_json:
 struct Line<'a> {
     time: Timestamp,
     listener: &'a str,
+    client: Option<SocketAddr>,
     method: &'a str,
     path: &'a str,
     consumer: Option<&'a str>,
@@ -58,6 +60,7 @@ impl<'a> Line<'a> {
         Self {
             time: Timestamp(record.time),
             listener: record.listener.as_str(),
+            client: record.client,
             method: &record.method,
             path: &record.path,
             consumer: record.consumer.as_ref().map(|name| name.as_str()),
@@ -123,6 +126,7 @@ mod tests {
     #[test]
     fn a_line_holds_what_joins_it_with_the_providers_log() {
         let mut record = empty();
+        record.client = Some(([192, 0, 2, 1], 50_000).into());
         record.consumer = Some("checkout".into());
         record.status = Some(200);
         record.credential = Some("orders-db".into());
@@ -140,7 +144,7 @@ mod tests {
         assert_eq!(
             text(&record),
             concat!(
-                r#"{"time":"2025-01-02T03:04:05.000678Z","listener":"public","method":"GET","path":"/a","#,
+                r#"{"time":"2025-01-02T03:04:05.000678Z","listener":"public","client":"192.0.2.1:50000","method":"GET","path":"/a","#,
                 r#""consumer":"checkout","route":null,"upstream":null,"endpoint":null,"status":200,"#,
                 r#""reason":null,"credential":"orders-db","generation":2,"retried_after":1,"provider":"vault","#,
                 r#""provider_request_id":"r-1","lease_id":"database/creds/orders/l-1","version":null,"#,

@@ -1,3 +1,4 @@
+use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use leasehold_model::{
@@ -16,6 +17,8 @@ pub struct AccessRecord {
     pub time: SystemTime,
     /// The listener that it came in on.
     pub listener: ListenerName,
+    /// The address that it came from, where it came over the network.
+    pub client: Option<SocketAddr>,
     /// The method, as sent.
     pub method: String,
     /// The path, as sent and without its query.
@@ -69,6 +72,7 @@ impl AccessRecord {
         Self {
             time,
             listener,
+            client: None,
             method: shortened(method),
             path: shortened(path),
             consumer: None,

@@ -23,7 +23,10 @@ pub(crate) use auth::{
 };
 pub(crate) use consumer::{ConsumerDocument, ConsumerKeyDocument};
 pub(crate) use credential::{CredentialDocument, PerConsumerDocument, PerDocument, SourceDocument};
-pub(crate) use listener::ListenerDocument;
+pub(crate) use listener::{
+    CertificateDocument, ClientTlsDocument, LimitsDocument, ListenerDocument, ListenerTlsDocument,
+    TlsVersionWord,
+};
 pub(crate) use provider::{AnchorDocument, OneOrMany, ProviderDocument};
 pub(crate) use route::{AdmissionDocument, AdmissionWord, MatchDocument, RouteDocument};
 pub(crate) use upstream::{

@@ -29,7 +29,9 @@ pub use load::{LoadError, load, read};
 pub use schema::schema;
 pub use snapshot::auth::{AuthMethod, AwsCredentials, SecretId, TokenFile};
 pub use snapshot::consumer::Consumer;
-pub use snapshot::listener::Listener;
+pub use snapshot::listener::{
+    CertificateFiles, ClientTls, Limits, Listener, ListenerAddress, ListenerTls,
+};
 pub use snapshot::route::{Admission, Route};
 pub use snapshot::upstream::{CredentialUse, Injection, Suspect, Timeouts, Upstream};
 pub use snapshot::{

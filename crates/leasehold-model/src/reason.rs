@@ -10,6 +10,8 @@ use serde::{Serialize, Serializer};
 pub enum ReasonCode {
     /// The request breaks the framing or host rules of RFC 9112.
     BadRequest,
+    /// The body is larger than the listener takes.
+    BodyTooLarge,
     /// No route matches the host and path.
     NoRoute,
     /// The route wants a consumer key and the request has none.
@@ -38,8 +40,9 @@ pub enum ReasonCode {
 
 impl ReasonCode {
     /// Every code, for metrics that must exist from the start.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::BadRequest,
+        Self::BodyTooLarge,
         Self::NoRoute,
         Self::ConsumerKeyMissing,
         Self::ConsumerKeyUnknown,
@@ -59,6 +62,7 @@ impl ReasonCode {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::BadRequest => "bad_request",
+            Self::BodyTooLarge => "body_too_large",
             Self::NoRoute => "no_route",
             Self::ConsumerKeyMissing => "consumer_key_missing",
             Self::ConsumerKeyUnknown => "consumer_key_unknown",

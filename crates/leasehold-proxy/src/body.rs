@@ -5,5 +5,5 @@ mod response;
 
 pub(crate) use error::BodyError;
 pub(crate) use kept::{Kept, Room};
-pub(crate) use request::{RequestBody, Stall, Upload};
+pub(crate) use request::{Demands, RequestBody, Stall, Upload};
 pub(crate) use response::ResponseBody;

@@ -6,6 +6,7 @@
 //! its own listening sockets and its own connections to upstreams.
 
 mod body;
+mod credit;
 mod gateway;
 mod hop;
 mod metrics;
@@ -26,4 +27,7 @@ pub use gateway::{
 };
 pub use metrics::ProxyMetrics;
 pub use pool::{RootsError, TrustedRoots};
-pub use server::{BindError, RunningServer, Server};
+pub use server::{
+    BindError, ClientAuthorities, Identity, Limits, ListenerAddress, ListenerSpec, ListenerTls,
+    Pace, RunningServer, ServedCertificate, Server, TlsError, TlsMaterial, Trusted,
+};

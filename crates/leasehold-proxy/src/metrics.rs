@@ -3,7 +3,7 @@ mod histogram;
 use std::sync::OnceLock;
 
 use leasehold_audit::AccessRecord;
-use leasehold_model::ReasonCode;
+use leasehold_model::{ListenerName, ReasonCode};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -12,6 +12,7 @@ use prometheus_client::registry::Registry;
 
 use self::histogram::AtomicHistogram;
 use crate::gateway::Gateway;
+use crate::server::{ListenerTls, ServedCertificate};
 use crate::steps::refuse;
 
 /// What the data plane counts. Cloning shares the counts.
@@ -24,6 +25,10 @@ pub struct ProxyMetrics {
     pub(crate) in_flight: Gauge,
     pub(crate) connections: Gauge,
     pub(crate) connections_refused: Counter,
+    pub(crate) connections_failed: Counter,
+    pub(crate) connections_abused: Counter,
+    certificate_expiry: Family<CertificateLabels, Gauge>,
+    certificate_failures: Family<ListenerLabels, Counter>,
 }
 
 impl ProxyMetrics {
@@ -67,7 +72,55 @@ impl ProxyMetrics {
             "Connections from consumers refused because there were too many",
             all.connections_refused,
         );
+        registry.register(
+            "leasehold_connections_failed",
+            "Connections from consumers that did not get as far as a first request: by TLS, by the PROXY header or by time",
+            all.connections_failed,
+        );
+        registry.register(
+            "leasehold_connections_abused",
+            "Connections of HTTP/2 that were cut because most requests on them were taken back",
+            all.connections_abused,
+        );
+        registry.register(
+            "leasehold_listener_certificate_expiry_seconds",
+            "When a listener's certificate runs out, in seconds from 1970 on",
+            all.certificate_expiry,
+        );
+        registry.register(
+            "leasehold_listener_certificate_failures",
+            "New certificates, keys or revocation lists of a listener that could not be used",
+            all.certificate_failures,
+        );
         metrics
+    }
+
+    /// Shows when the certificates that a listener serves run out, and no others of it.
+    pub fn show_certificates(
+        &self,
+        listener: &ListenerName,
+        tls: &ListenerTls,
+        before: &[ServedCertificate],
+    ) {
+        for gone in before {
+            self.certificate_expiry
+                .remove(&CertificateLabels::new(listener, &gone.name));
+        }
+        self.certificate_failures
+            .get_or_create_owned(&ListenerLabels::new(listener));
+        for certificate in tls.certificates() {
+            let labels = CertificateLabels::new(listener, &certificate.name);
+            self.certificate_expiry
+                .get_or_create_owned(&labels)
+                .set(certificate.not_after);
+        }
+    }
+
+    /// Counts new files of a listener's TLS that could not be used.
+    pub fn certificate_failed(&self, listener: &ListenerName) {
+        self.certificate_failures
+            .get_or_create_owned(&ListenerLabels::new(listener))
+            .inc();
     }
 
     fn request_counter(&self, route: &str, class: usize, reason: Option<ReasonCode>) -> Counter {
@@ -182,6 +235,33 @@ struct RequestLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct UpstreamLabels {
     upstream: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ListenerLabels {
+    listener: String,
+}
+
+impl ListenerLabels {
+    fn new(listener: &ListenerName) -> Self {
+        let listener = listener.as_str().to_owned();
+        Self { listener }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CertificateLabels {
+    listener: String,
+    name: String,
+}
+
+impl CertificateLabels {
+    fn new(listener: &ListenerName, name: &str) -> Self {
+        Self {
+            listener: listener.as_str().to_owned(),
+            name: name.to_owned(),
+        }
+    }
 }
 
 /// The classes of status, by their first digit; a request that ended before its answer began has

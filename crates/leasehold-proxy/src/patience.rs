@@ -28,8 +28,13 @@ impl Patience {
 
     /// Waits, from the first call after an [`Patience::end`], until the limit is over.
     pub(crate) fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.poll_over_within(cx, self.limit)
+    }
+
+    /// Does the same, with another limit for this wait where that is less.
+    pub(crate) fn poll_over_within(&mut self, cx: &mut Context<'_>, limit: Duration) -> Poll<()> {
         if !self.runs {
-            self.begin(self.limit);
+            self.begin(self.limit.min(limit));
         }
         let timer = self.timer.as_mut();
         timer.map_or(Poll::Pending, |timer| timer.as_mut().poll(cx))

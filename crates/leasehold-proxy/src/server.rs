@@ -1,12 +1,20 @@
 mod accept;
 mod connection;
+mod door;
 mod linger;
+mod proxy_header;
 mod reader;
 mod socket;
+mod spec;
+mod streams;
+mod tls;
+mod unix;
+mod wire;
 mod worker;
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -15,6 +23,12 @@ use leasehold_audit::Recorder;
 use leasehold_model::{Clock, ListenerName};
 use tokio::sync::oneshot;
 
+use self::door::Door;
+pub use self::spec::{Limits, ListenerAddress, ListenerSpec, Pace, Trusted};
+pub use self::tls::{
+    ClientAuthorities, Identity, ListenerTls, ServedCertificate, TlsError, TlsMaterial,
+};
+use self::unix::SocketFile;
 use crate::gateway::Gateway;
 use crate::metrics::ProxyMetrics;
 use crate::service::Worker;
@@ -23,14 +37,14 @@ use crate::service::Worker;
 #[derive(Debug)]
 pub struct Server {
     workers: Vec<Vec<Listener>>,
-    addresses: Vec<(ListenerName, SocketAddr)>,
+    addresses: Vec<(ListenerName, ListenerAddress)>,
+    files: Vec<SocketFile>,
     connection_limit: usize,
-    patience: Duration,
 }
 
 impl Server {
     /// Binds each listener once for each of `workers` workers, at least one. A port of 0 is chosen by
-    /// the system, and is then the same for all workers.
+    /// the system, and is then the same for all workers. A Unix socket is shared by them.
     ///
     /// The kernel deals new connections out among the workers' sockets. Connections that arrive
     /// before [`Server::run`] wait.
@@ -38,30 +52,51 @@ impl Server {
     /// # Errors
     ///
     /// When an address can't be bound, or somebody listens there already.
-    pub fn bind(
-        listeners: &[(ListenerName, SocketAddr)],
-        workers: usize,
-    ) -> Result<Self, BindError> {
-        let mut addresses = Vec::new();
-        let mut first = Vec::new();
-        for (name, address) in listeners {
-            let (listener, bound) = Listener::first(name, *address)?;
-            addresses.push((name.clone(), bound));
-            first.push(listener);
-        }
-        let mut sockets = vec![first];
-        for _ in 1..workers {
-            let more = addresses
-                .iter()
-                .map(|(name, address)| Listener::bind(name, *address));
-            sockets.push(more.collect::<Result<_, _>>()?);
-        }
-        Ok(Self {
-            workers: sockets,
-            addresses,
+    pub fn bind(listeners: &[ListenerSpec], workers: usize) -> Result<Self, BindError> {
+        let mut server = Self {
+            workers: std::iter::repeat_with(Vec::new)
+                .take(workers.max(1))
+                .collect(),
+            addresses: Vec::new(),
+            files: Vec::new(),
             connection_limit: DEFAULT_CONNECTION_LIMIT,
-            patience: DEFAULT_PATIENCE,
-        })
+        };
+        for spec in listeners {
+            server.add(spec).map_err(|source| BindError {
+                listener: spec.name.clone(),
+                address: spec.address.clone(),
+                source,
+            })?;
+        }
+        Ok(server)
+    }
+
+    fn add(&mut self, spec: &ListenerSpec) -> io::Result<()> {
+        let door = Arc::new(Door::new(spec));
+        let first = match &spec.address {
+            ListenerAddress::Tcp(address) => {
+                socket::check_free(*address)?;
+                Socket::Tcp(socket::listen(*address)?)
+            }
+            ListenerAddress::Unix { path, mode } => {
+                let (socket, file) = unix::listen(path, *mode)?;
+                self.files.push(file);
+                Socket::Unix(socket)
+            }
+        };
+        let bound = first.address(&spec.address)?;
+        for worker in self.workers.iter_mut().skip(1) {
+            worker.push(Listener {
+                door: Arc::clone(&door),
+                socket: first.again()?,
+            });
+        }
+        if let Some(worker) = self.workers.first_mut() {
+            let socket = first;
+            worker.push(Listener { door, socket });
+        }
+        self.addresses.push((spec.name.clone(), bound));
+        Ok(())
     }
 
     /// Sets how many connections from consumers one worker keeps; 10,000 where nothing is set. One
@@ -72,17 +107,9 @@ impl Server {
         self
     }
 
-    /// Sets how long a consumer may take no part of its answer, or owe the next part of its body; 60 s
-    /// where nothing is set. Its connection is cut then.
-    #[must_use]
-    pub const fn consumer_patience(mut self, limit: Duration) -> Self {
-        self.patience = limit;
-        self
-    }
-
     /// Returns the addresses bound, in the order of the listeners, with the ports that were chosen.
     #[must_use]
-    pub fn addresses(&self) -> &[(ListenerName, SocketAddr)] {
+    pub fn addresses(&self) -> &[(ListenerName, ListenerAddress)] {
         &self.addresses
     }
 
@@ -98,14 +125,16 @@ impl Server {
         metrics: &ProxyMetrics,
         clock: &Arc<dyn Clock>,
     ) -> io::Result<RunningServer> {
-        let mut running = RunningServer::default();
+        let mut running = RunningServer {
+            workers: Vec::new(),
+            files: self.files,
+        };
         for (number, listeners) in self.workers.into_iter().enumerate() {
             let worker = Arc::new(Worker::new(
                 Arc::clone(gateway),
                 recorder.clone(),
                 metrics.clone(),
                 Arc::clone(clock),
-                self.patience,
             ));
             let started = start(number, worker, listeners, self.connection_limit);
             match started {
@@ -123,10 +152,11 @@ impl Server {
 /// Workers that accept requests.
 ///
 /// Dropping this drains them with no time to do it in, and does not wait for that.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 #[must_use = "the server ends when this is dropped"]
 pub struct RunningServer {
     workers: Vec<Running>,
+    files: Vec<SocketFile>,
 }
 
 impl RunningServer {
@@ -142,6 +172,8 @@ impl RunningServer {
     ///
     /// Blocks for as long as that takes.
     pub fn drain(self, limit: Duration) -> usize {
+        // Nobody finds the way any longer to what does not accept.
+        drop(self.files);
         for worker in &self.workers {
             worker.begin_drain(limit);
         }
@@ -151,25 +183,30 @@ impl RunningServer {
 
 #[derive(Debug)]
 struct Listener {
-    name: ListenerName,
-    socket: TcpListener,
+    door: Arc<Door>,
+    socket: Socket,
 }
 
-impl Listener {
-    /// Binds an address that nobody else may have, and returns what it came to.
-    fn first(name: &ListenerName, address: SocketAddr) -> Result<(Self, SocketAddr), BindError> {
-        let failed = |source| BindError::new(name, address, source);
-        socket::check_free(address).map_err(failed)?;
-        let listener = Self::bind(name, address)?;
-        let bound = listener.socket.local_addr().map_err(failed)?;
-        Ok((listener, bound))
+#[derive(Debug)]
+enum Socket {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Socket {
+    /// Returns where it listens, which was to be there.
+    fn address(&self, wanted: &ListenerAddress) -> io::Result<ListenerAddress> {
+        Ok(match self {
+            Self::Tcp(socket) => socket.local_addr()?.into(),
+            Self::Unix(_) => wanted.clone(),
+        })
     }
 
-    fn bind(name: &ListenerName, address: SocketAddr) -> Result<Self, BindError> {
-        let socket = socket::listen(address);
-        Ok(Self {
-            name: name.clone(),
-            socket: socket.map_err(|source| BindError::new(name, address, source))?,
+    /// Returns a socket for another worker.
+    fn again(&self) -> io::Result<Self> {
+        Ok(match self {
+            Self::Tcp(socket) => Self::Tcp(socket::listen(socket.local_addr()?)?),
+            Self::Unix(socket) => Self::Unix(socket.try_clone()?),
         })
     }
 }
@@ -181,20 +218,9 @@ pub struct BindError {
     /// The listener.
     pub listener: ListenerName,
     /// Its address.
-    pub address: SocketAddr,
+    pub address: ListenerAddress,
     /// What the system said.
     pub source: io::Error,
-}
-
-impl BindError {
-    fn new(listener: &ListenerName, address: SocketAddr, source: io::Error) -> Self {
-        let listener = listener.clone();
-        Self {
-            listener,
-            address,
-            source,
-        }
-    }
 }
 
 #[derive(Debug)]
@@ -244,4 +270,3 @@ fn start(
 }
 
 const DEFAULT_CONNECTION_LIMIT: usize = 10_000;
-const DEFAULT_PATIENCE: Duration = Duration::from_secs(60);

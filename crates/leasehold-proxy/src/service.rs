@@ -1,16 +1,16 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Request, Response, Uri, Version};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use leasehold_audit::Recorder;
 use leasehold_model::{Clock, ReasonCode};
 
-use crate::body::{RequestBody, ResponseBody, Room};
+use crate::body::{Demands, RequestBody, ResponseBody, Room};
 use crate::gateway::{Gateway, Route};
 use crate::metrics::ProxyMetrics;
 use crate::plan::Plan;
@@ -23,8 +23,9 @@ use crate::steps::identify::identify;
 use crate::steps::inject;
 use crate::steps::observe::observe;
 use crate::steps::refuse::{Refusal, respond};
+use crate::steps::streams;
 use crate::trace::Trace;
-use crate::via::Via;
+use crate::via::Link;
 use crate::{hop, trailers};
 
 /// What the requests of one core share. No other core touches its connections.
@@ -35,8 +36,6 @@ pub(crate) struct Worker {
     pub(crate) recorder: Recorder,
     pub(crate) metrics: ProxyMetrics,
     pub(crate) clock: Arc<dyn Clock>,
-    /// How long a consumer may keep the gateway waiting.
-    pub(crate) patience: Duration,
     cuts: AtomicBool,
     /// What copies of request bodies may take up.
     copies: Arc<Room>,
@@ -48,7 +47,6 @@ impl Worker {
         recorder: Recorder,
         metrics: ProxyMetrics,
         clock: Arc<dyn Clock>,
-        patience: Duration,
     ) -> Self {
         Self {
             plan: ArcSwap::from_pointee(Plan::new(gateway, &metrics)),
@@ -58,7 +56,6 @@ impl Worker {
             recorder,
             metrics,
             clock,
-            patience,
         }
     }
 
@@ -83,32 +80,39 @@ impl Worker {
 }
 
 /// Takes a request through the steps, and returns its answer: the upstream's, or a refusal.
-///
-/// `unread` is set where a part of the request was left unread, so that the connection is closed
-/// gently.
 pub(crate) async fn answer(
     worker: Arc<Worker>,
-    via: Arc<Via>,
-    unread: Arc<AtomicBool>,
+    link: Arc<Link>,
     request: Request<Incoming>,
 ) -> Response<ResponseBody> {
     let trace = Trace::of(request.headers());
-    let mut exchange = Exchange::open(&worker, &via, &unread, &request, &trace);
-    match pass(&worker, request, &trace, &mut exchange).await {
+    let version = request.version();
+    let mut exchange = Exchange::open(&worker, &link, &request, &trace);
+    match pass(&worker, &link, request, &trace, &mut exchange).await {
         Ok(forwarded) => hand_on(forwarded, exchange),
-        Err(refusal) => refuse(refusal, &trace, exchange),
+        Err(refusal) => refuse(refusal, version, &trace, exchange),
     }
 }
 
 async fn pass(
     worker: &Worker,
+    link: &Link,
     request: Request<Incoming>,
     trace: &Trace,
     exchange: &mut Exchange,
 ) -> Result<Forwarded, Refusal> {
     let (mut head, incoming) = request.into_parts();
-    let (body, upload) = RequestBody::new(incoming, &worker.clock, worker.patience);
+    let limits = &link.via.limits;
+    if head.version == Version::HTTP_2 {
+        let has_body = !incoming.is_end_stream();
+        streams::translate(&mut head, has_body, limits.headers)?;
+    }
+    let demands = Demands::of(limits, &head.headers);
+    let (body, upload) = RequestBody::new(incoming, &worker.clock, demands);
     exchange.follow(upload);
+    if body.size_hint().lower() > limits.body_size {
+        return Err(ReasonCode::BodyTooLarge.into());
+    }
     let plan = Arc::clone(exchange.plan());
     let gateway = &plan.gateway;
     let number = {
@@ -174,7 +178,12 @@ fn hand_on(forwarded: Forwarded, mut exchange: Exchange) -> Response<ResponseBod
     Response::from_parts(head, body)
 }
 
-fn refuse(refusal: Refusal, trace: &Trace, mut exchange: Exchange) -> Response<ResponseBody> {
+fn refuse(
+    refusal: Refusal,
+    version: Version,
+    trace: &Trace,
+    mut exchange: Exchange,
+) -> Response<ResponseBody> {
     let unread = exchange
         .upload()
         .is_some_and(|upload| !upload.is_complete());
@@ -182,7 +191,9 @@ fn refuse(refusal: Refusal, trace: &Trace, mut exchange: Exchange) -> Response<R
         exchange.leave_unread();
     }
     let challenge = &exchange.plan().gateway.challenge;
-    let response = respond(refusal, trace.id(), challenge, unread);
+    // In HTTP/2 only the stream ends, and no header says so.
+    let close = unread && version != Version::HTTP_2;
+    let response = respond(refusal, trace.id(), challenge, close);
     exchange.note(|record| {
         record.status = Some(response.status().as_u16());
         record.reason = Some(refusal.reason);

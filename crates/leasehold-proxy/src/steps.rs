@@ -8,3 +8,4 @@ pub(crate) mod inject;
 pub(crate) mod observe;
 pub(crate) mod refuse;
 pub(crate) mod route;
+pub(crate) mod streams;

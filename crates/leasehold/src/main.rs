@@ -9,6 +9,7 @@ mod doctor;
 mod lease;
 mod ledger;
 mod limits;
+mod listeners;
 mod logging;
 mod native;
 mod operations;

@@ -13,7 +13,9 @@ use leasehold_audit::{Recorder, RecorderTask, SinkError};
 use leasehold_broker::{Control, End, Standing};
 use leasehold_config::{RecordTarget, Snapshot, Workers};
 use leasehold_model::{Clock, Failure, ListenerName, SystemClock};
-use leasehold_proxy::{BindError, Gateway, ProxyMetrics, RunningServer, Server};
+use leasehold_proxy::{
+    BindError, Gateway, ListenerAddress, ListenerSpec, ProxyMetrics, RunningServer, Server,
+};
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -25,6 +27,7 @@ use tracing::{error, info, warn};
 
 use crate::cli::ServeArgs;
 use crate::compose::{self, ComposeError, Composed};
+use crate::listeners::{self, ListenerError};
 use crate::operations::BrokerOperations;
 use crate::{check, limits, logging, output};
 
@@ -43,6 +46,8 @@ pub(crate) enum ServeError {
     Sink(#[from] SinkError),
     #[error("start the access record writer")]
     Recorder(#[source] io::Error),
+    #[error(transparent)]
+    Listener(#[from] ListenerError),
     #[error(transparent)]
     Bind(#[from] BindError),
     #[error("bind the admin listener to {address}")]
@@ -64,7 +69,7 @@ pub(crate) enum ServeError {
 /// Where a gateway that has started can be reached.
 #[derive(Debug)]
 pub(crate) struct Addresses {
-    pub(crate) listeners: Vec<(ListenerName, SocketAddr)>,
+    pub(crate) listeners: Vec<(ListenerName, ListenerAddress)>,
     pub(crate) admin: SocketAddr,
 }
 
@@ -159,7 +164,8 @@ impl Running {
         let (recorder, records) =
             Recorder::start(sink, leasehold_audit::DEFAULT_CAPACITY, &mut registry)
                 .map_err(ServeError::Recorder)?;
-        let bound = bind(snapshot)?;
+        let (listeners, files) = listeners::prepare(&snapshot.listeners)?;
+        let bound = bind(&listeners, snapshot.workers)?;
         let admin_listener = bind_admin(snapshot.admin.address).await?;
         let socket = bind_socket(snapshot).await?;
         let addresses = Addresses {
@@ -169,6 +175,7 @@ impl Running {
 
         let tasks = TaskTracker::new();
         let (stop_broker, stop_admin) = (CancellationToken::new(), CancellationToken::new());
+        tasks.spawn(files.run(metrics.clone(), stop_admin.clone()));
         let draining = Arc::new(AtomicBool::new(false));
         let admin = Admin {
             registry: Arc::new(registry),
@@ -266,14 +273,9 @@ fn tell_what_is_left(end: &End, in_ledger: bool) {
     }
 }
 
-fn bind(snapshot: &Snapshot) -> Result<Server, ServeError> {
-    let listeners = snapshot
-        .listeners
-        .iter()
-        .map(|it| (it.name.clone(), it.address));
-    let listeners: Vec<_> = listeners.collect();
-    let workers = workers(snapshot.workers);
-    let bound = Server::bind(&listeners, workers)?;
+fn bind(listeners: &[ListenerSpec], declared: Workers) -> Result<Server, ServeError> {
+    let workers = workers(declared);
+    let bound = Server::bind(listeners, workers)?;
     let connections = limits::connections_per_worker(limits::raise_file_limit(), workers);
     info!(workers, connections_per_worker = connections, "limits");
     Ok(bound.connection_limit(connections))

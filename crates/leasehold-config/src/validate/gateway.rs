@@ -39,7 +39,7 @@ impl Check<'_> {
     }
 
     /// Reads where a Unix socket is made; the system takes no longer path than it has room for.
-    fn socket(&mut self, written: PathBuf, place: Place<'_>) -> PathBuf {
+    pub(super) fn socket(&mut self, written: PathBuf, place: Place<'_>) -> PathBuf {
         let path = self.path(written);
         if path.as_os_str().len() > MAX_SOCKET_PATH {
             let message = format!(

@@ -9,4 +9,7 @@ pub(crate) enum BodyError {
     /// Whoever sends it was silent for too long.
     #[error("no part of the body within {} ms", .0.as_millis())]
     Late(Duration),
+    /// It is larger than it may be.
+    #[error("the body has more than {0} bytes")]
+    TooLarge(u64),
 }

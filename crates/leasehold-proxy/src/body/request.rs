@@ -7,13 +7,59 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderMap;
+use http::header::CONTENT_TYPE;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use leasehold_model::{BootTime, Clock, ReasonCode};
 
 use super::BodyError;
 use super::kept::{Copyist, Kept, LARGEST, Room, Whole};
+use crate::credit::Credit;
 use crate::patience::Patience;
+use crate::server::{Limits, Pace};
+
+/// What is demanded of a request's body.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Demands {
+    /// How long the consumer may owe a part.
+    patience: Duration,
+    pace: Pace,
+    /// How many bytes it may have.
+    largest: u64,
+}
+
+impl Demands {
+    /// Returns what a listener demands of this request.
+    pub(crate) fn of(limits: &Limits, headers: &HeaderMap) -> Self {
+        // Who streams messages both ways may have little to say for long.
+        let kind = headers.get(CONTENT_TYPE).map(|it| it.as_bytes());
+        let streams = kind.is_some_and(|kind| kind.starts_with(b"application/grpc"));
+        let pace = if streams {
+            Pace {
+                rate: 0,
+                ..limits.pace
+            }
+        } else {
+            limits.pace
+        };
+        Self {
+            patience: limits.body_timeout,
+            pace,
+            largest: limits.body_size,
+        }
+    }
+
+    /// Nothing is demanded of what was read already.
+    const NOTHING: Self = Self {
+        patience: Duration::ZERO,
+        pace: Pace {
+            rate: 0,
+            grace: Duration::ZERO,
+        },
+        largest: u64::MAX,
+    };
+}
 
 /// A request's body on its way to the upstream, which takes note of how it fares.
 #[derive(Debug)]
@@ -21,6 +67,8 @@ pub(crate) struct RequestBody {
     source: Source,
     upload: Option<Arc<Upload>>,
     patience: Patience,
+    credit: Credit,
+    largest: u64,
     /// Where the body may be sent again.
     copyist: Option<Copyist>,
 }
@@ -30,15 +78,13 @@ impl RequestBody {
     pub(crate) fn new(
         incoming: Incoming,
         clock: &Arc<dyn Clock>,
-        patience: Duration,
+        demands: Demands,
     ) -> (Self, Option<Arc<Upload>>) {
-        let upload = || Arc::new(Upload::new(Arc::clone(clock), patience));
+        let upload = || Arc::new(Upload::new(Arc::clone(clock), demands.patience));
         let upload = (!incoming.is_end_stream()).then(upload);
         let body = Self {
-            source: Source::Consumer(incoming),
             upload: upload.clone(),
-            patience: Patience::new(patience),
-            copyist: None,
+            ..Self::with(Source::Consumer(incoming), demands)
         };
         (body, upload)
     }
@@ -64,10 +110,16 @@ impl RequestBody {
     }
 
     const fn of(source: Source) -> Self {
+        Self::with(source, Demands::NOTHING)
+    }
+
+    const fn with(source: Source, demands: Demands) -> Self {
         Self {
             source,
             upload: None,
-            patience: Patience::new(Duration::ZERO),
+            patience: Patience::new(demands.patience),
+            credit: Credit::new(demands.pace),
+            largest: demands.largest,
             copyist: None,
         }
     }
@@ -108,15 +160,22 @@ impl Body for RequestBody {
             return polled.map_err(BodyError::Broken);
         };
         if polled.is_pending() {
-            upload.wait();
+            let left = this.credit.wait(|| upload.clock.boot());
+            upload.wait(left);
             // Also where the answer is there: nothing else would end the wait for the rest.
-            ready!(this.patience.poll_over(cx));
+            ready!(this.patience.poll_over_within(cx, left));
             upload.enter(Stage::Left);
             return Poll::Ready(Some(Err(BodyError::Late(this.patience.limit()))));
         }
         let ended = incoming.is_end_stream();
         this.patience.end();
         let frame = ready!(polled);
+        let length = length(frame.as_ref());
+        this.credit.earn(length, || upload.clock.boot());
+        if upload.bytes().saturating_add(length) > this.largest {
+            upload.enter(Stage::TooLarge);
+            return Poll::Ready(Some(Err(BodyError::TooLarge(this.largest))));
+        }
         // Nothing follows trailers, and hyper does not ask.
         let trailers = matches!(&frame, Some(Ok(frame)) if frame.is_trailers());
         this.note(frame.as_ref(), ended || trailers);
@@ -136,6 +195,13 @@ impl Body for RequestBody {
             Source::Again(whole) => SizeHint::with_exact(whole.len() as u64),
         }
     }
+}
+
+fn length(read: Option<&Result<Frame<Bytes>, hyper::Error>>) -> u64 {
+    let frame = read.and_then(|read| read.as_ref().ok());
+    frame
+        .and_then(Frame::data_ref)
+        .map_or(0, |data| data.len() as u64)
 }
 
 /// Where a body is read from.
@@ -158,6 +224,8 @@ pub(crate) struct Upload {
     waited: AtomicU64,
     /// How long the consumer may owe a part.
     patience: Duration,
+    /// The same of the part that is owed now, by the pace, in nanoseconds.
+    left: AtomicU64,
 }
 
 impl Upload {
@@ -181,6 +249,7 @@ impl Upload {
         match self.stage() {
             Stage::Left => Some(ReasonCode::ClientAborted),
             Stage::Malformed => Some(ReasonCode::BadRequest),
+            Stage::TooLarge => Some(ReasonCode::BodyTooLarge),
             Stage::Flowing | Stage::Waiting | Stage::Ended => None,
         }
     }
@@ -193,7 +262,11 @@ impl Upload {
     pub(crate) fn stall(&self, now: BootTime, limit: Duration) -> (Stall, Duration) {
         let idle = now.since(BootTime::from_nanos(self.since.load(Ordering::Relaxed)));
         match self.stage() {
-            Stage::Waiting => (Stall::Consumer, self.patience.saturating_sub(idle)),
+            Stage::Waiting => {
+                let left = Duration::from_nanos(self.left.load(Ordering::Relaxed));
+                let limit = self.patience.min(left);
+                (Stall::Consumer, limit.saturating_sub(idle))
+            }
             _ => (Stall::Upstream, limit.saturating_sub(idle)),
         }
     }
@@ -206,12 +279,15 @@ impl Upload {
             stage: AtomicU8::new(Stage::Flowing as u8),
             since: AtomicU64::new(now.as_nanos()),
             waited: AtomicU64::new(0),
+            left: AtomicU64::new(u64::MAX),
             patience,
         }
     }
 
-    fn wait(&self) {
+    fn wait(&self, left: Duration) {
         if self.stage() != Stage::Waiting {
+            let left = u64::try_from(left.as_nanos()).unwrap_or(u64::MAX);
+            self.left.store(left, Ordering::Relaxed);
             self.enter(Stage::Waiting);
         }
     }
@@ -285,14 +361,17 @@ enum Stage {
     Left,
     /// The consumer sent what is no body.
     Malformed,
+    /// The consumer sent more than it may.
+    TooLarge,
 }
 
-const STAGES: [Stage; 5] = [
+const STAGES: [Stage; 6] = [
     Stage::Flowing,
     Stage::Waiting,
     Stage::Ended,
     Stage::Left,
     Stage::Malformed,
+    Stage::TooLarge,
 ];
 
 #[cfg(test)]
@@ -315,9 +394,9 @@ mod tests {
     #[test]
     fn a_consumer_who_owes_a_part_has_a_minute_for_it() {
         let (clock, upload) = upload();
-        upload.wait();
+        upload.wait(Duration::MAX);
         clock.set(20);
-        upload.wait();
+        upload.wait(Duration::MAX);
         assert_eq!(stall(&upload, 20), (Stall::Consumer, 40));
         assert_eq!(stall(&upload, 61), (Stall::Consumer, 0));
         upload.advance(&Frame::data(Bytes::from_static(b"a")), true);

@@ -2,23 +2,26 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use leasehold_model::{BootTime, Chain, ListenerName};
+use leasehold_model::{BootTime, Chain};
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 
 use super::connection;
+use super::door::Door;
 use super::linger::close_gently;
+use super::wire::Wire;
 use super::worker::Phase;
 use crate::service::Worker;
-use crate::via::Via;
 
 /// Accepts the connections of one listener on one worker.
 pub(super) struct Acceptor {
     pub(super) worker: Arc<Worker>,
-    pub(super) name: ListenerName,
+    pub(super) door: Arc<Door>,
+    /// Each connection of the listener on this worker has a clone.
+    pub(super) seats: Arc<()>,
     pub(super) connections: TaskTracker,
     /// Connections that are being told that there are too many.
     pub(super) refusals: TaskTracker,
@@ -48,11 +51,11 @@ impl Failures {
 
 impl Acceptor {
     /// Accepts until the worker drains; then takes what has arrived and closes the socket.
-    pub(super) async fn run(mut self, listener: TcpListener) {
+    pub(super) async fn run(mut self, listener: Listening) {
         loop {
             tokio::select! {
                 accepted = listener.accept() => match accepted {
-                    Ok((stream, _peer)) => self.take(stream),
+                    Ok(wire) => self.take(wire),
                     Err(error) => self.pause(&error).await,
                 },
                 _ = self.phase.changed() => break,
@@ -60,7 +63,7 @@ impl Acceptor {
         }
         if let Err(error) = self.empty(listener) {
             tracing::warn!(
-                listener = %self.name,
+                listener = %self.door.name,
                 error = %Chain(&error),
                 "connections that had just arrived were lost"
             );
@@ -69,14 +72,11 @@ impl Acceptor {
 
     /// Takes the connections whose handshake the kernel has finished: closing the socket would reset
     /// them, and their requests may have been sent already.
-    fn empty(&self, listener: TcpListener) -> io::Result<()> {
+    fn empty(&self, listener: Listening) -> io::Result<()> {
         let listener = listener.into_std()?;
         loop {
             match listener.accept() {
-                Ok((stream, _peer)) => {
-                    stream.set_nonblocking(true)?;
-                    self.take(TcpStream::from_std(stream)?);
-                }
+                Ok(wire) => self.take(wire),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => return Err(error),
@@ -84,25 +84,27 @@ impl Acceptor {
         }
     }
 
-    fn take(&self, stream: TcpStream) {
-        if self.connections.len() >= self.connection_limit {
-            self.refuse(stream);
+    fn take(&self, wire: Wire) {
+        let taken = Arc::strong_count(&self.seats) - 1;
+        let full = self.connections.len() >= self.connection_limit;
+        if full || taken >= self.door.limits.connections {
+            self.refuse(wire);
             return;
         }
         self.connections.spawn(connection::serve(
             Arc::clone(&self.worker),
-            Via {
-                listener: self.name.clone(),
-            },
-            stream,
+            Arc::clone(&self.door),
+            Arc::clone(&self.seats),
+            wire,
             self.phase.clone(),
         ));
     }
 
-    fn refuse(&self, stream: TcpStream) {
+    fn refuse(&self, wire: Wire) {
         self.worker.metrics.connections_refused.inc();
-        if self.refusals.len() < MAX_REFUSALS {
-            self.refusals.spawn(tell_full(stream));
+        // A client of TLS could not read it before a handshake, which is what there is no room for.
+        if self.refusals.len() < MAX_REFUSALS && !self.door.speaks_tls() {
+            self.refusals.spawn(tell_full(wire));
         }
     }
 
@@ -112,7 +114,7 @@ impl Acceptor {
         }
         if let Some(times) = self.failures.count(self.worker.clock.boot()) {
             tracing::warn!(
-                listener = %self.name,
+                listener = %self.door.name,
                 times,
                 error = %Chain(error),
                 "can't accept connections"
@@ -120,6 +122,51 @@ impl Acceptor {
         }
         // Most often there are no file descriptors left; asking again at once would not help.
         sleep(PAUSE).await;
+    }
+}
+
+/// A socket that connections are accepted from.
+pub(super) enum Listening {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Listening {
+    async fn accept(&self) -> io::Result<Wire> {
+        Ok(match self {
+            Self::Tcp(listener) => listener.accept().await?.0.into(),
+            Self::Unix(listener) => listener.accept().await?.0.into(),
+        })
+    }
+
+    fn into_std(self) -> io::Result<Emptying> {
+        Ok(match self {
+            Self::Tcp(listener) => Emptying::Tcp(listener.into_std()?),
+            Self::Unix(listener) => Emptying::Unix(listener.into_std()?),
+        })
+    }
+}
+
+/// A socket that what has arrived is still taken from.
+enum Emptying {
+    Tcp(std::net::TcpListener),
+    Unix(std::os::unix::net::UnixListener),
+}
+
+impl Emptying {
+    fn accept(&self) -> io::Result<Wire> {
+        Ok(match self {
+            Self::Tcp(listener) => {
+                let (stream, _peer) = listener.accept()?;
+                stream.set_nonblocking(true)?;
+                TcpStream::from_std(stream)?.into()
+            }
+            Self::Unix(listener) => {
+                let (stream, _peer) = listener.accept()?;
+                stream.set_nonblocking(true)?;
+                UnixStream::from_std(stream)?.into()
+            }
+        })
     }
 }
 
@@ -133,9 +180,9 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 /// Answers whatever is asked: a fresh socket takes that much without waiting for its peer.
-async fn tell_full(mut stream: TcpStream) {
-    if stream.write_all(FULL.as_bytes()).await.is_ok() {
-        close_gently(&mut stream).await;
+async fn tell_full(mut wire: Wire) {
+    if wire.write_all(FULL.as_bytes()).await.is_ok() {
+        close_gently(&mut wire).await;
     }
 }
 

@@ -1,89 +1,237 @@
 use std::convert::Infallible;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use http::{Request, StatusCode};
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, StatusCode};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use leasehold_audit::AccessRecord;
 use leasehold_model::{Chain, ReasonCode};
-use tokio::net::TcpStream;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep};
 
+use super::door::{Door, Opened};
 use super::linger::close_gently;
 use super::reader::ConsumerIo;
+use super::spec::Limits;
+use super::streams::{StreamBody, Streams};
+use super::wire::Wire;
 use super::worker::Phase;
-use crate::pool::keep_alive;
 use crate::service::{Worker, answer};
 use crate::trace::Trace;
-use crate::via::Via;
+use crate::via::{Link, Wait};
 
 /// Serves the requests on one connection, until it is closed or cut.
 pub(super) async fn serve(
     worker: Arc<Worker>,
-    via: Via,
-    mut stream: TcpStream,
+    door: Arc<Door>,
+    _seat: Arc<()>,
+    wire: Wire,
     mut phase: watch::Receiver<Phase>,
 ) {
     let _counted = Counted::new(&worker);
-    if let Err(error) = stream.set_nodelay(true).and_then(|()| keep_alive(&stream)) {
-        let error = Chain(&error);
-        tracing::debug!(%error, "connection was gone before it was served");
-        return;
+    // Boxed, since it is large and soon over.
+    let opened = tokio::select! {
+        opened = Box::pin(door.open(wire)) => opened,
+        // Also where the worker is gone.
+        _ = phase.wait_for(|phase| *phase == Phase::Cut) => return,
+    };
+    let Opened { stream, via, http2 } = match opened {
+        Ok(opened) => opened,
+        Err(error) => {
+            worker.metrics.connections_failed.inc();
+            tracing::debug!(listener = %door.name, error = %Chain(&error), "connection did not begin");
+            return;
+        }
+    };
+    let link = Arc::new(Link::new(via, worker.clock.boot()));
+    let io = ConsumerIo::new(stream, &link, &worker.clock);
+    if http2 {
+        Box::pin(serve_http2(&worker, &link, io, phase)).await;
+    } else {
+        serve_http1(&worker, &link, io, phase).await;
     }
-    let via = Arc::new(via);
-    let unread = Arc::new(AtomicBool::new(false));
-    let ended = requests(&worker, &via, &mut stream, &unread, &mut phase).await;
+}
+
+async fn serve_http1(
+    worker: &Arc<Worker>,
+    link: &Arc<Link>,
+    io: ConsumerIo,
+    mut phase: watch::Receiver<Phase>,
+) {
+    let service = service_fn(|request: Request<Incoming>| {
+        let (worker, link) = (Arc::clone(worker), Arc::clone(link));
+        async move {
+            let last = link.is_last();
+            let mut response = answer(worker, link, request).await;
+            if last {
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(CONNECTION, close);
+            }
+            Ok::<_, Infallible>(response)
+        }
+    });
+    let late = *phase.borrow_and_update() != Phase::Serving;
+    let protocol = http1_protocol(late, &link.via.limits);
+    let connection = protocol.serve_connection(TokioIo::new(io), service);
+    let mut connection = connection.with_upgrades();
+    let conversation = Conversation {
+        worker,
+        link,
+        late,
+        enough: None,
+    };
+    let ended = conversation
+        .lead(Pin::new(&mut connection), &mut phase, |it| {
+            it.graceful_shutdown();
+        })
+        .await;
     if let Ended::Failed(error) = &ended {
         tracing::debug!(error = %Chain(error), "connection failed");
         if error.is_parse() {
-            record(error, &worker, &via);
-            unread.store(true, Ordering::Relaxed);
+            record(error, worker, link);
+            link.leave_unread();
         }
     }
-    let gently = unread.load(Ordering::Relaxed) && !matches!(ended, Ended::Cut);
-    if gently {
+    let gently = link.is_unread() && !matches!(ended, Ended::Cut);
+    // What was upgraded belongs to somebody else by now.
+    if let (true, Some(parts)) = (gently, connection.into_parts()) {
+        let mut io = parts.io.into_inner();
         tokio::select! {
-            () = close_gently(&mut stream) => {}
+            () = close_gently(io.stream.wire()) => {}
             // Also where the worker is gone.
             _ = phase.wait_for(|phase| *phase == Phase::Cut) => {}
         }
     }
 }
 
-/// Takes requests off a connection; sets `unread` where not all of one was read.
-async fn requests(
+async fn serve_http2(
     worker: &Arc<Worker>,
-    via: &Arc<Via>,
-    stream: &mut TcpStream,
-    unread: &Arc<AtomicBool>,
-    phase: &mut watch::Receiver<Phase>,
-) -> Ended {
+    link: &Arc<Link>,
+    io: ConsumerIo,
+    mut phase: watch::Receiver<Phase>,
+) {
+    let streams = Streams::new(&link.via.limits, &worker.clock);
+    let (enough, abuse) = (Notify::new(), Notify::new());
+    let (enough, abuse) = (Arc::new(enough), Arc::new(abuse));
     let service = service_fn(|request: Request<Incoming>| {
-        let (worker, via, unread) = (Arc::clone(worker), Arc::clone(via), Arc::clone(unread));
-        let answered = answer(worker, via, unread, request);
-        async { Ok::<_, Infallible>(answered.await) }
+        let (worker, link) = (Arc::clone(worker), Arc::clone(link));
+        if link.is_last() {
+            enough.notify_one();
+        }
+        let flow = streams.begin();
+        let kept = Kept {
+            link: Some(Arc::clone(&link)),
+            abuse: Arc::clone(&abuse),
+        };
+        async move {
+            let response = answer(worker, link, request).await;
+            kept.keep();
+            Ok::<_, Infallible>(response.map(|body| StreamBody::new(body, flow)))
+        }
     });
-    // One that was accepted while draining has sent its request, or has a moment to do so.
     let late = *phase.borrow_and_update() != Phase::Serving;
-    let io = ConsumerIo::new(stream, worker.patience);
-    let mut connection = pin!(protocol(late).serve_connection(TokioIo::new(io), service));
-    loop {
-        tokio::select! {
-            biased;
-            ended = connection.as_mut() => return ended.map_or_else(Ended::Failed, |()| Ended::Closed),
-            changed = phase.changed() => {
-                let now = *phase.borrow_and_update();
-                if changed.is_err() || now == Phase::Cut {
-                    return Ended::Cut;
+    let protocol = http2_protocol(streams.clone(), &link.via.limits);
+    let connection = protocol.serve_connection(TokioIo::new(io), service);
+    let mut connection = pin!(connection);
+    let conversation = Conversation {
+        worker,
+        link,
+        late,
+        enough: Some(&enough),
+    };
+    let ended = tokio::select! {
+        ended = conversation.lead(connection.as_mut(), &mut phase, |it| {
+            it.graceful_shutdown();
+        }) => ended,
+        () = abuse.notified() => {
+            worker.metrics.connections_abused.inc();
+            Ended::Cut
+        }
+    };
+    if let Ended::Failed(error) = &ended {
+        tracing::debug!(error = %Chain(error), "connection failed");
+    }
+    streams.end().await;
+}
+
+/// What a connection is led by while requests come.
+struct Conversation<'a> {
+    worker: &'a Worker,
+    link: &'a Link,
+    /// It was accepted while draining: it has sent its request, or has a moment to do so.
+    late: bool,
+    /// Told when the connection has carried as many requests as it may.
+    enough: Option<&'a Notify>,
+}
+
+impl Conversation<'_> {
+    async fn lead<C>(
+        &self,
+        mut connection: Pin<&mut C>,
+        phase: &mut watch::Receiver<Phase>,
+        end_in_order: impl Fn(Pin<&mut C>),
+    ) -> Ended
+    where
+        C: Future<Output = hyper::Result<()>>,
+    {
+        let mut alarm = pin!(sleep(self.left().1));
+        let mut ends = false;
+        loop {
+            tokio::select! {
+                biased;
+                ended = connection.as_mut() => {
+                    return ended.map_or_else(Ended::Failed, |()| Ended::Closed);
                 }
-                connection.as_mut().graceful_shutdown();
+                changed = phase.changed() => {
+                    let now = *phase.borrow_and_update();
+                    if changed.is_err() || now == Phase::Cut {
+                        return Ended::Cut;
+                    }
+                    end_in_order(connection.as_mut());
+                }
+                () = told(self.enough) => end_in_order(connection.as_mut()),
+                () = alarm.as_mut() => {
+                    let (wait, left) = self.left();
+                    let next = match (wait, left.is_zero()) {
+                        (_, false) => left,
+                        (Wait::Request, true) if !ends => {
+                            ends = true;
+                            end_in_order(connection.as_mut());
+                            GOODBYE
+                        }
+                        _ => return Ended::Late,
+                    };
+                    alarm.as_mut().reset(Instant::now() + next);
+                }
             }
         }
+    }
+
+    /// Tells what is waited for, and after how much time that is to be looked at again.
+    fn left(&self) -> (Wait, Duration) {
+        let Limits {
+            idle_timeout,
+            head_timeout,
+            ..
+        } = &*self.link.via.limits;
+        let at_most = if self.late { LATE_LIMIT } else { Duration::MAX };
+        let (idle, head) = (at_most.min(*idle_timeout), at_most.min(*head_timeout));
+        let (wait, left) = self.link.wait(self.worker.clock.boot(), idle, head);
+        // A head that begins in the meantime must not have more than its time.
+        let left = if left.is_zero() { left } else { left.min(head) };
+        (wait, left)
+    }
+}
+
+async fn told(enough: Option<&Notify>) {
+    match enough {
+        Some(enough) => enough.notified().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -91,27 +239,68 @@ async fn requests(
 enum Ended {
     Closed,
     Failed(hyper::Error),
+    /// The client kept the gateway waiting.
+    Late,
     Cut,
 }
 
-/// Returns the settings of the protocol.
+/// A request that the client has not taken back yet.
+struct Kept {
+    link: Option<Arc<Link>>,
+    abuse: Arc<Notify>,
+}
+
+impl Kept {
+    /// The request was answered.
+    fn keep(mut self) {
+        self.link = None;
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        if self.link.take().is_some_and(|link| link.is_abuse()) {
+            self.abuse.notify_one();
+        }
+    }
+}
+
+/// Returns the settings of HTTP/1.
 ///
 /// A consumer that closes its half of the connection is taken to have gone away, as common servers
 /// do: it is the only sign that there is, and the upstream need not work for nobody.
-fn protocol(late: bool) -> http1::Builder {
+fn http1_protocol(late: bool, limits: &Limits) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(if late { LATE_HEAD_LIMIT } else { HEAD_LIMIT })
         .keep_alive(!late)
-        .max_header_size(LARGEST_HEAD)
+        .max_header_size(limits.head_size)
         // What has no end yet is refused too, before it has used up more memory.
-        .max_buf_size(LARGEST_HEAD);
+        .max_buf_size(limits.head_size.max(LEAST_BUFFER));
+    if limits.headers != HYPERS_HEADERS {
+        builder.max_headers(limits.headers);
+    }
+    builder
+}
+
+/// Returns the settings of HTTP/2.
+fn http2_protocol(streams: Streams, limits: &Limits) -> http2::Builder<Streams> {
+    let mut builder = http2::Builder::new(streams);
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.streams)
+        .initial_stream_window_size(limits.stream_window)
+        .initial_connection_window_size(limits.connection_window)
+        .max_header_list_size(u32::try_from(limits.head_size).unwrap_or(u32::MAX))
+        .max_send_buf_size(SEND_BUFFER)
+        .max_pending_accept_reset_streams(PENDING_RESETS)
+        .max_local_error_reset_streams(OWN_RESETS)
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_LIMIT);
     builder
 }
 
 /// Records what could not be read as a request, and was answered by hyper.
-fn record(error: &hyper::Error, worker: &Worker, via: &Via) {
+fn record(error: &hyper::Error, worker: &Worker, link: &Link) {
     let status = if error.is_parse_too_large() {
         Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
     } else if error.is_parse_version_h2() {
@@ -123,11 +312,12 @@ fn record(error: &hyper::Error, worker: &Worker, via: &Via) {
     let trace = Trace::begin();
     let mut record = AccessRecord::begin(
         worker.clock.wall(),
-        via.listener.clone(),
+        link.via.listener.clone(),
         "",
         "",
         trace.id(),
     );
+    record.client = link.via.client;
     record.status = status.as_ref().map(StatusCode::as_u16);
     record.reason = Some(ReasonCode::BadRequest);
     let record = worker.recorder.open(record);
@@ -152,10 +342,18 @@ impl Drop for Counted<'_> {
     }
 }
 
-/// How long a head may take to arrive, and how long a connection may be idle.
-///
-/// Longer than the minute that balancers keep a connection idle: whoever closes first must be the side
-/// that sends, or a request crosses the end of its connection.
-const HEAD_LIMIT: Duration = Duration::from_secs(75);
-const LATE_HEAD_LIMIT: Duration = Duration::from_secs(1);
-const LARGEST_HEAD: usize = 64 * 1024;
+const LATE_LIMIT: Duration = Duration::from_secs(1);
+/// How long a client may take to see the end of a connection that was idle.
+const GOODBYE: Duration = Duration::from_secs(5);
+/// What hyper's parser takes without memory of its own.
+const HYPERS_HEADERS: usize = 100;
+/// hyper takes no smaller one.
+const LEAST_BUFFER: usize = 8192;
+/// What may wait on one stream for a client to take it.
+const SEND_BUFFER: usize = 64 * 1024;
+/// Streams that a client may reset before they were looked at.
+const PENDING_RESETS: usize = 20;
+/// Streams that a client may make the gateway reset.
+const OWN_RESETS: usize = 100;
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+const PING_LIMIT: Duration = Duration::from_secs(20);

@@ -1,26 +1,75 @@
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
+use leasehold_model::Clock;
+use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
 
+use super::spec::Limits;
+use super::wire::Wire;
+use crate::credit::Credit;
 use crate::patience::Patience;
+use crate::via::Link;
 
-/// A consumer's connection that fails where the consumer takes nothing for too long: an answer that
-/// nobody reads would hold its upstream's connection and its generation for good.
+/// What the bytes of a consumer's connection go through.
 #[derive(Debug)]
-pub(super) struct ConsumerIo<'a> {
-    stream: &'a mut TcpStream,
-    patience: Patience,
+pub(super) enum Stream {
+    Plain(Wire),
+    Tls(Box<TlsStream<Wire>>),
 }
 
-impl<'a> ConsumerIo<'a> {
-    pub(super) const fn new(stream: &'a mut TcpStream, limit: Duration) -> Self {
+impl Stream {
+    /// Returns the protocol that was agreed on.
+    pub(super) fn speaks_http2(&self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            Self::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
+        }
+    }
+
+    /// Returns the certificate that the client has shown and that was found good.
+    pub(super) fn certificate(&self) -> Option<CertificateDer<'static>> {
+        let Self::Tls(stream) = self else {
+            return None;
+        };
+        let chain = stream.get_ref().1.peer_certificates()?;
+        chain.first().map(|leaf| leaf.clone().into_owned())
+    }
+
+    /// Returns what is below TLS.
+    pub(super) fn wire(&mut self) -> &mut Wire {
+        match self {
+            Self::Plain(wire) => wire,
+            Self::Tls(stream) => stream.get_mut().0,
+        }
+    }
+}
+
+/// A consumer's connection that fails where the consumer takes nothing for too long, or less than it
+/// must: an answer that nobody reads would hold its upstream's connection and its generation for good.
+#[derive(Debug)]
+pub(super) struct ConsumerIo {
+    pub(super) stream: Stream,
+    link: Arc<Link>,
+    clock: Arc<dyn Clock>,
+    patience: Patience,
+    credit: Credit,
+}
+
+impl ConsumerIo {
+    pub(super) fn new(stream: Stream, link: &Arc<Link>, clock: &Arc<dyn Clock>) -> Self {
+        let Limits {
+            body_timeout, pace, ..
+        } = &*link.via.limits;
         Self {
             stream,
-            patience: Patience::new(limit),
+            patience: Patience::new(*body_timeout),
+            credit: Credit::new(*pace),
+            link: Arc::clone(link),
+            clock: Arc::clone(clock),
         }
     }
 
@@ -28,34 +77,51 @@ impl<'a> ConsumerIo<'a> {
         &mut self,
         cx: &mut Context<'_>,
         written: Poll<io::Result<T>>,
+        bytes: impl FnOnce(&T) -> usize,
     ) -> Poll<io::Result<T>> {
-        if written.is_ready() {
+        let clock = &self.clock;
+        if let Poll::Ready(result) = &written {
             self.patience.end();
+            let bytes = result.as_ref().map_or(0, bytes) as u64;
+            self.credit.earn(bytes, || clock.boot());
             return written;
         }
-        let over = self.patience.poll_over(cx);
+        let left = self.credit.wait(|| clock.boot());
+        let over = self.patience.poll_over_within(cx, left);
         over.map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
-impl AsyncRead for ConsumerIo<'_> {
+impl AsyncRead for ConsumerIo {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.stream).poll_read(cx, buffer)
+        let this = &mut *self;
+        let before = buffer.filled().len();
+        let polled = match &mut this.stream {
+            Stream::Plain(wire) => Pin::new(wire).poll_read(cx, buffer),
+            Stream::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+        };
+        if buffer.filled().len() > before {
+            this.link.hear(|| this.clock.boot());
+        }
+        polled
     }
 }
 
-impl AsyncWrite for ConsumerIo<'_> {
+impl AsyncWrite for ConsumerIo {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut *self.stream).poll_write(cx, bytes);
-        self.in_time(cx, written)
+        let written = match &mut self.stream {
+            Stream::Plain(wire) => Pin::new(wire).poll_write(cx, bytes),
+            Stream::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+        };
+        self.in_time(cx, written, |written| *written)
     }
 
     fn poll_write_vectored(
@@ -63,19 +129,36 @@ impl AsyncWrite for ConsumerIo<'_> {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut *self.stream).poll_write_vectored(cx, slices);
-        self.in_time(cx, written)
+        let written = match &mut self.stream {
+            Stream::Plain(wire) => Pin::new(wire).poll_write_vectored(cx, slices),
+            Stream::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+        };
+        self.in_time(cx, written, |written| *written)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        match &self.stream {
+            Stream::Plain(wire) => wire.is_write_vectored(),
+            Stream::Tls(stream) => stream.is_write_vectored(),
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.stream).poll_flush(cx)
+        match &mut self.stream {
+            // The system flushes by itself.
+            Stream::Plain(wire) => Pin::new(wire).poll_flush(cx),
+            Stream::Tls(stream) => {
+                let flushed = Pin::new(stream).poll_flush(cx);
+                self.in_time(cx, flushed, |()| 0)
+            }
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.stream).poll_shutdown(cx)
+        let shut = match &mut self.stream {
+            Stream::Plain(wire) => Pin::new(wire).poll_shutdown(cx),
+            Stream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        };
+        self.in_time(cx, shut, |()| 0)
     }
 }

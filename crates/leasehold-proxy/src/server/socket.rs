@@ -34,4 +34,4 @@ fn open(address: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
-const BACKLOG: i32 = 4096;
+pub(super) const BACKLOG: i32 = 4096;

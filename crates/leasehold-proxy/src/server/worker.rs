@@ -3,14 +3,15 @@ use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::task::TaskTracker;
 
-use super::Listener;
-use super::accept::{Acceptor, Failures};
+use super::accept::{Acceptor, Failures, Listening};
+use super::door::Door;
+use super::{Listener, Socket};
 use crate::pool::SWEEP_INTERVAL;
 use crate::service::Worker;
 
@@ -50,7 +51,7 @@ pub(super) fn run(
     cut
 }
 
-type Prepared = (Runtime, Vec<(leasehold_model::ListenerName, TcpListener)>);
+type Prepared = (Runtime, Vec<(Arc<Door>, Listening)>);
 
 fn prepare(listeners: Vec<Listener>) -> io::Result<Prepared> {
     let runtime = Builder::new_current_thread()
@@ -63,25 +64,33 @@ fn prepare(listeners: Vec<Listener>) -> io::Result<Prepared> {
         let _context = runtime.enter();
         listeners
             .into_iter()
-            .map(|it| Ok((it.name, TcpListener::from_std(it.socket)?)))
+            .map(|it| Ok((it.door, listening(it.socket)?)))
             .collect::<io::Result<_>>()?
     };
     Ok((runtime, listeners))
 }
 
+fn listening(socket: Socket) -> io::Result<Listening> {
+    Ok(match socket {
+        Socket::Tcp(socket) => Listening::Tcp(TcpListener::from_std(socket)?),
+        Socket::Unix(socket) => Listening::Unix(UnixListener::from_std(socket)?),
+    })
+}
+
 async fn drive(
     worker: Arc<Worker>,
-    listeners: Vec<(leasehold_model::ListenerName, TcpListener)>,
+    listeners: Vec<(Arc<Door>, Listening)>,
     connection_limit: usize,
     drain: oneshot::Receiver<Duration>,
 ) -> usize {
     let (phase, watched) = watch::channel(Phase::Serving);
     let connections = TaskTracker::new();
     let acceptors = TaskTracker::new();
-    for (name, listener) in listeners {
+    for (door, listener) in listeners {
         let acceptor = Acceptor {
             worker: Arc::clone(&worker),
-            name,
+            door,
+            seats: Arc::default(),
             connections: connections.clone(),
             refusals: TaskTracker::new(),
             connection_limit,

@@ -2,7 +2,6 @@
 
 use std::error::Error;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -18,7 +17,7 @@ use crate::gateway::Route;
 use crate::plan::Plan;
 use crate::service::Worker;
 use crate::trace::Trace;
-use crate::via::Via;
+use crate::via::Link;
 
 /// One request and its answer, from the head that was read to the last byte that was handed on.
 ///
@@ -38,8 +37,8 @@ pub(crate) struct Exchange {
     /// Held to the end, since its last holder's drop is what lets the broker revoke it.
     generation: Option<Arc<Generation<Prepared>>>,
     upload: Option<Arc<Upload>>,
-    /// Told, at the end, where the consumer may still be sending.
-    unread: Arc<AtomicBool>,
+    /// The connection that it came over, which is told where the consumer may still be sending.
+    link: Arc<Link>,
     opened: BootTime,
     upstream: Stopwatch,
     /// How long the consumer was waited for while the upstream's time was counted.
@@ -50,18 +49,19 @@ impl Exchange {
     /// Opens the account of a request that came in at a listener.
     pub(crate) fn open(
         worker: &Arc<Worker>,
-        via: &Via,
-        unread: &Arc<AtomicBool>,
+        link: &Arc<Link>,
         request: &Request<Incoming>,
         trace: &Trace,
     ) -> Self {
-        let record = AccessRecord::begin(
+        let mut record = AccessRecord::begin(
             worker.clock.wall(),
-            via.listener.clone(),
+            link.via.listener.clone(),
             request.method().as_str(),
             request.uri().path(),
             trace.id(),
         );
+        record.client = link.via.client;
+        link.begin();
         worker.metrics.in_flight.inc();
         Self {
             plan: worker.plan(),
@@ -69,7 +69,7 @@ impl Exchange {
             route: None,
             generation: None,
             upload: None,
-            unread: Arc::clone(unread),
+            link: Arc::clone(link),
             opened: worker.clock.boot(),
             upstream: Stopwatch::default(),
             waited: None,
@@ -136,7 +136,7 @@ impl Exchange {
 
     /// Writes down that a part of the request was left unread for good.
     pub(crate) fn leave_unread(&self) {
-        self.unread.store(true, Ordering::Relaxed);
+        self.link.leave_unread();
     }
 
     /// Writes down whether the gateway waits for the upstream from now on.
@@ -206,6 +206,7 @@ impl Exchange {
             .saturating_sub(upstream.unwrap_or_default());
         self.plan.meters.count(self.route, &record);
         record.close();
+        self.link.end(now);
     }
 }
 

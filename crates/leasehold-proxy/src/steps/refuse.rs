@@ -38,6 +38,10 @@ impl From<ReasonCode> for Refusal {
 pub(crate) const fn answer(reason: ReasonCode) -> (StatusCode, &'static str) {
     match reason {
         ReasonCode::BadRequest => (StatusCode::BAD_REQUEST, "the request is not well formed"),
+        ReasonCode::BodyTooLarge => (
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "the request's body is larger than the gateway takes",
+        ),
         ReasonCode::NoRoute => (StatusCode::NOT_FOUND, "no route leads there"),
         ReasonCode::ConsumerKeyMissing => (StatusCode::UNAUTHORIZED, "a consumer key is needed"),
         ReasonCode::ConsumerKeyUnknown => {

@@ -45,7 +45,7 @@ fn a_consumer_that_does_not_read_its_answer_is_cut() {
         gone.send(()).expect("the test goes on");
     });
     let mut setup = Setup::to(&[origin.url()]);
-    setup.consumer_patience = SHORT;
+    setup.limits.body_timeout = SHORT;
     let rig = setup.start();
     let mut consumer = rig.connect();
     consumer.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -61,7 +61,7 @@ fn a_consumer_that_owes_its_body_is_told_so() {
         drop(connection.rest());
     });
     let mut setup = Setup::to(&[origin.url()]);
-    setup.consumer_patience = SHORT;
+    setup.limits.body_timeout = SHORT;
     let rig = setup.start();
     let mut consumer = rig.connect();
     consumer.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nabc");
@@ -80,7 +80,7 @@ fn a_consumer_that_owes_its_body_after_the_answer_is_cut() {
         gone.send(()).expect("the test goes on");
     });
     let mut setup = Setup::to(&[origin.url()]);
-    setup.consumer_patience = SHORT;
+    setup.limits.body_timeout = SHORT;
     let rig = setup.start();
     let mut consumer = rig.connect();
     consumer.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nabc");

@@ -11,8 +11,9 @@ use leasehold_audit::{Recorder, RecorderTask};
 use leasehold_consumer::{Consumers, KeyDigest};
 use leasehold_model::{Clock, SystemClock};
 use leasehold_proxy::{
-    Admission, CredentialUse, Gateway, GatewaySpec, ProxyMetrics, RouteSpec, RunningServer, Server,
-    TrustedRoots, UpstreamSpec,
+    Admission, CredentialUse, Gateway, GatewaySpec, Limits, ListenerAddress, ListenerSpec,
+    ListenerTls, ProxyMetrics, RouteSpec, RunningServer, Server, Trusted, TrustedRoots,
+    UpstreamSpec,
 };
 use parking_lot::Mutex;
 use prometheus_client::encoding::text::encode;
@@ -37,7 +38,11 @@ pub(crate) struct Setup {
     pub(crate) response_timeout: Duration,
     pub(crate) workers: usize,
     pub(crate) connection_limit: usize,
-    pub(crate) consumer_patience: Duration,
+    pub(crate) limits: Limits,
+    pub(crate) listen: Option<ListenerAddress>,
+    pub(crate) tls: Option<ListenerTls>,
+    pub(crate) http2: bool,
+    pub(crate) proxy_protocol: Option<Trusted>,
 }
 
 impl Setup {
@@ -51,7 +56,11 @@ impl Setup {
             response_timeout: LIMIT,
             workers: 1,
             connection_limit: 100,
-            consumer_patience: Duration::from_secs(60),
+            limits: Limits::default(),
+            listen: None,
+            tls: None,
+            http2: false,
+            proxy_protocol: None,
         }
     }
 
@@ -63,22 +72,32 @@ impl Setup {
         let (recorder, writer) =
             Recorder::start(lines.clone(), 1024, &mut registry).expect("a writer");
         let (workers, connection_limit) = (self.workers, self.connection_limit);
-        let patience = self.consumer_patience;
+        let listener = self.listener();
         let gateway = Arc::new(Gateway::new(self.spec()).expect("a gateway"));
-        let listener = ("public".into(), SocketAddr::from(([127, 0, 0, 1], 0)));
         let server = Server::bind(&[listener], workers)
             .expect("a free port")
-            .connection_limit(connection_limit)
-            .consumer_patience(patience);
-        let address = server.addresses()[0].1;
+            .connection_limit(connection_limit);
+        let address = server.addresses()[0].1.tcp();
         let server = server.run(&gateway, &recorder, &metrics, &clock);
         Rig {
-            address,
+            address: address.unwrap_or(NOWHERE),
             gateway,
             server: Some(server.expect("threads")),
             writer: Some(writer),
             lines,
             registry,
+        }
+    }
+
+    fn listener(&self) -> ListenerSpec {
+        let address = self.listen.clone();
+        ListenerSpec {
+            name: "public".into(),
+            address: address.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)).into()),
+            tls: self.tls.clone(),
+            http2: self.http2,
+            proxy_protocol: self.proxy_protocol.clone(),
+            limits: self.limits.clone(),
         }
     }
 
@@ -227,5 +246,7 @@ impl io::Write for Lines {
     }
 }
 
+/// The address of a gateway that listens on no port.
+const NOWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9);
 /// How long anything in these tests may take before it counts as failed.
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);

@@ -1,9 +1,10 @@
 //! Connections, workers and the end of them.
 
+use std::net::SocketAddr;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use leasehold_proxy::Server;
+use leasehold_proxy::{Limits, ListenerSpec, Server};
 
 use crate::origin::{OK, Origin};
 use crate::rig::{LIMIT, Setup, until};
@@ -59,7 +60,7 @@ fn an_address_that_somebody_listens_on_is_refused() {
     let (origin, _seen) = Origin::answering(OK);
     let rig = Setup::to(&[origin.url()]).start();
     for taken in [rig.address, origin.address] {
-        let error = Server::bind(&[("public".into(), taken)], 1).expect_err("it is taken");
+        let error = Server::bind(&[listener(taken)], 1).expect_err("it is taken");
         assert_eq!(error.source.kind(), std::io::ErrorKind::AddrInUse);
         let said = format!("bind listener public to {taken}");
         assert_eq!(error.to_string(), said);
@@ -153,4 +154,15 @@ fn a_drain_that_takes_too_long_cuts_what_is_left() {
         (&records[0]["status"], &records[0]["reason"]),
         (&().into(), &"draining".into())
     );
+}
+
+fn listener(address: SocketAddr) -> ListenerSpec {
+    ListenerSpec {
+        name: "public".into(),
+        address: address.into(),
+        tls: None,
+        http2: false,
+        proxy_protocol: None,
+        limits: Limits::default(),
+    }
 }

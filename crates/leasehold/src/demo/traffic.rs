@@ -36,7 +36,8 @@ impl Caller {
         let gateway = addresses
             .listeners
             .first()
-            .map_or(addresses.admin, |(_, it)| *it);
+            .and_then(|(_, it)| it.tcp())
+            .unwrap_or(addresses.admin);
         let traffic = Traffic::default();
         Self {
             gateway,

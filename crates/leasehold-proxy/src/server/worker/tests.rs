@@ -14,7 +14,7 @@ use super::*;
 use crate::gateway::{Admission, Gateway, GatewaySpec, RouteSpec, UpstreamSpec};
 use crate::metrics::ProxyMetrics;
 use crate::pool::{Pool, TrustedRoots};
-use crate::server::socket;
+use crate::server::{Limits, ListenerSpec, socket};
 
 #[test]
 fn a_worker_ends_though_a_name_is_still_looked_up() {
@@ -45,8 +45,19 @@ fn hang(_host: &str, _port: u16) -> io::Result<Vec<SocketAddr>> {
 fn listener() -> (Listener, SocketAddr) {
     let socket = socket::listen(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a port");
     let address = socket.local_addr().expect("an address");
-    let name = "public".into();
-    (Listener { name, socket }, address)
+    let spec = ListenerSpec {
+        name: "public".into(),
+        address: address.into(),
+        tls: None,
+        http2: false,
+        proxy_protocol: None,
+        limits: Limits::default(),
+    };
+    let listener = Listener {
+        door: Arc::new(Door::new(&spec)),
+        socket: Socket::Tcp(socket),
+    };
+    (listener, address)
 }
 
 fn worker() -> Arc<Worker> {
@@ -55,7 +66,7 @@ fn worker() -> Arc<Worker> {
     let mut registry = Registry::default();
     let metrics = ProxyMetrics::register(&mut registry);
     let (recorder, _writer) = Recorder::start(io::sink(), 16, &mut registry).expect("a writer");
-    let mut worker = Worker::new(gateway, recorder, metrics, Arc::clone(&clock), LIMIT);
+    let mut worker = Worker::new(gateway, recorder, metrics, Arc::clone(&clock));
     worker.pool = Arc::new(Pool::new(clock).looking_up(hang));
     Arc::new(worker)
 }

@@ -1,0 +1,146 @@
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+
+use crate::pool::keep_alive;
+
+/// A connection from a consumer, as bytes: what was read ahead of it comes first.
+#[derive(Debug)]
+pub(super) struct Wire {
+    socket: Socket,
+    ahead: Bytes,
+}
+
+#[derive(Debug)]
+enum Socket {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl From<TcpStream> for Wire {
+    fn from(stream: TcpStream) -> Self {
+        Self::new(Socket::Tcp(stream))
+    }
+}
+
+impl From<UnixStream> for Wire {
+    fn from(stream: UnixStream) -> Self {
+        Self::new(Socket::Unix(stream))
+    }
+}
+
+impl Wire {
+    const fn new(socket: Socket) -> Self {
+        let ahead = Bytes::new();
+        Self { socket, ahead }
+    }
+
+    /// Makes the connection ready to be served on. Fails where it is gone already.
+    pub(super) fn prepare(&self) -> io::Result<()> {
+        let Socket::Tcp(stream) = &self.socket else {
+            return Ok(());
+        };
+        stream.set_nodelay(true)?;
+        keep_alive(stream)
+    }
+
+    pub(super) fn peer(&self) -> Option<SocketAddr> {
+        match &self.socket {
+            Socket::Tcp(stream) => stream.peer_addr().ok(),
+            Socket::Unix(_) => None,
+        }
+    }
+
+    /// Reads what `enough` wants to see at the beginning, and returns what that makes of it; all that is
+    /// not its own is read again later.
+    ///
+    /// `enough` says how much is its own of what was read so far, once it can tell.
+    pub(super) async fn begin_with<T>(
+        &mut self,
+        most: usize,
+        mut enough: impl FnMut(&[u8]) -> Option<(usize, T)>,
+    ) -> io::Result<T> {
+        let mut read = Vec::with_capacity(most);
+        loop {
+            if let Some((own, taken)) = enough(&read) {
+                read.drain(..own.min(read.len()));
+                read.extend_from_slice(&self.ahead);
+                self.ahead = Bytes::from(read);
+                return Ok(taken);
+            }
+            let room = most.saturating_sub(read.len());
+            if room == 0 {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+            let mut rest = (&mut *self).take(room as u64);
+            if rest.read_buf(&mut read).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+    }
+
+    fn io(&mut self) -> Pin<&mut (dyn Duplex + Send)> {
+        let io: &mut (dyn Duplex + Send) = match &mut self.socket {
+            Socket::Tcp(stream) => stream,
+            Socket::Unix(stream) => stream,
+        };
+        Pin::new(io)
+    }
+}
+
+trait Duplex: AsyncRead + AsyncWrite + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Unpin> Duplex for T {}
+
+impl AsyncRead for Wire {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.ahead.is_empty() {
+            return self.io().poll_read(cx, buffer);
+        }
+        let length = self.ahead.len().min(buffer.remaining());
+        buffer.put_slice(&self.ahead.split_to(length));
+        if self.ahead.is_empty() {
+            // The memory is not needed for as long as the connection lives.
+            self.ahead = Bytes::new();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.io().poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.io().poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.io().poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.io().poll_shutdown(cx)
+    }
+}
