@@ -10,9 +10,19 @@ mod credentials;
 #[cfg(test)]
 mod failures;
 #[cfg(test)]
+mod floods;
+#[cfg(test)]
 mod heads;
 #[cfg(test)]
+mod http2;
+#[cfg(test)]
+mod http2_client;
+#[cfg(test)]
 mod lease;
+#[cfg(test)]
+mod limits;
+#[cfg(test)]
+mod listener_tls;
 #[cfg(test)]
 mod logs;
 #[cfg(test)]
@@ -23,6 +33,10 @@ mod origin;
 mod patience;
 #[cfg(test)]
 mod per_consumer;
+#[cfg(test)]
+mod pki;
+#[cfg(test)]
+mod proxy_header;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]

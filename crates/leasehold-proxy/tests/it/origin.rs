@@ -52,6 +52,15 @@ impl Origin {
         (origin, seen)
     }
 
+    /// Starts an origin that answers every request with `answer`.
+    pub(crate) fn saying(answer: &'static str) -> Self {
+        Self::start(move |mut connection| {
+            while connection.try_receive().is_ok() {
+                connection.send(answer);
+            }
+        })
+    }
+
     /// Starts an origin that answers 200 where `accepts` does so with the value of `X-Api-Key`, and with
     /// `refusal` otherwise, and shows the requests.
     pub(crate) fn judging(
