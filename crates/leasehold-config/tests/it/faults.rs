@@ -117,6 +117,57 @@ const SINGLE: &[(&str, &str, usize, &str)] = &[
     // Values.
     ("127.0.0.1:8080", "localhost:8080", 3, "bad_address"),
     ("127.0.0.1:8080", "127.0.0.1:9901", 3, "duplicate_address"),
+    ("127.0.0.1:8080", "unix:", 3, "bad_address"),
+    (
+        LISTENER,
+        "\"127.0.0.1:8080\", mode: \"0660\" }",
+        3,
+        "bad_combination",
+    ),
+    (LISTENER, "\"unix:/s\", mode: \"0990\" }", 3, "out_of_range"),
+    (LISTENER, "\"unix:/s\", mode: \"0460\" }", 3, "out_of_range"),
+    (
+        LISTENER,
+        "\"127.0.0.1:8080\", tls: { certificate: a } }",
+        3,
+        "bad_combination",
+    ),
+    (
+        LISTENER,
+        "\"127.0.0.1:8080\", tls: { certificate: a, key: b, certificates: [{ certificate: c, key: d }] } }",
+        3,
+        "bad_combination",
+    ),
+    (
+        LISTENER,
+        "\"127.0.0.1:8080\", proxy_protocol: true }",
+        3,
+        "bad_combination",
+    ),
+    (
+        LISTENER,
+        "\"127.0.0.1:8080\", trusted: [10.0.0.0/8] }",
+        3,
+        "bad_combination",
+    ),
+    (
+        LISTENER,
+        "\"127.0.0.1:8080\", proxy_protocol: true, trusted: [10.0.0.0/33] }",
+        3,
+        "bad_address",
+    ),
+    (
+        LISTENER,
+        "\"127.0.0.1:8080\", limits: { headers: 0 } }",
+        3,
+        "out_of_range",
+    ),
+    (
+        LISTENER,
+        "\"127.0.0.1:8080\", limits: { head_timeout: 0s } }",
+        3,
+        "out_of_range",
+    ),
     ("https://vault:8200", "https://vault:8200/v1", 7, "bad_url"),
     ("https://vault:8200", "vault:8200", 7, "bad_url"),
     (
@@ -418,13 +469,8 @@ fn each_kind_of_fault_is_told_from_the_others() {
 
 #[test]
 fn what_the_design_promises_for_later_is_refused_until_it_is_honoured() {
-    let text = SOUND
-        .replace("8080\" }", "8080\", tls: { certificate: a, key: b } }")
-        .replace("payments-key: {", "payments-key: { tier: restricted,");
-    assert_eq!(
-        faults_of(&text),
-        [(3, "unknown_field"), (11, "unknown_field")]
-    );
+    let text = SOUND.replace("payments-key: {", "payments-key: { tier: restricted,");
+    assert_eq!(faults_of(&text), [(11, "unknown_field")]);
 }
 
 #[test]
@@ -549,3 +595,6 @@ fn a_file_that_is_too_large_or_not_text_is_a_fault() {
         );
     }
 }
+
+/// The rest of the only listener.
+const LISTENER: &str = "\"127.0.0.1:8080\" }";

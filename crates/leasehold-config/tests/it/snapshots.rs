@@ -273,3 +273,25 @@ fn a_file_that_is_not_there_is_no_fault_of_the_document() {
     let error = read(Path::new("/nonexistent/leasehold.yaml")).expect_err("no file");
     assert!(matches!(error, LoadError::Unreadable { .. }), "{error:?}");
 }
+
+#[test]
+fn a_listener_is_read_with_its_files_and_its_limits() {
+    let listener = &sound().listeners[0];
+    assert!(listener.tls.is_none() && !listener.http2 && listener.proxy_protocol.is_none());
+    assert_eq!(listener.limits.idle_timeout, Duration::from_secs(75));
+    let more = "\"unix:/s\", mode: \"0600\", proxy_protocol: true, limits: { headers: 7 }, \
+                tls: { certificates: [{ certificate: a, key: b }], min_version: \"1.3\", \
+                client: { ca: c, crl: [d] } } }";
+    let document = SOUND.replace("\"127.0.0.1:8080\" }", more);
+    let snapshot = load("leasehold.yaml", &document).expect("a sound document");
+    let listener = &snapshot.listeners[0];
+    let tls = listener.tls.as_ref().expect("TLS");
+    assert!(listener.http2 && !tls.tls12);
+    assert_eq!(listener.proxy_protocol, Some(Vec::new()));
+    assert_eq!(listener.limits.headers, 7);
+    let client = tls.client.as_ref().expect("clients");
+    assert!(client.required && client.crls.len() == 1);
+    let path = Path::new("/s").to_path_buf();
+    let unix = leasehold_config::ListenerAddress::Unix { path, mode: 0o600 };
+    assert_eq!(listener.address, unix);
+}

@@ -80,6 +80,10 @@ async fn to_some_endpoint(
     Err(ReasonCode::UpstreamUnreachable.into())
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one a request, on the stack, and a box would cost more"
+)]
 enum Outcome {
     Answered(Forwarded),
     /// Nothing of the request was sent.
