@@ -28,6 +28,8 @@ pub enum ReasonCode {
     UpstreamFailed,
     /// The upstream did not answer in time.
     UpstreamTimeout,
+    /// As much goes on at the upstream as may: nothing was sent there.
+    UpstreamOverloaded,
     /// The caller went away before it had the whole answer, or stopped sending its body.
     ClientAborted,
     /// The gateway cut the request at the end of the time it had to drain.
@@ -38,7 +40,7 @@ pub enum ReasonCode {
 
 impl ReasonCode {
     /// Every code, for metrics that must exist from the start.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::BadRequest,
         Self::NoRoute,
         Self::ConsumerKeyMissing,
@@ -49,6 +51,7 @@ impl ReasonCode {
         Self::UpstreamUnreachable,
         Self::UpstreamFailed,
         Self::UpstreamTimeout,
+        Self::UpstreamOverloaded,
         Self::ClientAborted,
         Self::Draining,
         Self::Internal,
@@ -68,6 +71,7 @@ impl ReasonCode {
             Self::UpstreamUnreachable => "upstream_unreachable",
             Self::UpstreamFailed => "upstream_failed",
             Self::UpstreamTimeout => "upstream_timeout",
+            Self::UpstreamOverloaded => "upstream_overloaded",
             Self::ClientAborted => "client_aborted",
             Self::Draining => "draining",
             Self::Internal => "internal",

@@ -6,6 +6,7 @@
 //! its own listening sockets and its own connections to upstreams.
 
 mod body;
+mod chores;
 mod gateway;
 mod hop;
 mod metrics;
@@ -18,11 +19,13 @@ mod spare;
 mod steps;
 mod trace;
 mod trailers;
+mod version;
 mod via;
 
 pub use gateway::{
-    Admission, CredentialUse, Gateway, GatewayError, GatewaySpec, Held, RouteSpec, RouteStanding,
-    Suspect, UpstreamSpec,
+    Admission, Balance, CredentialUse, Gateway, GatewayError, GatewaySpec, HashKey, HealthCheck,
+    Held, HostPolicy, KeepAlive, Limits, Outlier, Protocol, Refresh, RouteSpec, RouteStanding,
+    Suspect, TlsPolicy, TlsVersion, UpstreamPolicy, UpstreamSpec,
 };
 pub use metrics::ProxyMetrics;
 pub use pool::{RootsError, TrustedRoots};

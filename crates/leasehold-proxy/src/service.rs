@@ -3,9 +3,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use http::header::TE;
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Request, Response, Uri, Version};
+use http::{HeaderMap, HeaderValue, Request, Response, Uri, Version};
 use hyper::body::Incoming;
 use leasehold_audit::Recorder;
 use leasehold_model::{Clock, ReasonCode};
@@ -22,10 +23,10 @@ use crate::steps::forward::{Forwarded, forward};
 use crate::steps::identify::identify;
 use crate::steps::inject;
 use crate::steps::observe::observe;
-use crate::steps::refuse::{Refusal, respond};
+use crate::steps::refuse::{Refusal, is_grpc, respond};
 use crate::trace::Trace;
 use crate::via::Via;
-use crate::{hop, trailers};
+use crate::{hop, trailers, version};
 
 /// What the requests of one core share. No other core touches its connections.
 #[derive(Debug)]
@@ -93,10 +94,11 @@ pub(crate) async fn answer(
     request: Request<Incoming>,
 ) -> Response<ResponseBody> {
     let trace = Trace::of(request.headers());
+    let grpc = is_grpc(&request);
     let mut exchange = Exchange::open(&worker, &via, &unread, &request, &trace);
     match pass(&worker, request, &trace, &mut exchange).await {
         Ok(forwarded) => hand_on(forwarded, exchange),
-        Err(refusal) => refuse(refusal, &trace, exchange),
+        Err(refusal) => refuse(refusal, grpc, &trace, exchange),
     }
 }
 
@@ -137,8 +139,12 @@ async fn prepare(
     exchange: &mut Exchange,
 ) -> Result<(), Refusal> {
     let consumers = &plan.gateway.consumers;
+    let takes_trailers = route.upstream.may_share() && version::accepts_trailers(headers);
     // Whatever `Connection` names goes first, so that it can't take away what is put in below.
     hop::strip_request(headers);
+    if takes_trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
     consumers.strip(headers);
     trace.pass_on(headers);
     let Some(credential) = &route.upstream.credential else {
@@ -170,11 +176,17 @@ fn hand_on(forwarded: Forwarded, mut exchange: Exchange) -> Response<ResponseBod
     hop::strip_response(&mut head.headers);
     head.version = Version::HTTP_11;
     exchange.note(|record| record.status = Some(head.status.as_u16()));
-    let body = ResponseBody::upstream(incoming, forwarded.connection, forwarded.limit, exchange);
+    let from = (forwarded.connection, forwarded.flight);
+    let body = ResponseBody::upstream(incoming, from, forwarded.limit, exchange);
     Response::from_parts(head, body)
 }
 
-fn refuse(refusal: Refusal, trace: &Trace, mut exchange: Exchange) -> Response<ResponseBody> {
+fn refuse(
+    refusal: Refusal,
+    grpc: bool,
+    trace: &Trace,
+    mut exchange: Exchange,
+) -> Response<ResponseBody> {
     let unread = exchange
         .upload()
         .is_some_and(|upload| !upload.is_complete());
@@ -182,7 +194,7 @@ fn refuse(refusal: Refusal, trace: &Trace, mut exchange: Exchange) -> Response<R
         exchange.leave_unread();
     }
     let challenge = &exchange.plan().gateway.challenge;
-    let response = respond(refusal, trace.id(), challenge, unread);
+    let response = respond(refusal, trace.id(), challenge, unread, grpc);
     exchange.note(|record| {
         record.status = Some(response.status().as_u16());
         record.reason = Some(refusal.reason);

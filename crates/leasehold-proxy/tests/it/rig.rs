@@ -12,7 +12,7 @@ use leasehold_consumer::{Consumers, KeyDigest};
 use leasehold_model::{Clock, SystemClock};
 use leasehold_proxy::{
     Admission, CredentialUse, Gateway, GatewaySpec, ProxyMetrics, RouteSpec, RunningServer, Server,
-    TrustedRoots, UpstreamSpec,
+    TrustedRoots, UpstreamPolicy, UpstreamSpec,
 };
 use parking_lot::Mutex;
 use prometheus_client::encoding::text::encode;
@@ -31,6 +31,7 @@ pub(crate) const REPORTS_KEY: &str = "reports-key";
 pub(crate) struct Setup {
     endpoints: Vec<String>,
     pub(crate) roots: TrustedRoots,
+    pub(crate) policy: UpstreamPolicy,
     pub(crate) credential: Option<CredentialUse>,
     pub(crate) admission: Admission,
     pub(crate) connect_timeout: Duration,
@@ -45,6 +46,7 @@ impl Setup {
         Self {
             endpoints: endpoints.to_vec(),
             roots: TrustedRoots::System,
+            policy: UpstreamPolicy::default(),
             credential: None,
             admission: Admission::Anyone,
             connect_timeout: LIMIT,
@@ -108,6 +110,7 @@ impl Setup {
                 credential: self.credential,
                 connect_timeout: self.connect_timeout,
                 response_timeout: self.response_timeout,
+                policy: self.policy,
             }],
             consumers: Consumers::new(
                 HeaderName::from_static(KEY_HEADER),
