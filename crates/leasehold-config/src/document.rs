@@ -10,6 +10,7 @@ mod listener;
 mod provider;
 mod route;
 mod upstream;
+mod upstream_traffic;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -28,6 +29,11 @@ pub(crate) use provider::{AnchorDocument, OneOrMany, ProviderDocument};
 pub(crate) use route::{AdmissionDocument, AdmissionWord, MatchDocument, RouteDocument};
 pub(crate) use upstream::{
     BasicDocument, InjectionDocument, SuspectDocument, TimeoutsDocument, UpstreamDocument,
+};
+pub(crate) use upstream_traffic::{
+    BalanceDocument, BalanceWord, DnsDocument, EndpointDocument, HashKeyDocument, HealthDocument,
+    KeepAliveDocument, LimitsDocument, OutlierDocument, ProtocolDocument, TlsDocument,
+    TlsVersionDocument,
 };
 
 /// The configuration of one Leasehold gateway.

@@ -1,6 +1,7 @@
 //! From the validated configuration to the rooms: the one place that names every room.
 
 mod gateway;
+mod traffic;
 pub(crate) mod vault_login;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,6 +46,8 @@ pub(crate) enum ComposeError {
         upstream: String,
         credential: CredentialName,
     },
+    #[error("{0:?} can't stand in a header as a host")]
+    Host(String),
     #[error("{name:?} is not a header name")]
     HeaderName {
         name: String,

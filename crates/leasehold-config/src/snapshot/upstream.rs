@@ -5,6 +5,8 @@ use std::time::Duration;
 use leasehold_model::{CredentialName, UpstreamName};
 use url::Url;
 
+use super::upstream_traffic::Traffic;
+
 /// A service that requests are forwarded to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upstream {
@@ -18,6 +20,8 @@ pub struct Upstream {
     pub credential: Option<CredentialUse>,
     /// How long to wait for it.
     pub timeouts: Timeouts,
+    /// How it is spoken to.
+    pub traffic: Traffic,
 }
 
 /// A credential and its place in the request.

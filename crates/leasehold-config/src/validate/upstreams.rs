@@ -2,11 +2,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use leasehold_model::{CredentialName, UpstreamName};
+use url::Url;
 
 use super::injection::Fields;
-use super::{CREDENTIAL, Check, in_order};
+use super::{CREDENTIAL, Check, in_order, upstream_traffic};
 use crate::code::Code;
-use crate::document::{InjectionDocument, SuspectDocument, TimeoutsDocument, UpstreamDocument};
+use crate::document::{EndpointDocument, InjectionDocument, SuspectDocument, TimeoutsDocument, UpstreamDocument};
 use crate::node::Place;
 use crate::snapshot::upstream::{CredentialUse, Suspect, Timeouts, Upstream};
 
@@ -19,11 +20,13 @@ impl Check<'_> {
     ) -> Vec<Upstream> {
         let section = root.field("upstreams");
         let mut read = Vec::new();
-        for (name, upstream) in in_order(upstreams, section) {
+        for (name, mut upstream) in in_order(upstreams, section) {
             let place = section.field(&name);
+            let traffic = self.traffic(&mut upstream, place);
             read.push(Upstream {
                 name: UpstreamName::from(name.as_str()),
-                endpoints: self.origins(&upstream.endpoints, place.field("endpoints")),
+                traffic,
+                endpoints: self.endpoints(&upstream.endpoints, place.field("endpoints")),
                 ca: upstream.ca.map(|path| self.path(path)),
                 credential: self.credential_use(
                     (upstream.credential, upstream.inject, upstream.suspect),
@@ -35,6 +38,15 @@ impl Check<'_> {
             });
         }
         read
+    }
+
+    fn endpoints(&mut self, written: &[EndpointDocument], place: Place<'_>) -> Vec<Url> {
+        let places = written.iter().enumerate();
+        let read = places.filter_map(|(index, written)| {
+            let (url, place) = upstream_traffic::url(written, place.item(index));
+            self.origin(url, place)
+        });
+        read.collect()
     }
 
     /// Reads what the upstream is shown: a credential and its place, or nothing.

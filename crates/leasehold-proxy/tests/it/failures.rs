@@ -5,8 +5,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use leasehold_proxy::Balance;
-
 use crate::origin::{Nowhere, OK, Origin, seen};
 use crate::rig::{LIMIT, Setup, until};
 
@@ -57,9 +55,7 @@ fn where_no_endpoint_can_be_reached_the_answer_is_502() {
 fn endpoints_take_turns() {
     let (one, seen_by_one) = Origin::answering(OK);
     let (other, seen_by_other) = Origin::answering(OK);
-    let mut setup = Setup::to(&[one.url(), other.url()]);
-    setup.policy.balance = Balance::RoundRobin;
-    let rig = setup.start();
+    let rig = Setup::to(&[one.url(), other.url()]).start();
     for seen in [&seen_by_one, &seen_by_other, &seen_by_one, &seen_by_other] {
         rig.connect().get("/", "");
         seen.next();

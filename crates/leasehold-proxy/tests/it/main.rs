@@ -32,4 +32,6 @@ mod rig;
 #[cfg(test)]
 mod serving;
 #[cfg(test)]
+mod spread;
+#[cfg(test)]
 mod tls;

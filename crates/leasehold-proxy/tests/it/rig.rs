@@ -11,7 +11,7 @@ use leasehold_audit::{Recorder, RecorderTask};
 use leasehold_consumer::{Consumers, KeyDigest};
 use leasehold_model::{Clock, SystemClock};
 use leasehold_proxy::{
-    Admission, CredentialUse, Gateway, GatewaySpec, ProxyMetrics, RouteSpec, RunningServer, Server,
+    Admission, Balance, CredentialUse, Gateway, GatewaySpec, ProxyMetrics, RouteSpec, RunningServer, Server,
     TrustedRoots, UpstreamPolicy, UpstreamSpec,
 };
 use parking_lot::Mutex;
@@ -46,7 +46,11 @@ impl Setup {
         Self {
             endpoints: endpoints.to_vec(),
             roots: TrustedRoots::System,
-            policy: UpstreamPolicy::default(),
+            // So that tests know where a request goes.
+            policy: UpstreamPolicy {
+                balance: Balance::RoundRobin,
+                ..UpstreamPolicy::default()
+            },
             credential: None,
             admission: Admission::Anyone,
             connect_timeout: LIMIT,
