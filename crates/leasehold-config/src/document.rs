@@ -28,7 +28,8 @@ pub(crate) use listener::ListenerDocument;
 pub(crate) use provider::{AnchorDocument, OneOrMany, ProviderDocument};
 pub(crate) use route::{AdmissionDocument, AdmissionWord, MatchDocument, RouteDocument};
 pub(crate) use upstream::{
-    BasicDocument, InjectionDocument, SuspectDocument, TimeoutsDocument, UpstreamDocument,
+    BasicDocument, ClientCertificateDocument, InjectionDocument, SuspectDocument, TimeoutsDocument,
+    UpstreamDocument,
 };
 pub(crate) use upstream_traffic::{
     BalanceDocument, BalanceWord, DnsDocument, EndpointDocument, HashKeyDocument, HealthDocument,

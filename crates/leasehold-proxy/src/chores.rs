@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 
 use crate::gateway::{Endpoint, Origin, Upstream};
-use crate::pool::{Pool, check};
+use crate::pool::{Pool, Question, check};
 use crate::service::Worker;
 
 /// Does the chores for as long as it is polled.
@@ -61,7 +61,12 @@ async fn ask_after(pool: Arc<Pool>, upstream: Arc<Upstream>, endpoint: Arc<Endpo
     let Some(rules) = &upstream.policy.health else {
         return;
     };
-    let asked = check(&pool, &endpoint, upstream.host(&endpoint), rules).await;
+    let question = Question {
+        host: upstream.host(&endpoint),
+        bound: upstream.bound(pool.now()),
+        rules,
+    };
+    let asked = check(&pool, &endpoint, &question).await;
     let changed = endpoint.standing.checked(asked.is_ok(), rules, pool.now());
     let (upstream, name) = (&upstream.name, &endpoint.origin.name);
     match (changed, asked) {

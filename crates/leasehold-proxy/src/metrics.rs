@@ -173,9 +173,14 @@ impl Meters {
             return;
         };
         let connections = upstream.load.connections();
-        meter.connections.set(i64::try_from(connections).unwrap_or(i64::MAX));
+        meter
+            .connections
+            .set(i64::try_from(connections).unwrap_or(i64::MAX));
         let endpoints = upstream.endpoints();
-        let unwell = endpoints.iter().filter(|it| !it.standing.is_well(now)).count();
+        let unwell = endpoints
+            .iter()
+            .filter(|it| !it.standing.is_well(now))
+            .count();
         meter.unwell.set(i64::try_from(unwell).unwrap_or(i64::MAX));
     }
 }

@@ -1,3 +1,4 @@
+mod bound;
 mod check;
 mod connect;
 mod connection;
@@ -8,7 +9,8 @@ mod resolve;
 mod shared;
 mod tls;
 
-pub(crate) use check::check;
+pub(crate) use bound::Bound;
+pub(crate) use check::{Question, check};
 pub(crate) use connect::{ConnectError, connect};
 pub(crate) use connection::Connection;
 pub(crate) use idle::{Pool, PoolKey, SWEEP_INTERVAL};

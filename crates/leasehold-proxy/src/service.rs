@@ -157,7 +157,10 @@ async fn prepare(
     inject::place(credential, &generation, headers)?;
     let place = generation.prepared().header(credential.injection);
     let place = place.map_err(|_unknown| ReasonCode::Internal)?;
-    trailers::restrict(headers, &[consumers.header(), place]);
+    match place {
+        Some(place) => trailers::restrict(headers, &[consumers.header(), place]),
+        None => trailers::restrict(headers, &[consumers.header()]),
+    }
     exchange.hold(generation);
     Ok(())
 }

@@ -25,7 +25,9 @@ pub(crate) fn to_http2(request: &mut Request<RequestBody>, scheme: &Scheme) {
     target.scheme = authority.is_some().then(|| scheme.clone());
     target.authority = authority;
     *request.uri_mut() = Uri::from_parts(target).unwrap_or_default();
-    request.headers_mut().remove(http::header::TRANSFER_ENCODING);
+    request
+        .headers_mut()
+        .remove(http::header::TRANSFER_ENCODING);
     let announced = announced(request.headers());
     request.body_mut().restrict(announced);
 }
@@ -92,7 +94,11 @@ mod tests {
 
     #[test]
     fn trailers_are_taken_where_one_of_the_codings_says_so() {
-        for (te, taken) in [("trailers", true), ("gzip, Trailers", true), ("gzip", false)] {
+        for (te, taken) in [
+            ("trailers", true),
+            ("gzip, Trailers", true),
+            ("gzip", false),
+        ] {
             let headers = HeaderMap::from_iter([(TE, HeaderValue::from_static(te))]);
             assert_eq!(accepts_trailers(&headers), taken, "{te}");
         }

@@ -138,6 +138,15 @@ fn injection(declared: &leasehold_config::Injection) -> Result<Injection, Compos
             prefix: prefix.clone(),
             field: field.clone(),
         },
+        leasehold_config::Injection::ClientCertificate {
+            certificate,
+            key,
+            chain,
+        } => Injection::ClientCertificate {
+            certificate: certificate.clone(),
+            key: key.clone(),
+            chain: chain.clone(),
+        },
         leasehold_config::Injection::Basic { username, password } => Injection::Basic {
             username: username.clone(),
             password: password.clone(),

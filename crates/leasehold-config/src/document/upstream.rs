@@ -55,7 +55,7 @@ pub(crate) struct UpstreamDocument {
     pub(crate) tls: Option<TlsDocument>,
 }
 
-/// Where a credential is placed in the request: `header`, or `basic`.
+/// Where a credential is placed: `header`, `basic`, or `client_certificate`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Injection")]
@@ -69,6 +69,24 @@ pub(crate) struct InjectionDocument {
     pub(crate) field: Option<String>,
     /// HTTP Basic authentication from two fields of one generation.
     pub(crate) basic: Option<BasicDocument>,
+    /// A certificate that the gateway shows at the TLS handshake, and nothing in the head.
+    pub(crate) client_certificate: Option<ClientCertificateDocument>,
+}
+
+/// The names of the credential's fields that make up a client certificate.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "ClientCertificate")]
+pub(crate) struct ClientCertificateDocument {
+    /// The name of the field with the certificate, in PEM.
+    #[schemars(extend("default" = "certificate"))]
+    pub(crate) certificate: Option<String>,
+    /// The name of the field with its private key, in PEM; never the key.
+    #[schemars(extend("default" = "private_key"))]
+    pub(crate) key: Option<String>,
+    /// The name of the field with the certificates between it and its authority. Default: none are
+    /// shown.
+    pub(crate) chain: Option<String>,
 }
 
 /// The names of the credential's fields that make up HTTP Basic authentication.

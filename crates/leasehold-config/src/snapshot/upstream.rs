@@ -44,7 +44,7 @@ pub struct Suspect {
     pub retry: bool,
 }
 
-/// The place of a credential in the request.
+/// The place of a credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Injection {
     /// One field in a header.
@@ -62,6 +62,15 @@ pub enum Injection {
         username: String,
         /// The name of the field with the password.
         password: String,
+    },
+    /// A certificate at the TLS handshake. Each endpoint is `https`.
+    ClientCertificate {
+        /// The name of the field with the certificate.
+        certificate: String,
+        /// The name of the field with its key.
+        key: String,
+        /// The name of the field with those between it and its authority, where they are shown.
+        chain: Option<String>,
     },
 }
 

@@ -25,7 +25,10 @@ impl Check<'_> {
             host: self.host_policy(written.host.take(), place.field("host")),
             balance: self.balance(written.balance.take(), place.field("balance")),
             limits: limits(written.limits.take().unwrap_or_default()),
-            health: written.health.take().map(|it| self.health(it, place.field("health"))),
+            health: written
+                .health
+                .take()
+                .map(|it| self.health(it, place.field("health"))),
             outlier: self.outlier(written.outlier.take(), place.field("outlier")),
             slow_start: self.span(slow_start, Duration::ZERO, place.field("slow_start")),
             keep_alive: self.keep_alive(written.keep_alive.take(), place.field("keep_alive")),
@@ -118,7 +121,11 @@ impl Check<'_> {
 
     fn upstream_tls(&mut self, written: Option<TlsDocument>, sni: Place<'_>) -> UpstreamTls {
         let written = written.unwrap_or_default();
-        if written.sni.as_deref().is_some_and(|it| !is_authority(it) || it.contains(':')) {
+        if written
+            .sni
+            .as_deref()
+            .is_some_and(|it| !is_authority(it) || it.contains(':'))
+        {
             self.report.hide_unless_name(sni.node());
             let help = "write the name alone, like `api.internal`";
             self.fault(Code::BadHost, sni, "this is not a host name", help);
@@ -177,7 +184,10 @@ fn is_authority(text: &str) -> bool {
 }
 
 fn is_target(text: &str) -> bool {
-    text.starts_with('/') && text.bytes().all(|each| each.is_ascii_graphic() && each != b'#')
+    text.starts_with('/')
+        && text
+            .bytes()
+            .all(|each| each.is_ascii_graphic() && each != b'#')
 }
 
 const LEAST: Duration = Duration::from_millis(100);

@@ -7,7 +7,9 @@ use url::Url;
 use super::injection::Fields;
 use super::{CREDENTIAL, Check, in_order, upstream_traffic};
 use crate::code::Code;
-use crate::document::{EndpointDocument, InjectionDocument, SuspectDocument, TimeoutsDocument, UpstreamDocument};
+use crate::document::{
+    EndpointDocument, InjectionDocument, SuspectDocument, TimeoutsDocument, UpstreamDocument,
+};
 use crate::node::Place;
 use crate::snapshot::upstream::{CredentialUse, Suspect, Timeouts, Upstream};
 
@@ -23,10 +25,12 @@ impl Check<'_> {
         for (name, mut upstream) in in_order(upstreams, section) {
             let place = section.field(&name);
             let traffic = self.traffic(&mut upstream, place);
+            let endpoints = self.endpoints(&upstream.endpoints, place.field("endpoints"));
+            self.handshakes(upstream.inject.as_ref(), &endpoints, place.field("inject"));
             read.push(Upstream {
                 name: UpstreamName::from(name.as_str()),
                 traffic,
-                endpoints: self.endpoints(&upstream.endpoints, place.field("endpoints")),
+                endpoints,
                 ca: upstream.ca.map(|path| self.path(path)),
                 credential: self.credential_use(
                     (upstream.credential, upstream.inject, upstream.suspect),
@@ -47,6 +51,22 @@ impl Check<'_> {
             self.origin(url, place)
         });
         read.collect()
+    }
+
+    /// Reports a certificate that would have to be shown where there is no handshake.
+    fn handshakes(
+        &mut self,
+        inject: Option<&InjectionDocument>,
+        endpoints: &[Url],
+        place: Place<'_>,
+    ) {
+        let shown = inject.is_some_and(|it| it.client_certificate.is_some());
+        if shown && endpoints.iter().any(|it| it.scheme() != "https") {
+            let message = "a certificate is shown at a TLS handshake, and an endpoint is `http`";
+            let help = "make each of the `endpoints` an `https` URL";
+            let place = place.field("client_certificate");
+            self.fault(Code::BadCombination, place, message, help);
+        }
     }
 
     /// Reads what the upstream is shown: a credential and its place, or nothing.

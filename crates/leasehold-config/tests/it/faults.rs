@@ -154,6 +154,18 @@ const SINGLE: &[(&str, &str, usize, &str)] = &[
         15,
         "bad_url",
     ),
+    (
+        "inject: { header: X-Api-Key }",
+        "inject: { header: X-Api-Key, client_certificate: {} }",
+        15,
+        "bad_combination",
+    ),
+    (
+        "inject: { basic: { username: username, password: password } }",
+        "inject: { client_certificate: {} }",
+        16,
+        "bad_combination",
+    ),
     // Shape.
     ("instance: edge-1\n", "", 1, "missing_field"),
     ("instance: edge-1", "instance: 1", 1, "wrong_type"),

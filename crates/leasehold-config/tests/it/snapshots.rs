@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use leasehold_config::{
     Admission, AuthMethod, Balance, CredentialUse, HostPolicy, Injection, KeepAlive, LoadError,
-    Outlier, Per, Protocol, ProviderKind, RecordTarget, SecretId, Snapshot, Source, Suspect, Traffic,
-    UpstreamLimits, UpstreamTls, Workers, load, read,
+    Outlier, Per, Protocol, ProviderKind, RecordTarget, SecretId, Snapshot, Source, Suspect,
+    Traffic, UpstreamLimits, UpstreamTls, Workers, load, read,
 };
 use leasehold_model::CredentialName;
 
@@ -71,6 +71,29 @@ fn how_an_upstream_is_spoken_to_has_its_defaults() {
 }
 
 #[test]
+fn a_certificate_is_shown_from_the_fields_that_vault_has() {
+    for (written, chain) in [
+        ("{}", None),
+        ("{ chain: ca_chain }", Some("ca_chain".to_owned())),
+    ] {
+        let text = format!("inject: {{ client_certificate: {written} }}");
+        let text = with("inject: { header: X-Api-Key }", &text);
+        let upstream = load("leasehold.yaml", &text)
+            .expect("sound")
+            .upstreams
+            .remove(0);
+        assert_eq!(
+            upstream.credential.map(|it| it.injection),
+            Some(Injection::ClientCertificate {
+                certificate: "certificate".to_owned(),
+                key: "private_key".to_owned(),
+                chain,
+            })
+        );
+    }
+}
+
+#[test]
 fn how_an_upstream_is_spoken_to_is_read() {
     let endpoints = r#"endpoints: ["https://payments"]"#;
     let text = r#"endpoints: ["https://payments", { url: "https://other:8443", weight: 3 }],
@@ -86,7 +109,10 @@ fn how_an_upstream_is_spoken_to_is_read() {
     let traffic = &upstream.traffic;
     assert_eq!(traffic.weights, [1, 3]);
     assert_eq!(traffic.protocol, Protocol::Http2);
-    assert_eq!(traffic.host, HostPolicy::Fixed("api.internal:8443".to_owned()));
+    assert_eq!(
+        traffic.host,
+        HostPolicy::Fixed("api.internal:8443".to_owned())
+    );
     assert_eq!(traffic.balance, Balance::HeaderHash("x-user".to_owned()));
     assert_eq!(traffic.limits.requests, 3);
     let health = traffic.health.as_ref().expect("checks");
@@ -102,9 +128,19 @@ fn how_an_upstream_is_spoken_to_is_read() {
         ("balance: round_robin", Balance::RoundRobin),
         ("balance: { ring_hash: consumer }", Balance::ConsumerHash),
     ] {
-        let text = with(endpoints, &format!("{endpoints}, host: preserve, {written}"));
-        let traffic = load("leasehold.yaml", &text).expect("sound").upstreams.remove(0).traffic;
-        assert_eq!((traffic.balance, traffic.host), (read, HostPolicy::Preserve));
+        let text = with(
+            endpoints,
+            &format!("{endpoints}, host: preserve, {written}"),
+        );
+        let traffic = load("leasehold.yaml", &text)
+            .expect("sound")
+            .upstreams
+            .remove(0)
+            .traffic;
+        assert_eq!(
+            (traffic.balance, traffic.host),
+            (read, HostPolicy::Preserve)
+        );
     }
 }
 

@@ -112,7 +112,9 @@ impl Body for RequestBody {
         let incoming = match &mut this.source {
             Source::Consumer(incoming) => incoming,
             Source::Again(whole) => {
-                let frame = whole.next().map(|it| restricted(it, this.announced.as_deref()));
+                let frame = whole
+                    .next()
+                    .map(|it| restricted(it, this.announced.as_deref()));
                 return Poll::Ready(frame.map(Ok));
             }
         };

@@ -93,7 +93,11 @@ mod tests {
         assert_eq!(choose(&[1, 9], &[2, 9], drawn(one, 5)), Some(1));
         assert_eq!(choose(&[1, 9], &[1, 10], drawn(5, one)), Some(0));
         assert_eq!(choose(&[1, 9], &[1, 9], drawn(5, one)), Some(1), "a draw");
-        assert_eq!(choose(&[1, 9], &[1, 9], drawn(one, other)), Some(0), "a draw");
+        assert_eq!(
+            choose(&[1, 9], &[1, 9], drawn(one, other)),
+            Some(0),
+            "a draw"
+        );
     }
 
     #[test]
@@ -120,7 +124,11 @@ mod tests {
     }
 
     fn choose(shares: &[u64], loads: &[usize], roll: u64) -> Option<usize> {
-        least_request(&of(shares, &|place| shares[place]), |place| loads[place], roll)
+        least_request(
+            &of(shares, &|place| shares[place]),
+            |place| loads[place],
+            roll,
+        )
     }
 
     fn turn(shares: &[u64], turn: usize) -> Option<usize> {

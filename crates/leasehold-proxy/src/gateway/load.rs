@@ -74,7 +74,10 @@ impl Load {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.load.counter(self.what).0.fetch_sub(1, Ordering::Relaxed);
+        self.load
+            .counter(self.what)
+            .0
+            .fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -73,7 +73,10 @@ mod tests {
             if chosen != Some(2) {
                 assert_eq!(after.choose(key, |_| true), chosen);
             }
-            assert_eq!(before.choose(key, |it| it != 2), after.choose(key, |_| true));
+            assert_eq!(
+                before.choose(key, |it| it != 2),
+                after.choose(key, |_| true)
+            );
         }
         assert_eq!(before.choose(7, |_| false), None);
         assert_eq!(Ring::default().choose(7, |_| true), None);

@@ -56,7 +56,10 @@ impl Standing {
         now: BootTime,
         may_eject: impl FnOnce() -> bool,
     ) -> Option<Duration> {
-        let faults = self.faults.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        let faults = self
+            .faults
+            .fetch_add(1, Ordering::Relaxed)
+            .saturating_add(1);
         let enough = rules.consecutive != 0 && faults >= rules.consecutive;
         if !enough || self.is_ejected(now) || !may_eject() {
             return None;
@@ -176,7 +179,10 @@ mod tests {
     #[test]
     fn one_that_could_not_be_reached_is_tried_by_one_request_in_five_seconds() {
         let standing = Standing::default();
-        assert!(standing.missed(at(1)) && !standing.missed(at(1)), "news once");
+        assert!(
+            standing.missed(at(1)) && !standing.missed(at(1)),
+            "news once"
+        );
         assert!(!standing.is_well(at(9)) && !standing.probe(at(5)));
         assert!(standing.probe(at(6)) && !standing.probe(at(6)));
         assert!(standing.reached() && !standing.reached(), "news once");
@@ -186,18 +192,30 @@ mod tests {
     #[test]
     fn faults_in_a_row_eject_for_longer_and_longer() {
         let standing = Standing::default();
-        let fault = |now| standing.faulted(&RULES, now, || true).map(|it| it.as_secs());
+        let fault = |now| {
+            standing
+                .faulted(&RULES, now, || true)
+                .map(|it| it.as_secs())
+        };
         assert_eq!((fault(at(1)), fault(at(1))), (None, None));
         standing.answered();
         assert_eq!([(); 3].map(|()| fault(at(1))), [None, None, Some(30)]);
         assert!(!standing.is_well(at(30)) && standing.is_well(at(31)));
-        assert_eq!([(); 3].map(|()| fault(at(20))), [None, None, None], "it is out");
+        assert_eq!(
+            [(); 3].map(|()| fault(at(20))),
+            [None, None, None],
+            "it is out"
+        );
         standing.answered();
         assert_eq!([(); 3].map(|()| fault(at(40))), [None, None, Some(60)]);
         assert_eq!([(); 3].map(|()| fault(at(110)))[2], Some(70), "at most");
         assert_eq!([(); 3].map(|()| fault(at(900)))[2], Some(30), "long ago");
         let others = |now| standing.faulted(&RULES, now, || false);
-        assert_eq!([(); 4].map(|()| others(at(2000))), [None; 4], "too many are");
+        assert_eq!(
+            [(); 4].map(|()| others(at(2000))),
+            [None; 4],
+            "too many are"
+        );
         let never = Outlier {
             consecutive: 0,
             ..RULES
@@ -217,7 +235,9 @@ mod tests {
             status: 200,
         };
         let mut told = Vec::new();
-        for good in [true, false, false, true, false, false, false, false, true, true, true] {
+        for good in [
+            true, false, false, true, false, false, false, false, true, true, true,
+        ] {
             told.extend(standing.checked(good, &rules, at(7)));
         }
         assert_eq!(told, [false, true]);

@@ -140,7 +140,10 @@ fn at_most_half_of_the_endpoints_are_left_out() {
 
 #[test]
 fn each_address_of_a_name_is_an_endpoint() {
-    let gateway = build(vec![], vec![upstream(&["http://name:8080", "http://127.0.0.1"])]);
+    let gateway = build(
+        vec![],
+        vec![upstream(&["http://name:8080", "http://127.0.0.1"])],
+    );
     let gateway = gateway.expect("a gateway");
     let upstream = gateway.upstreams().next().expect("one");
     let now = SystemClock.boot();
@@ -158,7 +161,11 @@ fn each_address_of_a_name_is_an_endpoint() {
     assert!(seen.contains(&address(3)) && !seen.contains(&address(1)));
     let stays = |it: &&Arc<Endpoint>| it.address == Some(address(2));
     let (one, other) = (before.iter().find(stays), after.iter().find(stays));
-    assert_eq!(one.map(|it| it.key), other.map(|it| it.key), "it is the same");
+    assert_eq!(
+        one.map(|it| it.key),
+        other.map(|it| it.key),
+        "it is the same"
+    );
 }
 
 #[test]

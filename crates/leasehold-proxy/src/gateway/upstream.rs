@@ -15,7 +15,7 @@ use super::load::Load;
 use super::policy::{Balance, HashKey, HostPolicy, Protocol, UpstreamPolicy};
 use super::ring::{self, Ring};
 use super::spec::{CredentialUse, Held, UpstreamSpec};
-use crate::pool::{PoolKey, TlsConfigs};
+use crate::pool::{Bound, PoolKey, TlsConfigs};
 
 /// A service that requests are forwarded to, ready for use.
 #[derive(Debug)]
@@ -168,6 +168,15 @@ impl Upstream {
         }
     }
 
+    /// Returns what connections for no request in particular are bound to, where they are.
+    pub(crate) fn bound(&self, now: BootTime) -> Option<Bound> {
+        let used = self.credential.as_ref()?;
+        let Held::Shared(handle) = &used.held else {
+            return None;
+        };
+        Bound::to(&handle.current(now).ok()?, used.injection)
+    }
+
     /// Counts a fault of an endpoint; returns for how long that is left out, where it is now.
     pub(crate) fn faulted(&self, endpoint: &Endpoint, now: BootTime) -> Option<Duration> {
         let may_eject = || {
@@ -190,7 +199,8 @@ impl Upstream {
         let named = self.origins.iter().enumerate();
         let named = named.filter(|(_, it)| it.origin.address().is_none());
         let due = named.filter(|(_, it)| it.claim(self.policy.refresh.0, now));
-        due.map(|(place, it)| (place, Arc::clone(&it.origin))).collect()
+        due.map(|(place, it)| (place, Arc::clone(&it.origin)))
+            .collect()
     }
 
     /// Makes the addresses of a declared endpoint's name the endpoints that requests go to. Those that
@@ -202,7 +212,12 @@ impl Upstream {
         // Rarely two names of one upstream are found at once: then this is done twice.
         self.members.rcu(|members| {
             let is_of = |it: &&Arc<Endpoint>| Arc::ptr_eq(&it.origin, &declared.origin);
-            let mut endpoints: Vec<_> = members.endpoints.iter().filter(|it| !is_of(it)).cloned().collect();
+            let mut endpoints: Vec<_> = members
+                .endpoints
+                .iter()
+                .filter(|it| !is_of(it))
+                .cloned()
+                .collect();
             for address in addresses.iter().take(MOST_ADDRESSES) {
                 let mut known = members.endpoints.iter().filter(is_of);
                 let known = known.find(|it| it.address == Some(*address)).cloned();
@@ -248,12 +263,7 @@ impl Upstream {
         endpoints.get(chosen?)
     }
 
-    fn balance(
-        &self,
-        members: &Members,
-        of: &dyn Fn(usize) -> u64,
-        draw: &Draw,
-    ) -> Option<usize> {
+    fn balance(&self, members: &Members, of: &dyn Fn(usize) -> u64, draw: &Draw) -> Option<usize> {
         let count = members.endpoints.len();
         let shares = Shares { count, of };
         let load = |place: usize| members.endpoints.get(place).map_or(0, |it| it.in_flight());
@@ -281,9 +291,11 @@ pub(crate) struct Draw {
 impl Members {
     fn new(endpoints: Vec<Arc<Endpoint>>, balance: &Balance) -> Self {
         let ring = match balance {
-            Balance::RingHash(_) => {
-                Ring::new(endpoints.iter().map(|it| (&*it.ring_name, it.origin.weight)))
-            }
+            Balance::RingHash(_) => Ring::new(
+                endpoints
+                    .iter()
+                    .map(|it| (&*it.ring_name, it.origin.weight)),
+            ),
             Balance::LeastRequest | Balance::RoundRobin => Ring::default(),
         };
         Self { endpoints, ring }

@@ -4,6 +4,7 @@ use http::header::{HOST, USER_AGENT};
 use http::{HeaderValue, Request};
 use tokio::time::timeout;
 
+use super::bound::Bound;
 use super::connect::{ConnectError, open_apart};
 use super::idle::Pool;
 use crate::body::RequestBody;
@@ -30,7 +31,15 @@ pub(crate) enum CheckError {
     Request(#[source] http::Error),
 }
 
-/// Asks an endpoint how it is, over a connection of its own and without any credential.
+/// What an endpoint is asked.
+pub(crate) struct Question<'a> {
+    pub(crate) host: Option<&'a HeaderValue>,
+    pub(crate) bound: Option<Bound>,
+    pub(crate) rules: &'a HealthCheck,
+}
+
+/// Asks an endpoint how it is, over a connection of its own and without any credential but one that
+/// is shown at the handshake.
 ///
 /// # Errors
 ///
@@ -38,20 +47,19 @@ pub(crate) enum CheckError {
 pub(crate) async fn check(
     pool: &Arc<Pool>,
     endpoint: &Endpoint,
-    host: Option<&HeaderValue>,
-    rules: &HealthCheck,
+    question: &Question<'_>,
 ) -> Result<(), CheckError> {
-    let asked = timeout(rules.timeout, ask(pool, endpoint, host, rules)).await;
+    let asked = timeout(question.rules.timeout, ask(pool, endpoint, question)).await;
     asked.map_err(|_elapsed| CheckError::Late)?
 }
 
 async fn ask(
     pool: &Arc<Pool>,
     endpoint: &Endpoint,
-    host: Option<&HeaderValue>,
-    rules: &HealthCheck,
+    question: &Question<'_>,
 ) -> Result<(), CheckError> {
-    let opened = open_apart(pool, endpoint, rules.timeout).await;
+    let Question { host, bound, rules } = question;
+    let opened = open_apart(pool, endpoint, bound.as_ref(), rules.timeout).await;
     let mut connection = opened.map_err(CheckError::Connect)?;
     let mut request = Request::get(rules.path.as_str())
         .header(USER_AGENT, "leasehold")

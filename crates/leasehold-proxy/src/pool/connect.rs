@@ -6,12 +6,14 @@ use std::time::Duration;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use leasehold_model::Chain;
+use rustls::ClientConfig;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
+use super::bound::Bound;
 use super::connection::Connection;
-use super::idle::{Exclusive, Pool, PoolKey};
+use super::idle::{Exclusive, Pool};
 use super::io::{UpstreamIo, Wire};
 use super::keepalive::keep_alive;
 use super::shared::{self, Session};
@@ -37,6 +39,12 @@ pub(crate) enum ConnectError {
     /// The connection was closed at once.
     #[error("start of HTTP")]
     Http(#[source] hyper::Error),
+    /// The credential is one for the handshake, and there is none.
+    #[error("a certificate can't be shown without TLS")]
+    Bare,
+    /// The generation ran out meanwhile.
+    #[error("the certificate is of no use any longer")]
+    Gone,
     /// Another request has tried meanwhile, in vain.
     #[error("no connection could be made for another request")]
     Shared,
@@ -53,11 +61,12 @@ pub(crate) enum ConnectError {
 pub(crate) async fn connect(
     pool: &Arc<Pool>,
     endpoint: &Endpoint,
-    key: PoolKey,
+    bound: Option<&Bound>,
     limit: Duration,
 ) -> Result<Connection, ConnectError> {
+    let key = bound.map_or(endpoint.key, |it| it.key(endpoint.key));
     if !endpoint.may_share() {
-        return open(pool, endpoint, key, limit).await;
+        return open(pool, endpoint, bound, limit).await;
     }
     let opening = pool.opening(key);
     let failures = opening.failures();
@@ -72,9 +81,9 @@ pub(crate) async fn connect(
     if !endpoint.may_share() {
         // Whoever was first knows by now that each request needs one of its own.
         drop(turn);
-        return open(pool, endpoint, key, limit).await;
+        return open(pool, endpoint, bound, limit).await;
     }
-    let opened = open(pool, endpoint, key, limit).await;
+    let opened = open(pool, endpoint, bound, limit).await;
     if opened.is_err() {
         opening.failed();
     }
@@ -84,10 +93,11 @@ pub(crate) async fn connect(
 async fn open(
     pool: &Arc<Pool>,
     endpoint: &Endpoint,
-    key: PoolKey,
+    bound: Option<&Bound>,
     limit: Duration,
 ) -> Result<Connection, ConnectError> {
-    let (connection, session) = start(pool, endpoint, key, limit).await?;
+    let key = bound.map_or(endpoint.key, |it| it.key(endpoint.key));
+    let (connection, session) = start(pool, endpoint, bound, limit).await?;
     if let Some(session) = session {
         pool.add(key, session);
     }
@@ -98,21 +108,22 @@ async fn open(
 pub(super) async fn open_apart(
     pool: &Arc<Pool>,
     endpoint: &Endpoint,
+    bound: Option<&Bound>,
     limit: Duration,
 ) -> Result<Connection, ConnectError> {
-    let (connection, _session) = start(pool, endpoint, endpoint.key, limit).await?;
+    let (connection, _session) = start(pool, endpoint, bound, limit).await?;
     Ok(connection)
 }
 
 async fn start(
     pool: &Arc<Pool>,
     endpoint: &Endpoint,
-    key: PoolKey,
+    bound: Option<&Bound>,
     limit: Duration,
 ) -> Result<(Connection, Option<Arc<Session>>), ConnectError> {
     let load = &endpoint.origin.load;
     let (held, pending) = load.connect().ok_or(ConnectError::Full)?;
-    let wire = timeout(limit, dial(pool, endpoint))
+    let wire = timeout(limit, dial(pool, endpoint, bound))
         .await
         .map_err(|_elapsed| ConnectError::Timeout(limit))??;
     let heard = Arc::new(AtomicBool::new(false));
@@ -120,12 +131,13 @@ async fn start(
     endpoint.agreed(shares);
     let io = UpstreamIo::new(wire, Arc::clone(&heard));
     let opened = if shares {
-        let started = shared::start(pool, endpoint, io, held).await;
+        let started = shared::start(pool, endpoint, io, held, bound.cloned()).await;
         let (session, stream) = started.map_err(ConnectError::Http)?;
         (Connection::Shared(stream), Some(session))
     } else {
-        let sender = start_http1(pool, endpoint, io, held).await;
+        let sender = start_http1(pool, endpoint, io, held, bound.cloned()).await;
         let sender = sender.map_err(ConnectError::Http)?;
+        let key = bound.map_or(endpoint.key, |it| it.key(endpoint.key));
         let keep_alive = endpoint.origin.keep_alive;
         let connection = Exclusive::new(key, sender, heard, keep_alive, Arc::clone(pool));
         (Connection::Exclusive(connection), None)
@@ -151,14 +163,22 @@ async fn start_http1(
     endpoint: &Endpoint,
     io: UpstreamIo,
     held: LoadHeld,
+    bound: Option<Bound>,
 ) -> Result<SendRequest<RequestBody>, hyper::Error> {
     let (sender, driver) = http1::Builder::new()
         .max_buf_size(LARGEST_READ)
         .handshake(TokioIo::new(io))
         .await?;
     let name = endpoint.origin.name.clone();
+    let clock = Arc::clone(&pool.clock);
     pool.drivers.spawn(async move {
-        let ended = driver.await;
+        let ended = match bound {
+            None => driver.await,
+            Some(bound) => tokio::select! {
+                ended = driver => ended,
+                () = bound.over(&*clock) => Ok(()),
+            },
+        };
         drop(held);
         // Where a request was under way it gets the error too, and knows what it means.
         if let Err(error) = ended {
@@ -169,18 +189,39 @@ async fn start_http1(
     Ok(sender)
 }
 
-async fn dial(pool: &Pool, endpoint: &Endpoint) -> Result<Wire, ConnectError> {
+async fn dial(
+    pool: &Pool,
+    endpoint: &Endpoint,
+    bound: Option<&Bound>,
+) -> Result<Wire, ConnectError> {
+    let config = config(endpoint, bound)?;
     let stream = connect_tcp(pool, endpoint)
         .await
         .map_err(ConnectError::Connect)?;
-    let Some(tls) = &endpoint.origin.tls else {
+    let (Some(tls), Some(config)) = (&endpoint.origin.tls, config) else {
         return Ok(Wire::Plain(stream));
     };
-    let stream = TlsConnector::from(Arc::clone(&tls.config))
+    let stream = TlsConnector::from(config)
         .connect(tls.name.clone(), stream)
         .await
         .map_err(ConnectError::Tls)?;
     Ok(Wire::Tls(Box::new(stream)))
+}
+
+/// Returns how TLS is spoken there, where it is.
+fn config(
+    endpoint: &Endpoint,
+    bound: Option<&Bound>,
+) -> Result<Option<Arc<ClientConfig>>, ConnectError> {
+    match (&endpoint.origin.tls, bound) {
+        (None, None) => Ok(None),
+        (Some(tls), None) => Ok(Some(Arc::clone(&tls.config))),
+        (Some(tls), Some(bound)) => bound
+            .config(&tls.config)
+            .map(Some)
+            .ok_or(ConnectError::Gone),
+        (None, Some(_)) => Err(ConnectError::Bare),
+    }
 }
 
 async fn connect_tcp(pool: &Pool, endpoint: &Endpoint) -> io::Result<TcpStream> {

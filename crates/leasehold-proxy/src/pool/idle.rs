@@ -37,7 +37,7 @@ pub(crate) struct PoolKey {
 pub(crate) struct Pool {
     idle: Mutex<HashMap<PoolKey, VecDeque<Idle>>>,
     sessions: Mutex<HashMap<PoolKey, Sessions>>,
-    clock: Arc<dyn Clock>,
+    pub(super) clock: Arc<dyn Clock>,
     pub(super) look_up: LookUp,
     /// What drives the connections, in use or not.
     pub(super) drivers: TaskTracker,

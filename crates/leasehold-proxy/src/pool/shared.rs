@@ -14,6 +14,7 @@ use leasehold_model::{BootTime, Chain};
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
+use super::bound::Bound;
 use super::idle::Pool;
 use super::io::UpstreamIo;
 use crate::body::RequestBody;
@@ -138,6 +139,7 @@ pub(super) async fn start(
     endpoint: &Endpoint,
     io: UpstreamIo,
     held: LoadHeld,
+    bound: Option<Bound>,
 ) -> Result<(Arc<Session>, Stream), hyper::Error> {
     let (sender, driver) = builder(&pool.drivers).handshake(TokioIo::new(io)).await?;
     let now = pool.now();
@@ -154,8 +156,15 @@ pub(super) async fn start(
         keep_alive: endpoint.origin.keep_alive,
     });
     let name = endpoint.origin.name.clone();
+    let clock = Arc::clone(&pool.clock);
     pool.drivers.spawn(async move {
         let mut driver = driver;
+        let mut over = pin!(async {
+            match &bound {
+                Some(bound) => bound.over(&*clock).await,
+                None => std::future::pending().await,
+            }
+        });
         let mut driver = pin!(poll_fn(|cx| {
             let polled = Pin::new(&mut driver).poll(cx);
             limit.store(driver.current_max_send_streams(), Ordering::Relaxed);
@@ -165,6 +174,7 @@ pub(super) async fn start(
             tokio::select! {
                 ended = &mut driver => break ended,
                 () = heard.notified() => {}
+                () = &mut over => break Ok(()),
             }
         };
         drop(held);

@@ -22,7 +22,7 @@ use super::close::Exchange;
 use super::refuse::Refusal;
 use crate::body::{RequestBody, Stall, Upload};
 use crate::gateway::{Choice, Draw, Endpoint, Flight, Upstream};
-use crate::pool::{ConnectError, Connection, connect};
+use crate::pool::{Bound, ConnectError, Connection, connect};
 use crate::service::Worker;
 use crate::spare::Spare;
 use crate::version;
@@ -70,6 +70,11 @@ async fn to_some_endpoint(
         roll: fastrand::u64(..),
         key: upstream.key(request.headers(), exchange.consumer()),
     };
+    let bound = upstream
+        .credential
+        .as_ref()
+        .zip(exchange.shared_generation());
+    let bound = bound.and_then(|(used, generation)| Bound::to(generation, used.injection));
     let mut tried = Vec::new();
     loop {
         let flight = match upstream.choose(&tried, &draw, worker.clock.boot()) {
@@ -83,6 +88,7 @@ async fn to_some_endpoint(
             worker,
             upstream,
             endpoint: &endpoint,
+            bound: bound.as_ref(),
             spare,
         };
         attempt.address(&mut request);
@@ -138,6 +144,8 @@ struct Attempt<'a> {
     worker: &'a Worker,
     upstream: &'a Upstream,
     endpoint: &'a Endpoint,
+    /// What connections have to be bound to, where they do.
+    bound: Option<&'a Bound>,
     spare: Option<&'a Spare>,
 }
 
@@ -153,7 +161,10 @@ impl Attempt<'_> {
     async fn send(&self, mut request: Request<RequestBody>, exchange: &Exchange) -> Outcome {
         let pool = &self.worker.pool;
         let mut refusals = 0;
-        while let Some(connection) = pool.take(self.endpoint, self.endpoint.key) {
+        let key = self
+            .bound
+            .map_or(self.endpoint.key, |it| it.key(self.endpoint.key));
+        while let Some(connection) = pool.take(self.endpoint, key) {
             match self.send_over(connection, request, exchange).await {
                 // The upstream had closed it.
                 Outcome::Unsent(unsent) => request = unsent,
@@ -212,10 +223,10 @@ impl Attempt<'_> {
 
     async fn open(&self, exchange: &Exchange) -> Result<Connection, ConnectError> {
         let (endpoint, limit) = (self.endpoint, self.upstream.connect_timeout);
-        let opened = connect(&self.worker.pool, endpoint, endpoint.key, limit).await;
+        let opened = connect(&self.worker.pool, endpoint, self.bound, limit).await;
         match &opened {
             Ok(_) => self.reached(),
-            Err(ConnectError::Full | ConnectError::Shared) => {}
+            Err(ConnectError::Full | ConnectError::Shared | ConnectError::Gone) => {}
             Err(error) => {
                 exchange.plan().meters.connect_failed(self.upstream.number);
                 if endpoint.standing.missed(self.worker.clock.boot()) {

@@ -215,7 +215,10 @@ mod tests {
         let challenge = HeaderValue::from_static("Bearer");
         for reason in ReasonCode::ALL {
             let response = respond(reason.into(), trace_id, &challenge, true, true);
-            assert_eq!((response.status().as_u16(), response.body().len()), (200, 0));
+            assert_eq!(
+                (response.status().as_u16(), response.body().len()),
+                (200, 0)
+            );
             let message = response.headers()[GRPC_MESSAGE].to_str().expect("text");
             assert!(message.is_ascii() && !message.contains('%'), "{message}");
         }

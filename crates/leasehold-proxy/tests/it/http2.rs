@@ -24,7 +24,8 @@ fn requests_share_one_connection_and_more_are_opened_when_it_is_full() {
     let origin = Http2Origin::start(2, move |request, respond| {
         let (told, mut gate) = (told.clone(), gate.clone());
         async move {
-            told.send(request.uri().to_string()).expect("the test goes on");
+            told.send(request.uri().to_string())
+                .expect("the test goes on");
             gate.wait_for(|open| *open).await.expect("it lives");
             answer(respond, "ok");
         }
@@ -65,12 +66,20 @@ fn trailers_go_both_ways_and_only_those_that_were_announced() {
             let (head, mut body) = request.into_parts();
             let data = read(&mut body).await;
             let trailers = body.trailers().await.expect("whole");
-            told.send((head.headers, data, trailers)).expect("the test goes on");
+            told.send((head.headers, data, trailers))
+                .expect("the test goes on");
             let head = Response::builder().header("trailer", "x-sum").body(());
-            let mut send = respond.send_response(head.expect("a head"), false).expect("sent");
-            send.send_data(Bytes::from_static(b"down"), false).expect("sent");
-            let sum = (HeaderName::from_static("x-sum"), HeaderValue::from_static("8"));
-            send.send_trailers(HeaderMap::from_iter([sum])).expect("sent");
+            let mut send = respond
+                .send_response(head.expect("a head"), false)
+                .expect("sent");
+            send.send_data(Bytes::from_static(b"down"), false)
+                .expect("sent");
+            let sum = (
+                HeaderName::from_static("x-sum"),
+                HeaderValue::from_static("8"),
+            );
+            send.send_trailers(HeaderMap::from_iter([sum]))
+                .expect("sent");
         }
     });
     let rig = rig(&origin);
@@ -83,10 +92,19 @@ fn trailers_go_both_ways_and_only_those_that_were_announced() {
     let answer = consumer.receive();
     assert_eq!((answer.text(), &*answer.trailers), ("down", "x-sum: 8"));
     let (head, data, trailers) = seen.recv_timeout(LIMIT).expect("a request");
-    assert_eq!((head["te"].as_bytes(), data), (&b"trailers"[..], b"up".to_vec()));
-    assert!(!head.contains_key("host") && !head.contains_key("transfer-encoding"), "{head:?}");
+    assert_eq!(
+        (head["te"].as_bytes(), data),
+        (&b"trailers"[..], b"up".to_vec())
+    );
+    assert!(
+        !head.contains_key("host") && !head.contains_key("transfer-encoding"),
+        "{head:?}"
+    );
     let trailers = trailers.expect("trailers");
-    assert_eq!((trailers.len(), trailers["x-sum"].as_bytes()), (1, &b"7"[..]));
+    assert_eq!(
+        (trailers.len(), trailers["x-sum"].as_bytes()),
+        (1, &b"7"[..])
+    );
 }
 
 #[test]
@@ -180,7 +198,11 @@ fn a_stream_that_is_reset_is_not_sent_again() {
     let rig = rig(&origin);
     let answer = rig.connect().get("/", "");
     assert_eq!(answer.status(), "502");
-    assert!(answer.text().contains("upstream_failed"), "{}", answer.text());
+    assert!(
+        answer.text().contains("upstream_failed"),
+        "{}",
+        answer.text()
+    );
     assert_eq!(count.load(Ordering::SeqCst), 1);
 }
 
@@ -214,7 +236,9 @@ fn a_grpc_answer_of_trailers_alone_goes_through() {
             .header("content-type", "application/grpc")
             .header("grpc-status", "5")
             .body(());
-        respond.send_response(head.expect("a head"), true).expect("sent");
+        respond
+            .send_response(head.expect("a head"), true)
+            .expect("sent");
     });
     let rig = rig(&origin);
     let mut consumer = rig.connect();
@@ -223,7 +247,10 @@ fn a_grpc_answer_of_trailers_alone_goes_through() {
          grpc-timeout: 1S\r\nContent-Length: 0\r\n\r\n",
     );
     let answer = consumer.receive();
-    assert_eq!((answer.status(), answer.all("grpc-status")), ("200", vec!["5"]));
+    assert_eq!(
+        (answer.status(), answer.all("grpc-status")),
+        ("200", vec!["5"])
+    );
 }
 
 /// An origin that speaks HTTP/2 on plain connections.
@@ -269,10 +296,14 @@ impl Http2Origin {
         let counted = Arc::clone(&connections);
         // Ends with the process.
         thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build();
             runtime.expect("a runtime").block_on(async move {
                 let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-                ready.send(listener.local_addr().expect("an address")).expect("the test goes on");
+                ready
+                    .send(listener.local_addr().expect("an address"))
+                    .expect("the test goes on");
                 let tasks = TaskTracker::new();
                 loop {
                     let (stream, _) = listener.accept().await.expect("a connection");

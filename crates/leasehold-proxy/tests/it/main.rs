@@ -14,6 +14,8 @@ mod heads;
 #[cfg(test)]
 mod http2;
 #[cfg(test)]
+mod identity;
+#[cfg(test)]
 mod lease;
 #[cfg(test)]
 mod logs;

@@ -11,8 +11,8 @@ use leasehold_audit::{Recorder, RecorderTask};
 use leasehold_consumer::{Consumers, KeyDigest};
 use leasehold_model::{Clock, SystemClock};
 use leasehold_proxy::{
-    Admission, Balance, CredentialUse, Gateway, GatewaySpec, ProxyMetrics, RouteSpec, RunningServer, Server,
-    TrustedRoots, UpstreamPolicy, UpstreamSpec,
+    Admission, Balance, CredentialUse, Gateway, GatewaySpec, ProxyMetrics, RouteSpec,
+    RunningServer, Server, TrustedRoots, UpstreamPolicy, UpstreamSpec,
 };
 use parking_lot::Mutex;
 use prometheus_client::encoding::text::encode;
