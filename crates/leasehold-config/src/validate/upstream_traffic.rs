@@ -5,9 +5,9 @@ use std::time::Duration;
 use super::Check;
 use crate::code::Code;
 use crate::document::{
-    BalanceDocument, BalanceWord, DnsDocument, DurationText, EndpointDocument, HashKeyDocument,
-    HealthDocument, KeepAliveDocument, LimitsDocument, OutlierDocument, ProtocolDocument,
-    TlsDocument, TlsVersionDocument, UpstreamDocument,
+    BalanceDocument, BalanceWord, DnsDocument, EndpointDocument, HashKeyDocument, HealthDocument,
+    KeepAliveDocument, LimitsDocument, OutlierDocument, ProtocolDocument, TlsDocument,
+    TlsVersionDocument, UpstreamDocument,
 };
 use crate::node::Place;
 use crate::snapshot::upstream_traffic::{
@@ -18,27 +18,36 @@ use crate::snapshot::upstream_traffic::{
 impl Check<'_> {
     /// Takes out of an upstream what says how it is spoken to.
     pub(super) fn traffic(&mut self, written: &mut UpstreamDocument, place: Place<'_>) -> Traffic {
-        let slow_start = written.slow_start.take();
         Traffic {
             weights: written.endpoints.iter().map(weight).collect(),
             protocol: protocol(written.protocol),
-            host: self.host_policy(written.host.take(), place.field("host")),
+            host: self.host_policy(written.host.as_deref(), place.field("host")),
             balance: self.balance(written.balance.take(), place.field("balance")),
-            limits: limits(written.limits.take().unwrap_or_default()),
+            limits: limits(
+                written
+                    .limits
+                    .as_ref()
+                    .unwrap_or(&LimitsDocument::default()),
+            ),
             health: written
                 .health
                 .take()
                 .map(|it| self.health(it, place.field("health"))),
             outlier: self.outlier(written.outlier.take(), place.field("outlier")),
-            slow_start: self.span(slow_start, Duration::ZERO, place.field("slow_start")),
+            slow_start: self.duration(
+                written.slow_start.as_ref(),
+                Duration::ZERO,
+                Duration::ZERO,
+                place.field("slow_start"),
+            ),
             keep_alive: self.keep_alive(written.keep_alive.take(), place.field("keep_alive")),
             dns_refresh: self.refresh(written.dns.take(), place.field("dns").field("refresh")),
             tls: self.upstream_tls(written.tls.take(), place.field("tls").field("sni")),
         }
     }
 
-    fn host_policy(&mut self, written: Option<String>, place: Place<'_>) -> HostPolicy {
-        match written.as_deref() {
+    fn host_policy(&mut self, written: Option<&str>, place: Place<'_>) -> HostPolicy {
+        match written {
             None | Some("endpoint") => HostPolicy::Endpoint,
             Some("preserve") => HostPolicy::Preserve,
             Some(host) => HostPolicy::Fixed(self.authority(host, place)),
@@ -104,7 +113,12 @@ impl Check<'_> {
         let written = written.unwrap_or_default();
         KeepAlive {
             connections: written.connections.unwrap_or(256),
-            idle: self.span(written.idle, IDLE, place.field("idle")),
+            idle: self.duration(
+                written.idle.as_ref(),
+                IDLE,
+                Duration::ZERO,
+                place.field("idle"),
+            ),
             age: self.duration(written.age.as_ref(), AGE, LEAST, place.field("age")),
         }
     }
@@ -135,15 +149,6 @@ impl Check<'_> {
             only_tls13: matches!(written.min_version, Some(TlsVersionDocument::Tls13)),
         }
     }
-
-    fn span(
-        &mut self,
-        written: Option<DurationText>,
-        default: Duration,
-        place: Place<'_>,
-    ) -> Duration {
-        self.duration(written.as_ref(), default, Duration::ZERO, place)
-    }
 }
 
 /// Returns where an endpoint is, and what in the document says so.
@@ -169,7 +174,7 @@ const fn protocol(written: Option<ProtocolDocument>) -> Protocol {
     }
 }
 
-fn limits(written: LimitsDocument) -> UpstreamLimits {
+fn limits(written: &LimitsDocument) -> UpstreamLimits {
     UpstreamLimits {
         connections: written.connections.unwrap_or(4096),
         pending: written.pending.unwrap_or(1024),

@@ -128,7 +128,7 @@ impl Standing {
     /// Writes down how a check went; returns whether the endpoint is well, where that has changed.
     pub(crate) fn checked(&self, good: bool, rules: &HealthCheck, now: BootTime) -> Option<bool> {
         let turned = self.tally.lock().turns(good, rules);
-        if !turned || self.unwell.swap(!good, Ordering::Relaxed) == !good {
+        if !turned || self.unwell.swap(!good, Ordering::Relaxed) != good {
             return None;
         }
         if good {

@@ -100,7 +100,10 @@ async fn to_some_endpoint(
                 return Err(blame(&error, exchange));
             }
             Outcome::Failed(refusal) => {
-                attempt.faulted(exchange);
+                // A consumer who keeps the upstream waiting is no fault of that.
+                if refusal.reason != ReasonCode::ClientAborted {
+                    attempt.faulted(exchange);
+                }
                 return Err(refusal);
             }
             Outcome::Full => return Err(ReasonCode::UpstreamOverloaded.into()),
@@ -286,7 +289,7 @@ impl Attempt<'_> {
                 })
             }
             Some(Ok(_upgrade)) => Outcome::Failed(ReasonCode::UpstreamFailed.into()),
-            Some(Err(error)) => self.unanswered(error, &connection, exchange),
+            Some(Err(error)) => unanswered(error, &connection, exchange),
             None => Outcome::Failed(self.late(exchange.upload())),
         }
     }
@@ -299,30 +302,6 @@ impl Attempt<'_> {
         } else {
             self.endpoint.standing.answered();
         }
-    }
-
-    fn unanswered(
-        &self,
-        mut error: TrySendError<Request<RequestBody>>,
-        connection: &Connection,
-        exchange: &Exchange,
-    ) -> Outcome {
-        if let Some(mut unsent) = error.take_message() {
-            if connection.is_shared() {
-                connection.retire();
-                version::to_http1(&mut unsent);
-            }
-            return Outcome::Unsent(unsent);
-        }
-        let error = error.into_error();
-        if version::is_unprocessed(&error) {
-            connection.retire();
-            return Outcome::Refused(error);
-        }
-        if connection.has_heard() || version::is_reset(&error) {
-            return Outcome::Failed(blame(&error, exchange));
-        }
-        Outcome::Lost(error)
     }
 
     /// Waits for the answer's head; `None` when it is late.
@@ -357,6 +336,30 @@ impl Attempt<'_> {
             .map_or(Stall::Upstream, |(stall, _)| stall);
         ReasonCode::from(stall).into()
     }
+}
+
+/// Tells what it means that there is no answer.
+fn unanswered(
+    mut error: TrySendError<Request<RequestBody>>,
+    connection: &Connection,
+    exchange: &Exchange,
+) -> Outcome {
+    if let Some(mut unsent) = error.take_message() {
+        if connection.is_shared() {
+            connection.retire();
+            version::to_http1(&mut unsent);
+        }
+        return Outcome::Unsent(unsent);
+    }
+    let error = error.into_error();
+    if version::is_unprocessed(&error) {
+        connection.retire();
+        return Outcome::Refused(error);
+    }
+    if connection.has_heard() || version::is_reset(&error) {
+        return Outcome::Failed(blame(&error, exchange));
+    }
+    Outcome::Lost(error)
 }
 
 /// Tells what a connection's failure in mid-request means: a body that the consumer broke off

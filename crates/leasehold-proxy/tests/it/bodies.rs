@@ -189,7 +189,7 @@ fn a_connection_that_still_owes_a_request_is_not_used_again() {
 
 #[test]
 fn events_go_on_one_by_one_as_the_server_sends_them() {
-    let (go_on, next) = std::sync::mpsc::channel::<()>();
+    let (go_on, next) = channel::<()>();
     let next = parking_lot::Mutex::new(next);
     let origin = Origin::start(move |mut connection| {
         connection.receive();

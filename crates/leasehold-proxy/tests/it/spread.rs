@@ -26,10 +26,9 @@ fn the_one_with_less_to_do_gets_the_request() {
     let rig = setup.start();
     // Whatever goes to the busy one stays there.
     let mut consumers: Vec<_> = (0..40).map(|_| rig.connect()).collect();
-    let mut done = 0;
-    for consumer in &mut consumers {
+    for (before, consumer) in consumers.iter_mut().enumerate() {
         consumer.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-        done += 1;
+        let done = before + 1;
         until("either", || {
             (rig.peek().len() + busy.connections() == done).then_some(())
         });
