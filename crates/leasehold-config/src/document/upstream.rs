@@ -51,6 +51,9 @@ pub(crate) struct UpstreamDocument {
     pub(crate) keep_alive: Option<KeepAliveDocument>,
     /// How names are looked up.
     pub(crate) dns: Option<DnsDocument>,
+    /// The HTTP proxy that connections are made through, by `CONNECT`, like `http://proxy:3128`. It looks
+    /// the names up. Default: none, whatever the environment says.
+    pub(crate) proxy: Option<String>,
     /// How TLS is spoken to `https` endpoints.
     pub(crate) tls: Option<TlsDocument>,
 }

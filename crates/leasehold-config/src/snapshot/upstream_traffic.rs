@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use url::Url;
+
 /// How an upstream is spoken to, how requests are spread over its endpoints, and what guards it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Traffic {
@@ -25,6 +27,8 @@ pub struct Traffic {
     pub dns_refresh: Duration,
     /// How TLS is spoken.
     pub tls: UpstreamTls,
+    /// The HTTP proxy that connections are made through, where there is one.
+    pub proxy: Option<Url>,
 }
 
 /// The version of HTTP that an upstream is spoken to in.

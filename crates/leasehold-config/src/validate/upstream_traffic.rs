@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use url::Url;
+
 use super::Check;
 use crate::code::Code;
 use crate::document::{
@@ -42,6 +44,7 @@ impl Check<'_> {
             ),
             keep_alive: self.keep_alive(written.keep_alive.take(), place.field("keep_alive")),
             dns_refresh: self.refresh(written.dns.take(), place.field("dns").field("refresh")),
+            proxy: self.proxy(written.proxy.as_deref(), place.field("proxy")),
             tls: self.upstream_tls(written.tls.take(), place.field("tls").field("sni")),
         }
     }
@@ -121,6 +124,20 @@ impl Check<'_> {
             ),
             age: self.duration(written.age.as_ref(), AGE, LEAST, place.field("age")),
         }
+    }
+
+    fn proxy(&mut self, written: Option<&str>, place: Place<'_>) -> Option<Url> {
+        let proxy = self.origin(written?, place)?;
+        if proxy.scheme() != "http" {
+            let help = "write it like `http://proxy:3128`";
+            self.fault(
+                Code::BadUrl,
+                place,
+                "a proxy is spoken to over plain `http`",
+                help,
+            );
+        }
+        Some(proxy)
     }
 
     fn refresh(&mut self, written: Option<DnsDocument>, place: Place<'_>) -> Duration {

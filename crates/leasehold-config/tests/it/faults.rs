@@ -66,6 +66,12 @@ const SINGLE: &[(&str, &str, usize, &str)] = &[
     // How an upstream is spoken to.
     (
         "endpoints: [\"https://payments\"]",
+        "endpoints: [\"https://payments\"], proxy: \"https://proxy\"",
+        15,
+        "bad_url",
+    ),
+    (
+        "endpoints: [\"https://payments\"]",
         "endpoints: [\"https://payments\"], host: \"a b\"",
         15,
         "bad_host",

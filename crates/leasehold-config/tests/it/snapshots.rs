@@ -66,6 +66,7 @@ fn how_an_upstream_is_spoken_to_has_its_defaults() {
                 sni: None,
                 only_tls13: false,
             },
+            proxy: None,
         }
     );
 }
@@ -102,7 +103,7 @@ fn how_an_upstream_is_spoken_to_is_read() {
     health: { path: /up?deep=1, interval: 1s, timeout: 500ms, healthy: 1, unhealthy: 2, status: 204 },
     outlier: { consecutive: 0, ejection: 1s, longest: 2s },
     keep_alive: { connections: 0, idle: 0s, age: 5m }, dns: { refresh: 5s },
-    tls: { sni: other.internal, min_version: "1.3" }"#;
+    tls: { sni: other.internal, min_version: "1.3" }, proxy: "http://proxy:3128""#;
     let snapshot = load("leasehold.yaml", &with(endpoints, text)).expect("sound");
     let upstream = snapshot.upstreams.first().expect("an upstream");
     assert_eq!(upstream.endpoints.len(), 2);
@@ -115,6 +116,7 @@ fn how_an_upstream_is_spoken_to_is_read() {
     );
     assert_eq!(traffic.balance, Balance::HeaderHash("x-user".to_owned()));
     assert_eq!(traffic.limits.requests, 3);
+    assert_eq!(traffic.proxy.as_ref().and_then(|it| it.port()), Some(3128));
     let health = traffic.health.as_ref().expect("checks");
     assert_eq!((&*health.path, health.status), ("/up?deep=1", 204));
     assert_eq!(health.timeout, Duration::from_millis(500));

@@ -9,9 +9,9 @@ use rustls::pki_types::ServerName;
 use url::{Host, Url};
 
 use super::load::Load;
-use super::policy::{KeepAlive, Protocol};
+use super::policy::{KeepAlive, Limits, Protocol};
 use super::standing::Standing;
-use crate::pool::{PoolKey, Resolver};
+use crate::pool::{PoolKey, Proxy, Resolver};
 
 /// What all addresses of one endpoint that was declared have in common.
 #[derive(Debug)]
@@ -29,6 +29,10 @@ pub(crate) struct Origin {
     pub(crate) weight: u32,
     pub(crate) load: Arc<Load>,
     pub(crate) resolver: Resolver,
+    /// Who makes the connections, where that is not the gateway itself.
+    pub(crate) proxy: Option<Proxy>,
+    /// Where the proxy is to connect to: host and port.
+    pub(crate) target: String,
 }
 
 /// How to speak TLS to an endpoint.
@@ -75,7 +79,23 @@ impl Origin {
             weight: 1,
             load,
             resolver: Resolver::new(),
+            proxy: None,
+            target: format!("{host}:{port}"),
         })
+    }
+
+    /// Reads where a proxy is.
+    pub(super) fn parse_proxy(url: &Url) -> Result<Proxy, &'static str> {
+        let proxy = Self::parse(url, Arc::new(Load::new(Limits::default())))?;
+        match proxy.scheme == Scheme::HTTP {
+            true => Ok(Proxy::new(proxy.host, proxy.port)),
+            false => Err("its proxy is not http"),
+        }
+    }
+
+    /// Tells whether the gateway itself has to know the addresses of the name.
+    pub(super) fn wants_look_up(&self) -> bool {
+        self.proxy.is_none() && self.address().is_none()
     }
 
     /// Returns the address, where the host is one and no name.

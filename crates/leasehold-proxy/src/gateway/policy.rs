@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
+use url::Url;
 
 /// How an upstream is spoken to, how requests are spread over its endpoints, and what guards it.
 #[derive(Clone, Debug, Default)]
@@ -27,6 +28,8 @@ pub struct UpstreamPolicy {
     pub refresh: Refresh,
     /// How TLS is spoken to `https` endpoints.
     pub tls: TlsPolicy,
+    /// The HTTP proxy that makes the connections, by `CONNECT`.
+    pub proxy: Option<Url>,
 }
 
 /// How TLS is spoken to the endpoints of an upstream.

@@ -109,6 +109,8 @@ impl Upstream {
             if url.scheme() == "https" {
                 origin.tls = Some(tls_for(&origin.host, &spec, tls, fault)?);
             }
+            let proxy = spec.policy.proxy.as_ref().map(Origin::parse_proxy);
+            origin.proxy = proxy.transpose().map_err(fault)?;
             origin.protocol = spec.policy.protocol;
             origin.keep_alive = spec.policy.keep_alive;
             origin.weight = spec.policy.weights.get(place).copied().unwrap_or(1);
@@ -197,7 +199,7 @@ impl Upstream {
     /// Returns the endpoints whose names it is time to look up, by their place. Nobody else gets them.
     pub(crate) fn due_names(&self, now: BootTime) -> Vec<(usize, Arc<Origin>)> {
         let named = self.origins.iter().enumerate();
-        let named = named.filter(|(_, it)| it.origin.address().is_none());
+        let named = named.filter(|(_, it)| it.origin.wants_look_up());
         let due = named.filter(|(_, it)| it.claim(self.policy.refresh.0, now));
         due.map(|(place, it)| (place, Arc::clone(&it.origin)))
             .collect()

@@ -18,6 +18,7 @@ use super::io::{UpstreamIo, Wire};
 use super::keepalive::keep_alive;
 use super::shared::{self, Session};
 use super::tls::HTTP2;
+use super::tunnel::{TunnelError, open_tunnel};
 use crate::body::RequestBody;
 use crate::gateway::{Endpoint, LoadHeld, Protocol};
 
@@ -30,6 +31,9 @@ pub(crate) enum ConnectError {
     /// The name is not known, or nobody listens at the address.
     #[error("connect")]
     Connect(#[source] io::Error),
+    /// The proxy makes no way through.
+    #[error("connect through the proxy")]
+    Tunnel(#[source] TunnelError),
     /// The endpoint could not prove who it is, or the two sides do not agree on a protocol.
     #[error("TLS handshake")]
     Tls(#[source] io::Error),
@@ -195,9 +199,13 @@ async fn dial(
     bound: Option<&Bound>,
 ) -> Result<Wire, ConnectError> {
     let config = config(endpoint, bound)?;
-    let stream = connect_tcp(pool, endpoint)
+    let mut stream = connect_tcp(pool, endpoint)
         .await
         .map_err(ConnectError::Connect)?;
+    if endpoint.origin.proxy.is_some() {
+        let opened = open_tunnel(&mut stream, &endpoint.origin.target).await;
+        opened.map_err(ConnectError::Tunnel)?;
+    }
     let (Some(tls), Some(config)) = (&endpoint.origin.tls, config) else {
         return Ok(Wire::Plain(stream));
     };
@@ -225,9 +233,13 @@ fn config(
 }
 
 async fn connect_tcp(pool: &Pool, endpoint: &Endpoint) -> io::Result<TcpStream> {
-    let stream = match endpoint.address {
-        Some(address) => TcpStream::connect(address).await?,
-        None => {
+    let stream = match (&endpoint.origin.proxy, endpoint.address) {
+        (Some(proxy), _) => {
+            let addresses = proxy.look_up(pool.look_up).await?;
+            TcpStream::connect(addresses.as_slice()).await?
+        }
+        (None, Some(address)) => TcpStream::connect(address).await?,
+        (None, None) => {
             let addresses = pool.look_up(&endpoint.origin).await?;
             TcpStream::connect(addresses.as_slice()).await?
         }

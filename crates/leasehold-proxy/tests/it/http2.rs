@@ -58,6 +58,23 @@ fn requests_share_one_connection_and_more_are_opened_when_it_is_full() {
 }
 
 #[test]
+fn those_who_come_at_once_wait_for_one_connection() {
+    let origin = Http2Origin::start(
+        100,
+        |_request, respond| async move { answer(respond, "ok") },
+    );
+    let rig = rig(&origin);
+    let mut consumers: Vec<_> = (0..50).map(|_| rig.connect()).collect();
+    for consumer in &mut consumers {
+        consumer.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+    for consumer in &mut consumers {
+        assert_eq!(consumer.receive().text(), "ok");
+    }
+    assert_eq!(origin.connections(), 1);
+}
+
+#[test]
 fn trailers_go_both_ways_and_only_those_that_were_announced() {
     let (told, seen) = channel();
     let origin = Http2Origin::start(100, move |request, mut respond| {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use leasehold_proxy::{Balance, HashKey, HealthCheck, HostPolicy, Limits};
 
+use crate::consumer::Consumer;
 use crate::origin::{Nowhere, OK, Origin};
 use crate::rig::{CHECKOUT_KEY, KEY_HEADER, REPORTS_KEY, Setup, until};
 
@@ -264,4 +265,50 @@ fn a_name_is_looked_up_in_the_background() {
         assert_eq!(rig.connect().get("/", "").text(), "ok");
     }
     assert!(rig.records(3).iter().all(|it| it["endpoint"] == *named));
+}
+
+#[test]
+fn a_proxy_is_asked_for_a_way_through_and_looks_the_name_up() {
+    let (origin, seen) = Origin::answering(OK);
+    let to = origin.address;
+    let proxy = Origin::start(move |mut connection| {
+        let asked = connection.head().expect("a request");
+        assert_eq!(
+            asked,
+            "CONNECT api.internal:8080 HTTP/1.1\r\nHost: api.internal:8080"
+        );
+        connection.send("HTTP/1.1 200 Connection established\r\n\r\n");
+        let mut behind = Consumer::connect(to);
+        while let Ok(request) = connection.try_receive() {
+            behind.send(format!("{}\r\n\r\n", request.head));
+            let answer = behind.receive();
+            connection.send(format!("{}\r\n\r\n{}", answer.head, answer.text()));
+        }
+    });
+    let mut setup = Setup::to(&["http://api.internal:8080".to_owned()]);
+    setup.policy.proxy = Some(proxy.url().parse().expect("a URL"));
+    let rig = setup.start();
+    for _ in 0..3 {
+        assert_eq!(rig.connect().get("/x", "").text(), "ok");
+        assert_eq!(seen.next().all("host"), ["api.internal:8080"]);
+    }
+    assert_eq!(proxy.connections(), 1);
+}
+
+#[test]
+fn where_the_proxy_makes_no_way_nothing_is_sent() {
+    for answer in [
+        "HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nno",
+        "220 mail\r\n\r\n",
+    ] {
+        let (proxy, seen) = Origin::answering(answer);
+        let mut setup = Setup::to(&["https://api.internal".to_owned()]);
+        setup.policy.proxy = Some(proxy.url().parse().expect("a URL"));
+        setup.connect_timeout = Duration::from_secs(1);
+        let rig = setup.start();
+        assert_eq!(rig.connect().get("/x", "").status(), "502");
+        assert!(seen.next().head.starts_with("CONNECT api.internal:443 "));
+        seen.nothing();
+    }
 }

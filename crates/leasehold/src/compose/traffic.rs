@@ -33,6 +33,7 @@ pub(super) fn policy(declared: &Traffic) -> Result<UpstreamPolicy, ComposeError>
             age: declared.keep_alive.age,
         },
         refresh: Refresh(declared.dns_refresh),
+        proxy: declared.proxy.clone(),
         tls: TlsPolicy {
             sni: declared.tls.sni.clone(),
             minimum: if declared.tls.only_tls13 {
