@@ -33,8 +33,8 @@ pub use snapshot::listener::Listener;
 pub use snapshot::route::{Admission, Route};
 pub use snapshot::upstream::{CredentialUse, Injection, Suspect, Timeouts, Upstream};
 pub use snapshot::upstream_traffic::{
-    Balance, HealthCheck, HostPolicy, KeepAlive, Outlier, Protocol, Traffic, UpstreamLimits,
-    UpstreamTls,
+    Balance, ClientFiles, HealthCheck, HostPolicy, KeepAlive, Outlier, Protocol, Traffic,
+    UpstreamLimits, UpstreamTls,
 };
 pub use snapshot::{
     AccessRecord, Admin, Anchor, Credential, Ledger, Native, Per, Provider, ProviderKind,

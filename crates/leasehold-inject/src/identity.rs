@@ -1,5 +1,8 @@
 use std::fmt;
+use std::fs;
+use std::io;
 use std::num::NonZeroU64;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -10,9 +13,9 @@ use rustls::client::ResolvesClientCert;
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::sign::CertifiedKey;
+use rustls::sign::{CertifiedKey, SigningKey};
 use tokio_util::sync::CancellationToken;
-use zeroize::Zeroize as _;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::PrepareError;
 use crate::prepare::wanted;
@@ -59,24 +62,43 @@ impl Identity {
         if let Some(chain) = chain {
             certificates.extend(self::certificates(chain, material)?);
         }
-        let mut secret = {
-            // EXPOSE: the key is read once into a signer, which wipes its own copy when it is dropped.
-            let text = wanted(key, material)?.expose();
-            PrivateKeyDer::from_pem_slice(&text).map_err(|_hidden| not_pem(key))?
-        };
-        let signer = any_supported_type(&secret);
-        secret.zeroize();
-        let signer = signer.map_err(|_hidden| not_pem(key))?;
-        let certified = CertifiedKey::new(certificates, signer);
-        if certified.keys_match().is_err() {
-            return Err(PrepareError::KeyOfAnother {
-                certificate: certificate.to_owned(),
-                key: key.to_owned(),
-            });
+        // EXPOSE: the key is read once into a signer, which wipes its own copy when it is dropped.
+        let signer = signer(&wanted(key, material)?.expose()).ok_or_else(|| not_pem(key))?;
+        let identity = Self::of(certificates, signer);
+        identity.ok_or_else(|| PrepareError::KeyOfAnother {
+            certificate: certificate.to_owned(),
+            key: key.to_owned(),
+        })
+    }
+
+    /// Reads the identity that two files hold in PEM: a certificate with those between it and its
+    /// authority, and its key.
+    ///
+    /// # Errors
+    ///
+    /// When a file can't be read, or holds something else.
+    pub fn read(certificate: &Path, key: &Path) -> Result<Self, IdentityError> {
+        let unusable = |path: &Path| IdentityError::Unusable(path.to_owned());
+        let text =
+            fs::read(certificate).map_err(|error| IdentityError::read(certificate, error))?;
+        let read = CertificateDer::pem_slice_iter(&text).collect::<Result<Vec<_>, _>>();
+        let certificates = read.map_err(|_hidden| unusable(certificate))?;
+        let text = fs::read(key).map_err(|error| IdentityError::read(key, error))?;
+        let signer = signer(&Zeroizing::new(text)).ok_or_else(|| unusable(key))?;
+        if certificates.is_empty() {
+            return Err(unusable(certificate));
         }
+        let identity = Self::of(certificates, signer);
+        identity.ok_or_else(|| IdentityError::KeyOfAnother(key.to_owned()))
+    }
+
+    /// Returns nothing where the key belongs to another certificate.
+    fn of(certificates: Vec<CertificateDer<'static>>, key: Arc<dyn SigningKey>) -> Option<Self> {
+        let certified = CertifiedKey::new(certificates, key);
+        certified.keys_match().ok()?;
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        Ok(Self {
+        Some(Self {
             number: NonZeroU64::new(number).unwrap_or(NonZeroU64::MIN),
             certificate: Arc::new(ClientCertificate(Arc::new(certified))),
             gone: CancellationToken::new(),
@@ -96,6 +118,43 @@ impl fmt::Debug for Identity {
             .field("number", &self.number)
             .finish_non_exhaustive()
     }
+}
+
+/// Why two files hold no identity.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    /// A file can't be read.
+    #[error("read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A file holds no certificate or key that can be used.
+    #[error("{} does not hold what it should in PEM", .0.display())]
+    Unusable(PathBuf),
+    /// The key belongs to another certificate.
+    #[error("{} is not the key of the certificate", .0.display())]
+    KeyOfAnother(PathBuf),
+}
+
+impl IdentityError {
+    fn read(path: &Path, source: io::Error) -> Self {
+        Self::Read {
+            path: path.to_owned(),
+            source,
+        }
+    }
+}
+
+/// Reads a private key in PEM, and wipes what was read.
+fn signer(pem: &[u8]) -> Option<Arc<dyn SigningKey>> {
+    let mut key = PrivateKeyDer::from_pem_slice(pem).ok()?;
+    let signer = any_supported_type(&key);
+    key.zeroize();
+    signer.ok()
 }
 
 struct ClientCertificate(Arc<CertifiedKey>);

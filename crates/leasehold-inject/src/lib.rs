@@ -11,7 +11,7 @@ mod prepared;
 mod strip;
 
 pub use error::{Fault, PrepareError, UnknownInjection};
-pub use identity::Identity;
+pub use identity::{Identity, IdentityError};
 pub use prepare::{Injection, prepare};
 pub use prepared::{InjectionIndex, Prepared};
 pub use strip::strip;

@@ -9,7 +9,7 @@ use leasehold_model::{BootTime, Chain};
 use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 
-use crate::gateway::{Endpoint, Origin, Upstream};
+use crate::gateway::{Badge, Endpoint, Origin, Upstream};
 use crate::pool::{Pool, Question, check};
 use crate::service::Worker;
 
@@ -33,6 +33,10 @@ fn tend(worker: &Worker, upstream: &Arc<Upstream>, tasks: &TaskTracker, now: Boo
         let pool = Arc::clone(&worker.pool);
         tasks.spawn(find(pool, Arc::clone(upstream), place, origin));
     }
+    if upstream.badge.as_ref().is_some_and(|it| it.is_due(now)) {
+        let upstream = Arc::clone(upstream);
+        tasks.spawn_blocking(move || renew(&upstream));
+    }
     let Some(rules) = &upstream.policy.health else {
         return;
     };
@@ -54,6 +58,20 @@ async fn find(pool: Arc<Pool>, upstream: Arc<Upstream>, place: usize, origin: Ar
             error = %Chain(&error),
             "name can't be looked up, its last addresses stay"
         ),
+    }
+}
+
+/// Reads the files again that the gateway's identity is in.
+fn renew(upstream: &Upstream) {
+    let name = &upstream.name;
+    match upstream.badge.as_ref().map(Badge::renew) {
+        Some(Ok(true)) => tracing::info!(upstream = %name, "client certificate was replaced"),
+        Some(Err(error)) => tracing::warn!(
+            upstream = %name,
+            error = %Chain(&error),
+            "client certificate can't be read, the last one stays"
+        ),
+        Some(Ok(false)) | None => {}
     }
 }
 

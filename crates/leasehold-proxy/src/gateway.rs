@@ -1,3 +1,4 @@
+mod badge;
 mod balance;
 mod endpoint;
 mod error;
@@ -17,6 +18,8 @@ use leasehold_broker::Standing;
 use leasehold_consumer::Consumers;
 use leasehold_model::{BootTime, RouteName, UpstreamName};
 
+pub(crate) use badge::Badge;
+pub use badge::ClientFiles;
 pub(crate) use endpoint::{Endpoint, Flight, Origin};
 pub use error::GatewayError;
 pub(crate) use load::Held as LoadHeld;

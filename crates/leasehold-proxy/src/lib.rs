@@ -23,9 +23,9 @@ mod version;
 mod via;
 
 pub use gateway::{
-    Admission, Balance, CredentialUse, Gateway, GatewayError, GatewaySpec, HashKey, HealthCheck,
-    Held, HostPolicy, KeepAlive, Limits, Outlier, Protocol, Refresh, RouteSpec, RouteStanding,
-    Suspect, TlsPolicy, TlsVersion, UpstreamPolicy, UpstreamSpec,
+    Admission, Balance, ClientFiles, CredentialUse, Gateway, GatewayError, GatewaySpec, HashKey,
+    HealthCheck, Held, HostPolicy, KeepAlive, Limits, Outlier, Protocol, Refresh, RouteSpec,
+    RouteStanding, Suspect, TlsPolicy, TlsVersion, UpstreamPolicy, UpstreamSpec,
 };
 pub use metrics::ProxyMetrics;
 pub use pool::{RootsError, TrustedRoots};

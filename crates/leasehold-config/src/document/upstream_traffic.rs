@@ -1,5 +1,7 @@
 //! How an upstream is spoken to and how requests are spread over it, as written.
 
+use std::path::PathBuf;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -187,6 +189,20 @@ pub(crate) struct TlsDocument {
     pub(crate) sni: Option<String>,
     /// The oldest version that is spoken: `1.2` or `1.3`, in quotes. Default: `1.2`.
     pub(crate) min_version: Option<TlsVersionDocument>,
+    /// A certificate from files that the gateway shows. One that is held on lease is a credential with
+    /// `inject: { client_certificate: {} }`.
+    pub(crate) client: Option<ClientFilesDocument>,
+}
+
+/// Files with a certificate and its key. They are read again when they change.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "ClientFiles")]
+pub(crate) struct ClientFilesDocument {
+    /// The file with the certificate and those between it and its authority, in PEM.
+    pub(crate) certificate: PathBuf,
+    /// The file with its private key, in PEM and not encrypted.
+    pub(crate) key: PathBuf,
 }
 
 /// A version of TLS.

@@ -1,3 +1,4 @@
+use std::path::PathBuf;
 use std::time::Duration;
 
 use url::Url;
@@ -123,4 +124,15 @@ pub struct UpstreamTls {
     pub sni: Option<String>,
     /// Whether TLS 1.2 is refused.
     pub only_tls13: bool,
+    /// The files with what the gateway shows, where it shows anything from files.
+    pub client: Option<ClientFiles>,
+}
+
+/// Files with a certificate and its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientFiles {
+    /// The certificate, and those between it and its authority.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
 }

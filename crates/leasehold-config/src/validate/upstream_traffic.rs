@@ -13,8 +13,8 @@ use crate::document::{
 };
 use crate::node::Place;
 use crate::snapshot::upstream_traffic::{
-    Balance, HealthCheck, HostPolicy, KeepAlive, Outlier, Protocol, Traffic, UpstreamLimits,
-    UpstreamTls,
+    Balance, ClientFiles, HealthCheck, HostPolicy, KeepAlive, Outlier, Protocol, Traffic,
+    UpstreamLimits, UpstreamTls,
 };
 
 impl Check<'_> {
@@ -163,6 +163,10 @@ impl Check<'_> {
         }
         UpstreamTls {
             sni: written.sni,
+            client: written.client.map(|it| ClientFiles {
+                certificate: self.path(it.certificate),
+                key: self.path(it.key),
+            }),
             only_tls13: matches!(written.min_version, Some(TlsVersionDocument::Tls13)),
         }
     }

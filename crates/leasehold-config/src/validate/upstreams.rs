@@ -12,6 +12,7 @@ use crate::document::{
 };
 use crate::node::Place;
 use crate::snapshot::upstream::{CredentialUse, Suspect, Timeouts, Upstream};
+use crate::snapshot::upstream_traffic::Traffic;
 
 impl Check<'_> {
     pub(super) fn upstreams(
@@ -26,7 +27,9 @@ impl Check<'_> {
             let place = section.field(&name);
             let traffic = self.traffic(&mut upstream, place);
             let endpoints = self.endpoints(&upstream.endpoints, place.field("endpoints"));
-            self.handshakes(upstream.inject.as_ref(), &endpoints, place.field("inject"));
+            let leased = upstream.inject.as_ref();
+            let leased = leased.is_some_and(|it| it.client_certificate.is_some());
+            self.handshakes(leased, &traffic, &endpoints, place);
             read.push(Upstream {
                 name: UpstreamName::from(name.as_str()),
                 traffic,
@@ -53,19 +56,22 @@ impl Check<'_> {
         read.collect()
     }
 
-    /// Reports a certificate that would have to be shown where there is no handshake.
-    fn handshakes(
-        &mut self,
-        inject: Option<&InjectionDocument>,
-        endpoints: &[Url],
-        place: Place<'_>,
-    ) {
-        let shown = inject.is_some_and(|it| it.client_certificate.is_some());
-        if shown && endpoints.iter().any(|it| it.scheme() != "https") {
+    /// Reports certificates that would have to be shown where there is no handshake, or two at one.
+    fn handshakes(&mut self, leased: bool, traffic: &Traffic, endpoints: &[Url], place: Place<'_>) {
+        let files = traffic.tls.client.is_some();
+        let at = if leased {
+            place.field("inject").field("client_certificate")
+        } else {
+            place.field("tls").field("client")
+        };
+        if leased && files {
+            let message = "two certificates can't be shown at one handshake";
+            let help = "remove this one, or `client` within `tls`";
+            self.fault(Code::BadCombination, at, message, help);
+        } else if (leased || files) && endpoints.iter().any(|it| it.scheme() != "https") {
             let message = "a certificate is shown at a TLS handshake, and an endpoint is `http`";
             let help = "make each of the `endpoints` an `https` URL";
-            let place = place.field("client_certificate");
-            self.fault(Code::BadCombination, place, message, help);
+            self.fault(Code::BadCombination, at, message, help);
         }
     }
 

@@ -162,6 +162,18 @@ const SINGLE: &[(&str, &str, usize, &str)] = &[
     ),
     (
         "inject: { header: X-Api-Key }",
+        "inject: { client_certificate: {} }, tls: { client: { certificate: c.pem, key: k.pem } }",
+        15,
+        "bad_combination",
+    ),
+    (
+        "endpoints: [\"http://orders:80\"]",
+        "endpoints: [\"http://orders:80\"], tls: { client: { certificate: c.pem, key: k.pem } }",
+        16,
+        "bad_combination",
+    ),
+    (
+        "inject: { header: X-Api-Key }",
         "inject: { header: X-Api-Key, client_certificate: {} }",
         15,
         "bad_combination",

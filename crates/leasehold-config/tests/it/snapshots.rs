@@ -65,6 +65,7 @@ fn how_an_upstream_is_spoken_to_has_its_defaults() {
             tls: UpstreamTls {
                 sni: None,
                 only_tls13: false,
+                client: None,
             },
             proxy: None,
         }
@@ -103,7 +104,7 @@ fn how_an_upstream_is_spoken_to_is_read() {
     health: { path: /up?deep=1, interval: 1s, timeout: 500ms, healthy: 1, unhealthy: 2, status: 204 },
     outlier: { consecutive: 0, ejection: 1s, longest: 2s },
     keep_alive: { connections: 0, idle: 0s, age: 5m }, dns: { refresh: 5s },
-    tls: { sni: other.internal, min_version: "1.3" }, proxy: "http://proxy:3128""#;
+    tls: { sni: other.internal, min_version: "1.3", client: { certificate: c.pem, key: k.pem } }, proxy: "http://proxy:3128""#;
     let snapshot = load("leasehold.yaml", &with(endpoints, text)).expect("sound");
     let upstream = snapshot.upstreams.first().expect("an upstream");
     assert_eq!(upstream.endpoints.len(), 2);
@@ -124,6 +125,8 @@ fn how_an_upstream_is_spoken_to_is_read() {
     assert_eq!(traffic.keep_alive.idle, Duration::ZERO);
     assert_eq!(traffic.dns_refresh, Duration::from_secs(5));
     assert_eq!(traffic.slow_start, Duration::from_secs(10));
+    let client = traffic.tls.client.as_ref().expect("files");
+    assert!(client.certificate.ends_with("c.pem") && client.key.ends_with("k.pem"));
     let sni = Some("other.internal".to_owned());
     assert_eq!((&traffic.tls.sni, traffic.tls.only_tls13), (&sni, true));
     for (written, read) in [

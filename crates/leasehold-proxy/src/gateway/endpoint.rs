@@ -11,7 +11,7 @@ use url::{Host, Url};
 use super::load::Load;
 use super::policy::{KeepAlive, Limits, Protocol};
 use super::standing::Standing;
-use crate::pool::{PoolKey, Proxy, Resolver};
+use crate::pool::{Bound, PoolKey, Proxy, Resolver};
 
 /// What all addresses of one endpoint that was declared have in common.
 #[derive(Debug)]
@@ -161,7 +161,11 @@ impl Endpoint {
 
 /// A request that is at an endpoint, from the choice of that to the end of the answer.
 #[derive(Debug)]
-pub(crate) struct Flight(Arc<Endpoint>);
+pub(crate) struct Flight {
+    endpoint: Arc<Endpoint>,
+    /// Kept to the end, since its connection is closed with its last holder.
+    bound: Option<Bound>,
+}
 
 impl Flight {
     /// Begins one; `None` where the upstream has as many as it may.
@@ -170,18 +174,27 @@ impl Flight {
             return None;
         }
         endpoint.in_flight.fetch_add(1, Ordering::Relaxed);
-        Some(Self(Arc::clone(endpoint)))
+        Some(Self {
+            endpoint: Arc::clone(endpoint),
+            bound: None,
+        })
     }
 
     pub(crate) const fn endpoint(&self) -> &Arc<Endpoint> {
-        &self.0
+        &self.endpoint
+    }
+
+    /// Keeps what its connection is bound to.
+    pub(crate) fn bound_to(mut self, bound: Option<Bound>) -> Self {
+        self.bound = bound;
+        self
     }
 }
 
 impl Drop for Flight {
     fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
-        self.0.origin.load.end_request();
+        self.endpoint.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.endpoint.origin.load.end_request();
     }
 }
 

@@ -3,6 +3,8 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue};
 use url::Url;
 
+use super::badge::ClientFiles;
+
 /// How an upstream is spoken to, how requests are spread over its endpoints, and what guards it.
 #[derive(Clone, Debug, Default)]
 pub struct UpstreamPolicy {
@@ -39,6 +41,8 @@ pub struct TlsPolicy {
     pub sni: Option<String>,
     /// The oldest version that is spoken.
     pub minimum: TlsVersion,
+    /// What the gateway shows, where that is no credential on lease.
+    pub client: Option<ClientFiles>,
 }
 
 /// A version of TLS.

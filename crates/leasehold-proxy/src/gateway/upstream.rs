@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderValue};
 use leasehold_model::{BootTime, ConsumerName, UpstreamName};
 use rustls::pki_types::ServerName;
 
+use super::badge::Badge;
 use super::balance::{self, Shares};
 use super::endpoint::{Endpoint, EndpointTls, Flight, Origin};
 use super::error::GatewayError;
@@ -27,6 +28,7 @@ pub(crate) struct Upstream {
     pub(crate) response_timeout: Duration,
     pub(crate) policy: UpstreamPolicy,
     pub(crate) load: Arc<Load>,
+    pub(crate) badge: Option<Badge>,
     origins: Vec<Declared>,
     members: ArcSwap<Members>,
 }
@@ -96,6 +98,11 @@ impl Upstream {
         if spec.endpoints.is_empty() {
             return Err(GatewayError::NoEndpoint(spec.name));
         }
+        let badge = spec.policy.tls.client.as_ref().map(Badge::read);
+        let badge = badge.transpose().map_err(|source| GatewayError::Identity {
+            upstream: spec.name.clone(),
+            source,
+        })?;
         let load = Arc::new(Load::new(spec.policy.limits));
         let mut origins = Vec::new();
         for (place, url) in spec.endpoints.iter().enumerate() {
@@ -132,6 +139,7 @@ impl Upstream {
             response_timeout: spec.response_timeout,
             policy: spec.policy,
             load,
+            badge,
             members: ArcSwap::from_pointee(members),
             origins,
         })
@@ -172,6 +180,9 @@ impl Upstream {
 
     /// Returns what connections for no request in particular are bound to, where they are.
     pub(crate) fn bound(&self, now: BootTime) -> Option<Bound> {
+        if let Some(badge) = &self.badge {
+            return Some(Bound::to_files(badge.identity()));
+        }
         let used = self.credential.as_ref()?;
         let Held::Shared(handle) = &used.held else {
             return None;

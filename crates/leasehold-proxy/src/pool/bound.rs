@@ -1,7 +1,7 @@
 use std::sync::{Arc, Weak};
 
 use leasehold_broker::Generation;
-use leasehold_inject::{InjectionIndex, Prepared};
+use leasehold_inject::{Identity, InjectionIndex, Prepared};
 use leasehold_model::Clock;
 use rustls::ClientConfig;
 use rustls::client::Resumption;
@@ -10,15 +10,20 @@ use tokio_util::sync::CancellationToken;
 
 use super::idle::PoolKey;
 
-/// The generation of a credential that a connection proves the gateway's identity by.
-///
-/// It does not keep the generation alive: whoever sends a request does.
+/// What a connection proves the gateway to be.
 #[derive(Clone, Debug)]
 pub(crate) struct Bound {
-    generation: Weak<Generation<Prepared>>,
-    place: InjectionIndex,
+    source: Source,
     number: u64,
     gone: CancellationToken,
+}
+
+#[derive(Clone, Debug)]
+enum Source {
+    /// A generation of a credential. It is kept alive by whoever sends a request, and not by this.
+    Leased(Weak<Generation<Prepared>>, InjectionIndex),
+    /// What files have held.
+    Files(Arc<Identity>),
 }
 
 impl Bound {
@@ -29,11 +34,19 @@ impl Bound {
     ) -> Option<Self> {
         let identity = generation.prepared().identity(place)?;
         Some(Self {
-            generation: Arc::downgrade(generation),
-            place,
+            source: Source::Leased(Arc::downgrade(generation), place),
             number: identity.number().get(),
             gone: identity.gone(),
         })
+    }
+
+    /// Returns what connections are bound to that show this; it is kept for as long as this.
+    pub(crate) fn to_files(identity: Arc<Identity>) -> Self {
+        Self {
+            number: identity.number().get(),
+            gone: identity.gone(),
+            source: Source::Files(identity),
+        }
     }
 
     /// Returns the key of connections that are bound to this.
@@ -48,30 +61,57 @@ impl Bound {
     ///
     /// No session is resumed: another identity's could be taken for this one's.
     pub(super) fn config(&self, base: &ClientConfig) -> Option<Arc<ClientConfig>> {
-        let generation = self.generation.upgrade()?;
-        let identity = generation.prepared().identity(self.place)?;
         let mut config = base.clone();
-        config.client_auth_cert_resolver = identity.resolver();
+        config.client_auth_cert_resolver = match &self.source {
+            Source::Files(identity) => identity.resolver(),
+            Source::Leased(generation, place) => {
+                let generation = generation.upgrade()?;
+                generation.prepared().identity(*place)?.resolver()
+            }
+        };
         config.resumption = Resumption::disabled();
         Some(Arc::new(config))
     }
 
-    /// Waits until connections that are bound to this must be closed: the generation is not current
-    /// any longer and its last request has ended, or it must not be used any longer.
-    pub(super) async fn over(&self, clock: &dyn Clock) {
-        let expired = async {
-            while let Some(generation) = self.generation.upgrade() {
-                let left = generation.deadline().since(clock.boot());
-                drop(generation);
-                if left.is_zero() {
-                    return;
-                }
-                sleep(left).await;
-            }
-        };
+    /// Returns what tells when the connections have to be closed, and keeps nothing alive.
+    pub(super) fn end(&self) -> End {
+        End {
+            gone: self.gone.clone(),
+            generation: match &self.source {
+                Source::Leased(generation, _) => Some(Weak::clone(generation)),
+                Source::Files(_) => None,
+            },
+        }
+    }
+}
+
+/// When connections that are bound to something must be closed.
+#[derive(Debug)]
+pub(super) struct End {
+    gone: CancellationToken,
+    generation: Option<Weak<Generation<Prepared>>>,
+}
+
+impl End {
+    /// Waits for it: there is something newer and the last request has ended, or what they are bound
+    /// to must not be used any longer.
+    pub(super) async fn reached(&self, clock: &dyn Clock) {
         tokio::select! {
             () = self.gone.cancelled() => {}
-            () = expired => {}
+            () = self.expired(clock) => {}
         }
+    }
+
+    async fn expired(&self, clock: &dyn Clock) {
+        while let Some(generation) = self.generation.as_ref().and_then(Weak::upgrade) {
+            let left = generation.deadline().since(clock.boot());
+            drop(generation);
+            if left.is_zero() {
+                return;
+            }
+            sleep(left).await;
+        }
+        // Whoever dropped it has told that it is gone.
+        self.gone.cancelled().await;
     }
 }

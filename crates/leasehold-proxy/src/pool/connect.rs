@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::bound::Bound;
+use super::bound::{Bound, End};
 use super::connection::Connection;
 use super::idle::{Exclusive, Pool};
 use super::io::{UpstreamIo, Wire};
@@ -135,11 +135,11 @@ async fn start(
     endpoint.agreed(shares);
     let io = UpstreamIo::new(wire, Arc::clone(&heard));
     let opened = if shares {
-        let started = shared::start(pool, endpoint, io, held, bound.cloned()).await;
+        let started = shared::start(pool, endpoint, io, held, bound.map(Bound::end)).await;
         let (session, stream) = started.map_err(ConnectError::Http)?;
         (Connection::Shared(stream), Some(session))
     } else {
-        let sender = start_http1(pool, endpoint, io, held, bound.cloned()).await;
+        let sender = start_http1(pool, endpoint, io, held, bound.map(Bound::end)).await;
         let sender = sender.map_err(ConnectError::Http)?;
         let key = bound.map_or(endpoint.key, |it| it.key(endpoint.key));
         let keep_alive = endpoint.origin.keep_alive;
@@ -167,7 +167,7 @@ async fn start_http1(
     endpoint: &Endpoint,
     io: UpstreamIo,
     held: LoadHeld,
-    bound: Option<Bound>,
+    end: Option<End>,
 ) -> Result<SendRequest<RequestBody>, hyper::Error> {
     let (sender, driver) = http1::Builder::new()
         .max_buf_size(LARGEST_READ)
@@ -176,11 +176,11 @@ async fn start_http1(
     let name = endpoint.origin.name.clone();
     let clock = Arc::clone(&pool.clock);
     pool.drivers.spawn(async move {
-        let ended = match bound {
+        let ended = match end {
             None => driver.await,
-            Some(bound) => tokio::select! {
+            Some(end) => tokio::select! {
                 ended = driver => ended,
-                () = bound.over(&*clock) => Ok(()),
+                () = end.reached(&*clock) => Ok(()),
             },
         };
         drop(held);

@@ -14,7 +14,7 @@ use leasehold_model::{BootTime, Chain};
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
-use super::bound::Bound;
+use super::bound::End;
 use super::idle::Pool;
 use super::io::UpstreamIo;
 use crate::body::RequestBody;
@@ -139,7 +139,7 @@ pub(super) async fn start(
     endpoint: &Endpoint,
     io: UpstreamIo,
     held: LoadHeld,
-    bound: Option<Bound>,
+    end: Option<End>,
 ) -> Result<(Arc<Session>, Stream), hyper::Error> {
     let (sender, driver) = builder(&pool.drivers).handshake(TokioIo::new(io)).await?;
     let now = pool.now();
@@ -160,8 +160,8 @@ pub(super) async fn start(
     pool.drivers.spawn(async move {
         let mut driver = driver;
         let mut over = pin!(async {
-            match &bound {
-                Some(bound) => bound.over(&*clock).await,
+            match &end {
+                Some(end) => end.reached(&*clock).await,
                 None => std::future::pending().await,
             }
         });

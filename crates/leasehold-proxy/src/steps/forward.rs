@@ -70,11 +70,7 @@ async fn to_some_endpoint(
         roll: fastrand::u64(..),
         key: upstream.key(request.headers(), exchange.consumer()),
     };
-    let bound = upstream
-        .credential
-        .as_ref()
-        .zip(exchange.shared_generation());
-    let bound = bound.and_then(|(used, generation)| Bound::to(generation, used.injection));
+    let bound = bound(upstream, exchange);
     let mut tried = Vec::new();
     loop {
         let flight = match upstream.choose(&tried, &draw, worker.clock.boot()) {
@@ -93,7 +89,9 @@ async fn to_some_endpoint(
         };
         attempt.address(&mut request);
         match attempt.send(request, exchange).await {
-            Outcome::Answered(answer) => return Ok(answer.forwarded(flight, upstream)),
+            Outcome::Answered(answer) => {
+                return Ok(answer.forwarded(flight.bound_to(bound), upstream));
+            }
             Outcome::Unsent(unsent) => request = unsent,
             Outcome::Refused(error) | Outcome::Lost(error) => {
                 attempt.faulted(exchange);
@@ -110,6 +108,15 @@ async fn to_some_endpoint(
         }
         tried.push(endpoint.key);
     }
+}
+
+/// Returns what connections for the request have to be bound to, where they do.
+fn bound(upstream: &Upstream, exchange: &Exchange) -> Option<Bound> {
+    let leased = upstream.credential.as_ref();
+    let leased = leased.zip(exchange.shared_generation());
+    let leased = leased.and_then(|(used, generation)| Bound::to(generation, used.injection));
+    let files = || upstream.badge.as_ref();
+    leased.or_else(|| Some(Bound::to_files(files()?.identity())))
 }
 
 /// An answer's head, and what it came over.

@@ -1,6 +1,7 @@
 //! Upstreams that want a certificate of the gateway, which it holds on lease.
 
 use std::collections::HashMap;
+use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use leasehold_inject::Injection;
-use leasehold_proxy::TrustedRoots;
+use leasehold_proxy::{ClientFiles, TrustedRoots};
 use parking_lot::Mutex;
 use rcgen::{CertificateParams, DnType, KeyPair};
 use rustls::crypto::aws_lc_rs;
@@ -30,16 +31,9 @@ fn a_request_goes_over_a_connection_of_its_own_generation_across_rotations() {
     let issued: Arc<Mutex<HashMap<u64, Vec<u8>>>> = Arc::default();
     let known = Arc::clone(&issued);
     let provider = FakeProvider::leasing(Duration::from_secs(2)).minting(move |number| {
-        let key = KeyPair::generate().expect("a key");
-        let mut params = CertificateParams::new(vec![]).expect("parameters");
-        let name = format!("generation-{number}");
-        params.distinguished_name.push(DnType::CommonName, name);
-        let certificate = params.signed_by(&key, &*signer).expect("a certificate");
-        known.lock().insert(number, certificate.der().to_vec());
-        vec![
-            ("certificate", certificate.pem()),
-            ("private_key", key.serialize_pem()),
-        ]
+        let (certificate, pem, key) = issue(&format!("generation-{number}"), &signer);
+        known.lock().insert(number, certificate);
+        vec![("certificate", pem), ("private_key", key)]
     });
     let lease = Lease::shown(
         provider,
@@ -88,6 +82,58 @@ fn a_request_goes_over_a_connection_of_its_own_generation_across_rotations() {
         let others = |shown: &Vec<u8>| issued.get(&current) != Some(shown);
         (!origin.open.lock().iter().any(others)).then_some(())
     });
+}
+
+#[test]
+fn a_certificate_from_files_is_replaced_when_they_are() {
+    let authority = authority();
+    let origin = VerifyingOrigin::start(&authority);
+    let dir = tempfile::tempdir().expect("a directory");
+    let files = ClientFiles {
+        certificate: dir.path().join("tls.crt"),
+        key: dir.path().join("tls.key"),
+    };
+    let write = |name: &str| {
+        let (certificate, pem, key) = issue(name, &authority);
+        // The key first: in between the two don't fit, and the old ones stay in use.
+        fs::write(&files.key, key).expect("written");
+        fs::write(&files.certificate, pem).expect("written");
+        certificate
+    };
+    let first = write("first");
+    let mut setup = Setup::to(&[format!("https://localhost:{}", origin.port)]);
+    setup.roots = TrustedRoots::Pem(authority.pem().into_bytes());
+    setup.policy.tls.client = Some(files.clone());
+    let rig = setup.start();
+    let mut consumer = rig.connect();
+    let mut number = 0;
+    let mut shown = || {
+        number += 1;
+        let path = format!("/{number}");
+        assert_eq!(consumer.get(&path, "").status(), "200");
+        origin.seen.lock().get(&path).cloned().expect("it came")
+    };
+    assert_eq!(shown(), first);
+    let second = write("second");
+    until("the second", || (shown() == second).then_some(()));
+    until("the first connection's end", || {
+        (!origin.open.lock().contains(&first)).then_some(())
+    });
+    fs::write(&files.key, "nonsense").expect("written");
+    assert_eq!(shown(), second, "it stays");
+}
+
+/// Issues a certificate: as it is shown, in PEM, and its key.
+fn issue(name: &str, authority: &Authority) -> (Vec<u8>, String, String) {
+    let key = KeyPair::generate().expect("a key");
+    let mut params = CertificateParams::new(vec![]).expect("parameters");
+    params.distinguished_name.push(DnType::CommonName, name);
+    let certificate = params.signed_by(&key, authority).expect("a certificate");
+    (
+        certificate.der().to_vec(),
+        certificate.pem(),
+        key.serialize_pem(),
+    )
 }
 
 /// Sends one request after the other, each to a path of its own.

@@ -3,8 +3,8 @@
 use http::HeaderValue;
 use leasehold_config::Traffic;
 use leasehold_proxy::{
-    Balance, HashKey, HealthCheck, HostPolicy, KeepAlive, Limits, Outlier, Protocol, Refresh,
-    TlsPolicy, TlsVersion, UpstreamPolicy,
+    Balance, ClientFiles, HashKey, HealthCheck, HostPolicy, KeepAlive, Limits, Outlier, Protocol,
+    Refresh, TlsPolicy, TlsVersion, UpstreamPolicy,
 };
 
 use super::{ComposeError, header_name};
@@ -36,6 +36,10 @@ pub(super) fn policy(declared: &Traffic) -> Result<UpstreamPolicy, ComposeError>
         proxy: declared.proxy.clone(),
         tls: TlsPolicy {
             sni: declared.tls.sni.clone(),
+            client: declared.tls.client.as_ref().map(|it| ClientFiles {
+                certificate: it.certificate.clone(),
+                key: it.key.clone(),
+            }),
             minimum: if declared.tls.only_tls13 {
                 TlsVersion::Tls13
             } else {
