@@ -156,6 +156,9 @@ impl Endpoint {
     /// Writes down what a handshake has agreed on.
     pub(crate) fn agreed(&self, shares: bool) {
         self.alone.store(!shares, Ordering::Relaxed);
+        if shares {
+            self.origin.load.agreed_on_http2();
+        }
     }
 }
 

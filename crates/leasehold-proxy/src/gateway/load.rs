@@ -1,5 +1,5 @@
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::policy::Limits;
 
@@ -10,6 +10,8 @@ pub(crate) struct Load {
     connections: AtomicUsize,
     pending: AtomicUsize,
     requests: AtomicUsize,
+    /// Whether a handshake has agreed on HTTP/2.
+    http2: AtomicBool,
 }
 
 /// One of the things that are counted; dropping it ends it.
@@ -32,6 +34,7 @@ impl Load {
             connections: AtomicUsize::new(0),
             pending: AtomicUsize::new(0),
             requests: AtomicUsize::new(0),
+            http2: AtomicBool::new(false),
         }
     }
 
@@ -49,6 +52,15 @@ impl Load {
         let connection = self.hold(What::Connection)?;
         let pending = self.hold(What::Pending)?;
         Some((connection, pending))
+    }
+
+    /// Tells whether a handshake has agreed on HTTP/2.
+    pub(super) fn has_http2(&self) -> bool {
+        self.http2.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn agreed_on_http2(&self) {
+        self.http2.store(true, Ordering::Relaxed);
     }
 
     /// Returns how many connections are open or being made.

@@ -65,7 +65,7 @@ impl Upstream {
         let suspect = self.credential.as_ref().map(|it| &it.suspect);
         let suspects = suspect.is_some_and(|it| it.retry && !it.statuses.is_empty());
         // An HTTP/2 upstream may refuse a stream that it has not looked at.
-        suspects || self.may_share()
+        suspects || self.policy.protocol == Protocol::Http2 || self.load.has_http2()
     }
 
     /// Tells whether its connections may each carry several requests at a time.

@@ -10,12 +10,16 @@ use bytes::Bytes;
 use h2::server::{Builder, Connection, SendResponse};
 use h2::{Reason, RecvStream};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
-use leasehold_proxy::Protocol;
+use leasehold_proxy::{Protocol, TrustedRoots};
+use rustls::ALL_VERSIONS;
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::task::TaskTracker;
 
+use crate::consumer::Message;
 use crate::origin::{OK, Origin};
 use crate::rig::{LIMIT, Rig, Setup, until};
+use crate::tls::{Authority, authority, server_config, tls_origin};
 
 #[test]
 fn requests_share_one_connection_and_more_are_opened_when_it_is_full() {
@@ -72,6 +76,27 @@ fn those_who_come_at_once_wait_for_one_connection() {
         assert_eq!(consumer.receive().text(), "ok");
     }
     assert_eq!(origin.connections(), 1);
+}
+
+#[test]
+fn over_tls_the_handshake_decides() {
+    let authority = authority();
+    let (told, seen) = channel();
+    let served = move |_request, respond| {
+        told.send(()).expect("the test goes on");
+        async move { answer(respond, "two") }
+    };
+    let origin = Http2Origin::start_over_tls(&authority, served);
+    let (one, _seen) = tls_origin(&authority, "localhost");
+    let url = |port: u16| format!("https://127.0.0.1:{port}");
+    let mut setup = Setup::to(&[url(origin.address.port()), url(one)]);
+    setup.roots = TrustedRoots::Pem(authority.pem().into_bytes());
+    setup.policy.tls.sni = Some("localhost".to_owned());
+    let rig = setup.start();
+    let answers: Vec<_> = (0..4).map(|_| rig.connect().get("/", "")).collect();
+    let texts: Vec<_> = answers.iter().map(Message::text).collect();
+    assert_eq!(texts, ["two", "ok", "two", "ok"]);
+    assert_eq!((seen.try_iter().count(), origin.connections()), (2, 1));
 }
 
 #[test]
@@ -293,6 +318,27 @@ impl Http2Origin {
         })
     }
 
+    /// Starts an origin that speaks HTTP/2 over TLS.
+    fn start_over_tls<F: Future<Output = ()> + Send + 'static>(
+        authority: &Authority,
+        serve: impl Fn(Request<RecvStream>, SendResponse<Bytes>) -> F + Send + Sync + 'static,
+    ) -> Self {
+        let mut config = server_config(authority, "localhost", ALL_VERSIONS);
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let serve = Arc::new(serve);
+        Self::accepting(move |stream, tasks| {
+            let (acceptor, serve) = (acceptor.clone(), Arc::clone(&serve));
+            async move {
+                let stream = acceptor.accept(stream).await.expect("a handshake");
+                let mut connection = h2::server::handshake(stream).await.expect("HTTP/2");
+                while let Some(Ok((request, respond))) = connection.accept().await {
+                    tasks.spawn(serve(request, respond));
+                }
+            }
+        })
+    }
+
     /// Starts an origin that says after each connection's first request that it takes no more.
     fn going_away(serve: fn(SendResponse<Bytes>)) -> Self {
         Self::with(100, move |mut connection, _tasks| async move {
@@ -306,7 +352,24 @@ impl Http2Origin {
 
     fn with<F: Future<Output = ()> + Send + 'static>(
         streams: u32,
-        serve: impl Fn(Connection<TcpStream, Bytes>, TaskTracker) -> F + Send + 'static,
+        serve: impl Fn(Connection<TcpStream, Bytes>, TaskTracker) -> F + Send + Sync + 'static,
+    ) -> Self {
+        let serve = Arc::new(serve);
+        Self::accepting(move |stream, tasks| {
+            let serve = Arc::clone(&serve);
+            async move {
+                let mut builder = Builder::new();
+                builder.max_concurrent_streams(streams);
+                if let Ok(connection) = builder.handshake(stream).await {
+                    serve(connection, tasks).await;
+                }
+            }
+        })
+    }
+
+    /// Starts an origin that does `serve` with each connection.
+    fn accepting<F: Future<Output = ()> + Send + 'static>(
+        serve: impl Fn(TcpStream, TaskTracker) -> F + Send + 'static,
     ) -> Self {
         let (ready, started): (Sender<SocketAddr>, Receiver<SocketAddr>) = channel();
         let connections = Arc::new(AtomicUsize::new(0));
@@ -317,20 +380,15 @@ impl Http2Origin {
                 .enable_all()
                 .build();
             runtime.expect("a runtime").block_on(async move {
-                let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-                ready
-                    .send(listener.local_addr().expect("an address"))
-                    .expect("the test goes on");
+                let listener = TcpListener::bind("127.0.0.1:0").await;
+                let listener = listener.expect("a free port");
+                let address = listener.local_addr().expect("an address");
+                ready.send(address).expect("the test goes on");
                 let tasks = TaskTracker::new();
                 loop {
                     let (stream, _) = listener.accept().await.expect("a connection");
                     counted.fetch_add(1, Ordering::SeqCst);
-                    let mut builder = Builder::new();
-                    builder.max_concurrent_streams(streams);
-                    let handshake = builder.handshake(stream);
-                    if let Ok(connection) = handshake.await {
-                        tasks.spawn(serve(connection, tasks.clone()));
-                    }
+                    tasks.spawn(serve(stream, tasks.clone()));
                 }
             });
         });

@@ -63,7 +63,7 @@ fn a_private_authority_is_not_trusted_by_the_system() {
 }
 
 /// What an origin saw of one request.
-struct Hello {
+pub(crate) struct Hello {
     name: Option<String>,
     protocol: Option<Vec<u8>>,
     head: String,
@@ -105,7 +105,10 @@ fn a_version_of_tls_that_is_too_old_is_not_spoken() {
 }
 
 /// Starts an origin with a certificate for `name`, and returns its port and what it sees.
-fn tls_origin(authority: &Authority, name: &str) -> (u16, std::sync::mpsc::Receiver<Hello>) {
+pub(crate) fn tls_origin(
+    authority: &Authority,
+    name: &str,
+) -> (u16, std::sync::mpsc::Receiver<Hello>) {
     tls_origin_of(authority, name, ALL_VERSIONS)
 }
 
@@ -114,19 +117,7 @@ fn tls_origin_of(
     name: &str,
     versions: &[&'static SupportedProtocolVersion],
 ) -> (u16, std::sync::mpsc::Receiver<Hello>) {
-    let key = KeyPair::generate().expect("a key");
-    let params = CertificateParams::new(vec![name.to_owned()]).expect("parameters");
-    let certificate = params.signed_by(&key, authority).expect("a certificate");
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(versions)
-        .expect("versions")
-        .with_no_client_auth()
-        .with_single_cert(
-            vec![certificate.der().clone()],
-            PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
-        )
-        .expect("a certificate with its key");
+    let mut config = server_config(authority, name, versions);
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     let config = Arc::new(config);
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -154,4 +145,25 @@ fn tls_origin_of(
         }
     });
     (port, seen)
+}
+
+/// Returns the settings of a server with a certificate for `name`.
+pub(crate) fn server_config(
+    authority: &Authority,
+    name: &str,
+    versions: &[&'static SupportedProtocolVersion],
+) -> ServerConfig {
+    let key = KeyPair::generate().expect("a key");
+    let params = CertificateParams::new(vec![name.to_owned()]).expect("parameters");
+    let certificate = params.signed_by(&key, authority).expect("a certificate");
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions)
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![certificate.der().clone()],
+            PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
+        )
+        .expect("a certificate with its key")
 }
