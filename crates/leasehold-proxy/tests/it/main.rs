@@ -12,7 +12,7 @@ mod failures;
 #[cfg(test)]
 mod heads;
 #[cfg(test)]
-mod http2;
+mod http2_upstream;
 #[cfg(test)]
 mod identity;
 #[cfg(test)]
