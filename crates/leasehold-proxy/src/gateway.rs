@@ -24,8 +24,8 @@ pub(crate) use endpoint::{Endpoint, Flight, Origin};
 pub use error::GatewayError;
 pub(crate) use load::Held as LoadHeld;
 pub use policy::{
-    Balance, HashKey, HealthCheck, HostPolicy, KeepAlive, Limits, Outlier, Protocol, Refresh,
-    TlsPolicy, TlsVersion, UpstreamPolicy,
+    Balance, HashKey, HealthCheck, HostPolicy, KeepAlive, Outlier, Protocol, Refresh, TlsPolicy,
+    TlsVersion, UpstreamLimits, UpstreamPolicy,
 };
 pub use spec::{Admission, CredentialUse, GatewaySpec, Held, RouteSpec, Suspect, UpstreamSpec};
 pub(crate) use upstream::{Choice, Draw, Upstream};

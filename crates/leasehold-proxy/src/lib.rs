@@ -24,8 +24,8 @@ mod via;
 
 pub use gateway::{
     Admission, Balance, ClientFiles, CredentialUse, Gateway, GatewayError, GatewaySpec, HashKey,
-    HealthCheck, Held, HostPolicy, KeepAlive, Limits, Outlier, Protocol, Refresh, RouteSpec,
-    RouteStanding, Suspect, TlsPolicy, TlsVersion, UpstreamPolicy, UpstreamSpec,
+    HealthCheck, Held, HostPolicy, KeepAlive, Outlier, Protocol, Refresh, RouteSpec, RouteStanding,
+    Suspect, TlsPolicy, TlsVersion, UpstreamLimits, UpstreamPolicy, UpstreamSpec,
 };
 pub use metrics::ProxyMetrics;
 pub use pool::{RootsError, TrustedRoots};

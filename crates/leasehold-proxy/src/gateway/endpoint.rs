@@ -9,7 +9,7 @@ use rustls::pki_types::ServerName;
 use url::{Host, Url};
 
 use super::load::Load;
-use super::policy::{KeepAlive, Limits, Protocol};
+use super::policy::{KeepAlive, Protocol, UpstreamLimits};
 use super::standing::Standing;
 use crate::pool::{Bound, PoolKey, Proxy, Resolver};
 
@@ -86,7 +86,7 @@ impl Origin {
 
     /// Reads where a proxy is.
     pub(super) fn parse_proxy(url: &Url) -> Result<Proxy, &'static str> {
-        let proxy = Self::parse(url, Arc::new(Load::new(Limits::default())))?;
+        let proxy = Self::parse(url, Arc::new(Load::new(UpstreamLimits::default())))?;
         match proxy.scheme == Scheme::HTTP {
             true => Ok(Proxy::new(proxy.host, proxy.port)),
             false => Err("its proxy is not http"),

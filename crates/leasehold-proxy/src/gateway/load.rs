@@ -1,12 +1,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use super::policy::Limits;
+use super::policy::UpstreamLimits;
 
 /// What goes on at an upstream, on all cores.
 #[derive(Debug)]
 pub(crate) struct Load {
-    limits: Limits,
+    limits: UpstreamLimits,
     connections: AtomicUsize,
     pending: AtomicUsize,
     requests: AtomicUsize,
@@ -28,7 +28,7 @@ enum What {
 }
 
 impl Load {
-    pub(super) fn new(limits: Limits) -> Self {
+    pub(super) fn new(limits: UpstreamLimits) -> Self {
         Self {
             limits,
             connections: AtomicUsize::new(0),
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn what_ended_makes_room() {
-        let load = Arc::new(Load::new(Limits {
+        let load = Arc::new(Load::new(UpstreamLimits {
             connections: 2,
             pending: 1,
             requests: 1,

@@ -17,7 +17,7 @@ pub struct UpstreamPolicy {
     /// The weight of each endpoint, in their order; those beyond the list have 1.
     pub weights: Vec<u32>,
     /// How much may go on at a time.
-    pub limits: Limits,
+    pub limits: UpstreamLimits,
     /// How the endpoints are asked after, where they are.
     pub health: Option<HealthCheck>,
     /// When an endpoint that answers with faults is left out.
@@ -102,7 +102,7 @@ pub enum HashKey {
 
 /// How much may go on at an upstream at a time. A request beyond is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct UpstreamLimits {
     /// Connections that are open, in use or not.
     pub connections: usize,
     /// Connections that are being made.
@@ -111,7 +111,7 @@ pub struct Limits {
     pub requests: usize,
 }
 
-impl Default for Limits {
+impl Default for UpstreamLimits {
     fn default() -> Self {
         Self {
             connections: 4096,

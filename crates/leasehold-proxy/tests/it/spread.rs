@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use leasehold_proxy::{Balance, HashKey, HealthCheck, HostPolicy, Limits};
+use leasehold_proxy::{Balance, HashKey, HealthCheck, HostPolicy, UpstreamLimits};
 
 use crate::consumer::Consumer;
 use crate::origin::{Nowhere, OK, Origin};
@@ -161,13 +161,13 @@ fn where_all_are_unwell_requests_are_sent_all_the_same() {
 #[test]
 fn a_request_beyond_the_limits_is_refused() {
     for limits in [
-        Limits {
+        UpstreamLimits {
             requests: 1,
-            ..Limits::default()
+            ..UpstreamLimits::default()
         },
-        Limits {
+        UpstreamLimits {
             connections: 1,
-            ..Limits::default()
+            ..UpstreamLimits::default()
         },
     ] {
         let (release, gate) = std::sync::mpsc::channel::<()>();

@@ -3,8 +3,8 @@
 use http::HeaderValue;
 use leasehold_config::Traffic;
 use leasehold_proxy::{
-    Balance, ClientFiles, HashKey, HealthCheck, HostPolicy, KeepAlive, Limits, Outlier, Protocol,
-    Refresh, TlsPolicy, TlsVersion, UpstreamPolicy,
+    Balance, ClientFiles, HashKey, HealthCheck, HostPolicy, KeepAlive, Outlier, Protocol, Refresh,
+    TlsPolicy, TlsVersion, UpstreamLimits, UpstreamPolicy,
 };
 
 use super::{ComposeError, header_name};
@@ -15,7 +15,7 @@ pub(super) fn policy(declared: &Traffic) -> Result<UpstreamPolicy, ComposeError>
         host: host(&declared.host)?,
         balance: balance(&declared.balance)?,
         weights: declared.weights.clone(),
-        limits: Limits {
+        limits: UpstreamLimits {
             connections: declared.limits.connections,
             pending: declared.limits.pending,
             requests: declared.limits.requests,
