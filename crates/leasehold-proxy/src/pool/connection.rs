@@ -41,7 +41,7 @@ impl Connection {
         }
     }
 
-    /// Lets no other request have the connection, since it takes none.
+    /// Lets no other request have the connection for now, since it took not even this one.
     pub(crate) fn retire(&self) {
         if let Self::Shared(stream) = self {
             stream.retire();

@@ -122,8 +122,14 @@ impl Stream {
         answered
     }
 
+    /// Takes no more streams than there are beside this one, which was one too many: more than the
+    /// other side takes may have begun before it had said how many that is. Where there is no other
+    /// it takes none, and the connection is of no use.
     pub(super) fn retire(&self) {
-        self.0.retired.store(true, Ordering::Relaxed);
+        match self.0.streams.load(Ordering::Relaxed).saturating_sub(1) {
+            0 => self.0.retired.store(true, Ordering::Relaxed),
+            others => self.0.limit.store(others, Ordering::Relaxed),
+        }
     }
 }
 
