@@ -33,8 +33,8 @@ pub(crate) use upstream::{
 };
 pub(crate) use upstream_traffic::{
     BalanceDocument, BalanceWord, DnsDocument, EndpointDocument, HashKeyDocument, HealthDocument,
-    KeepAliveDocument, LimitsDocument, OutlierDocument, ProtocolDocument, TlsDocument,
-    TlsVersionDocument,
+    KeepAliveDocument, OutlierDocument, ProtocolDocument, UpstreamLimitsDocument,
+    UpstreamTlsDocument, UpstreamTlsVersionDocument,
 };
 
 /// The configuration of one Leasehold gateway.

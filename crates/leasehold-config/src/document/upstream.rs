@@ -7,7 +7,8 @@ use serde::Deserialize;
 
 use super::{
     BalanceDocument, DnsDocument, DurationText, EndpointDocument, HealthDocument,
-    KeepAliveDocument, LimitsDocument, OutlierDocument, ProtocolDocument, TlsDocument,
+    KeepAliveDocument, OutlierDocument, ProtocolDocument, UpstreamLimitsDocument,
+    UpstreamTlsDocument,
 };
 
 /// A service that requests are forwarded to.
@@ -39,7 +40,7 @@ pub(crate) struct UpstreamDocument {
     /// Which endpoint a request goes to. Default: `least_request`.
     pub(crate) balance: Option<BalanceDocument>,
     /// How much may go on at the upstream at a time. A request beyond is refused.
-    pub(crate) limits: Option<LimitsDocument>,
+    pub(crate) limits: Option<UpstreamLimitsDocument>,
     /// How the endpoints are asked after. Default: they are not.
     pub(crate) health: Option<HealthDocument>,
     /// When an endpoint that answers with faults is left out.
@@ -55,7 +56,7 @@ pub(crate) struct UpstreamDocument {
     /// the names up. Default: none, whatever the environment says.
     pub(crate) proxy: Option<String>,
     /// How TLS is spoken to `https` endpoints.
-    pub(crate) tls: Option<TlsDocument>,
+    pub(crate) tls: Option<UpstreamTlsDocument>,
 }
 
 /// Where a credential is placed: `header`, `basic`, or `client_certificate`.

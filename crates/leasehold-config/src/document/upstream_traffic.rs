@@ -100,7 +100,7 @@ pub(crate) struct HashHeaderDocument {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "UpstreamLimits")]
-pub(crate) struct LimitsDocument {
+pub(crate) struct UpstreamLimitsDocument {
     /// Connections that are open, in use or not.
     #[schemars(range(min = 1, max = 1_000_000), extend("default" = 4096))]
     pub(crate) connections: Option<usize>,
@@ -184,11 +184,11 @@ pub(crate) struct DnsDocument {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "UpstreamTls")]
-pub(crate) struct TlsDocument {
+pub(crate) struct UpstreamTlsDocument {
     /// The name that is asked for and that the certificate must be for. Default: the endpoint's host.
     pub(crate) sni: Option<String>,
     /// The oldest version that is spoken: `1.2` or `1.3`, in quotes. Default: `1.2`.
-    pub(crate) min_version: Option<TlsVersionDocument>,
+    pub(crate) min_version: Option<UpstreamTlsVersionDocument>,
     /// A certificate from files that the gateway shows. One that is held on lease is a credential with
     /// `inject: { client_certificate: {} }`.
     pub(crate) client: Option<ClientFilesDocument>,
@@ -208,7 +208,7 @@ pub(crate) struct ClientFilesDocument {
 /// A version of TLS.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[schemars(rename = "UpstreamTlsVersion")]
-pub(crate) enum TlsVersionDocument {
+pub(crate) enum UpstreamTlsVersionDocument {
     #[serde(rename = "1.2")]
     Tls12,
     #[serde(rename = "1.3")]

@@ -8,8 +8,8 @@ use super::Check;
 use crate::code::Code;
 use crate::document::{
     BalanceDocument, BalanceWord, DnsDocument, EndpointDocument, HashKeyDocument, HealthDocument,
-    KeepAliveDocument, LimitsDocument, OutlierDocument, ProtocolDocument, TlsDocument,
-    TlsVersionDocument, UpstreamDocument,
+    KeepAliveDocument, OutlierDocument, ProtocolDocument, UpstreamDocument, UpstreamLimitsDocument,
+    UpstreamTlsDocument, UpstreamTlsVersionDocument,
 };
 use crate::node::Place;
 use crate::snapshot::upstream_traffic::{
@@ -29,7 +29,7 @@ impl Check<'_> {
                 written
                     .limits
                     .as_ref()
-                    .unwrap_or(&LimitsDocument::default()),
+                    .unwrap_or(&UpstreamLimitsDocument::default()),
             ),
             health: written
                 .health
@@ -150,7 +150,11 @@ impl Check<'_> {
         refresh
     }
 
-    fn upstream_tls(&mut self, written: Option<TlsDocument>, sni: Place<'_>) -> UpstreamTls {
+    fn upstream_tls(
+        &mut self,
+        written: Option<UpstreamTlsDocument>,
+        sni: Place<'_>,
+    ) -> UpstreamTls {
         let written = written.unwrap_or_default();
         if written
             .sni
@@ -167,7 +171,7 @@ impl Check<'_> {
                 certificate: self.path(it.certificate),
                 key: self.path(it.key),
             }),
-            only_tls13: matches!(written.min_version, Some(TlsVersionDocument::Tls13)),
+            only_tls13: matches!(written.min_version, Some(UpstreamTlsVersionDocument::Tls13)),
         }
     }
 }
@@ -195,7 +199,7 @@ const fn protocol(written: Option<ProtocolDocument>) -> Protocol {
     }
 }
 
-fn limits(written: &LimitsDocument) -> UpstreamLimits {
+fn limits(written: &UpstreamLimitsDocument) -> UpstreamLimits {
     UpstreamLimits {
         connections: written.connections.unwrap_or(4096),
         pending: written.pending.unwrap_or(1024),
