@@ -145,7 +145,7 @@ mod tests {
     use crate::schema::schema;
 
     /// What `decode` acts on, what `validate` checks, and what only describes.
-    const UNDERSTOOD: [&str; 20] = [
+    const UNDERSTOOD: [&str; 21] = [
         "$defs",
         "$ref",
         "$schema",
@@ -154,6 +154,7 @@ mod tests {
         "const",
         "default",
         "description",
+        "enum",
         "items",
         "maximum",
         "minItems",

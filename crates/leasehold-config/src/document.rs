@@ -10,6 +10,7 @@ mod listener;
 mod provider;
 mod route;
 mod upstream;
+mod upstream_traffic;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -30,7 +31,13 @@ pub(crate) use listener::{
 pub(crate) use provider::{AnchorDocument, OneOrMany, ProviderDocument};
 pub(crate) use route::{AdmissionDocument, AdmissionWord, MatchDocument, RouteDocument};
 pub(crate) use upstream::{
-    BasicDocument, InjectionDocument, SuspectDocument, TimeoutsDocument, UpstreamDocument,
+    BasicDocument, ClientCertificateDocument, InjectionDocument, SuspectDocument, TimeoutsDocument,
+    UpstreamDocument,
+};
+pub(crate) use upstream_traffic::{
+    BalanceDocument, BalanceWord, DnsDocument, EndpointDocument, HashKeyDocument, HealthDocument,
+    KeepAliveDocument, OutlierDocument, ProtocolDocument, UpstreamLimitsDocument,
+    UpstreamTlsDocument, UpstreamTlsVersionDocument,
 };
 
 /// The configuration of one Leasehold gateway.

@@ -34,6 +34,10 @@ pub use snapshot::listener::{
 };
 pub use snapshot::route::{Admission, Route};
 pub use snapshot::upstream::{CredentialUse, Injection, Suspect, Timeouts, Upstream};
+pub use snapshot::upstream_traffic::{
+    Balance, ClientFiles, HealthCheck, HostPolicy, KeepAlive, Outlier, Protocol, Traffic,
+    UpstreamLimits, UpstreamTls,
+};
 pub use snapshot::{
     AccessRecord, Admin, Anchor, Credential, Ledger, Native, Per, Provider, ProviderKind,
     RecordTarget, Shutdown, Snapshot, Source, Vault, Workers,

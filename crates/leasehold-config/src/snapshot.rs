@@ -3,6 +3,7 @@ pub(crate) mod consumer;
 pub(crate) mod listener;
 pub(crate) mod route;
 pub(crate) mod upstream;
+pub(crate) mod upstream_traffic;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

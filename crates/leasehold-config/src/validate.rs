@@ -12,6 +12,7 @@ mod providers;
 mod routes;
 mod source;
 mod text;
+mod upstream_traffic;
 mod upstreams;
 mod url;
 

@@ -39,6 +39,20 @@ pub enum PrepareError {
         /// The header.
         header: HeaderName,
     },
+    /// The field holds no certificate or key that can be used.
+    #[error("field `{field}` of the credential is not what it should be in PEM")]
+    NotPem {
+        /// The field.
+        field: String,
+    },
+    /// The key belongs to another certificate.
+    #[error("field `{key}` of the credential is not the key of its `{certificate}`")]
+    KeyOfAnother {
+        /// The field with the certificate.
+        certificate: String,
+        /// The field with the key.
+        key: String,
+    },
     /// Basic credentials could not be encoded.
     #[error("encode basic credentials")]
     Encode(#[from] EncodeSliceError),

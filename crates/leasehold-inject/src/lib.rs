@@ -5,11 +5,13 @@
 //! name that an upstream may take for it, before the credential is put in.
 
 mod error;
+mod identity;
 mod prepare;
 mod prepared;
 mod strip;
 
 pub use error::{Fault, PrepareError, UnknownInjection};
+pub use identity::{Identity, IdentityError};
 pub use prepare::{Injection, prepare};
 pub use prepared::{InjectionIndex, Prepared};
 pub use strip::strip;

@@ -7,6 +7,7 @@ use leasehold_provider::Material;
 use leasehold_secret::{Expose as _, Secret};
 use zeroize::Zeroizing;
 
+use crate::identity::Identity;
 use crate::prepared::Place;
 use crate::{Fault, PrepareError, Prepared};
 
@@ -28,6 +29,15 @@ pub enum Injection {
         username: String,
         /// The field that holds the password.
         password: String,
+    },
+    /// A certificate that the gateway shows at the TLS handshake, and nothing in the head.
+    ClientCertificate {
+        /// The field that holds the certificate, in PEM.
+        certificate: String,
+        /// The field that holds its private key, in PEM.
+        key: String,
+        /// The field that holds those between it and its authority, in PEM, where there are any.
+        chain: Option<String>,
     },
 }
 
@@ -57,8 +67,16 @@ fn place(injection: &Injection, material: &Material) -> Result<Place, PrepareErr
         Injection::Basic { username, password } => {
             (AUTHORIZATION, basic(username, password, material)?)
         }
+        Injection::ClientCertificate {
+            certificate,
+            key,
+            chain,
+        } => {
+            let identity = Identity::prepare(certificate, key, chain.as_deref(), material)?;
+            return Ok(Place::Identity(identity));
+        }
     };
-    Ok(Place { name, value })
+    Ok(Place::Header { name, value })
 }
 
 fn header(
@@ -108,7 +126,7 @@ fn encode(pair: &[u8]) -> Result<Zeroizing<Vec<u8>>, PrepareError> {
     Ok(text)
 }
 
-fn wanted<'a>(field: &str, material: &'a Material) -> Result<&'a Secret, PrepareError> {
+pub(crate) fn wanted<'a>(field: &str, material: &'a Material) -> Result<&'a Secret, PrepareError> {
     material
         .field(field)
         .ok_or_else(|| PrepareError::MissingField {

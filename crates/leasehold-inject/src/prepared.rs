@@ -1,6 +1,6 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::{UnknownInjection, strip};
+use crate::{Identity, UnknownInjection, strip};
 
 /// Says which of the injections that a generation was prepared for is meant, from 0, in the order
 /// that [`crate::prepare`] was given them in.
@@ -17,13 +17,25 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// Returns the header that an injection places the credential in.
+    /// Returns the header that an injection places the credential in, where it is one.
     ///
     /// # Errors
     ///
     /// When the generation was not prepared for this injection.
-    pub fn header(&self, index: InjectionIndex) -> Result<&HeaderName, UnknownInjection> {
-        Ok(&self.place(index)?.name)
+    pub fn header(&self, index: InjectionIndex) -> Result<Option<&HeaderName>, UnknownInjection> {
+        Ok(match self.place(index)? {
+            Place::Header { name, .. } => Some(name),
+            Place::Identity(_) => None,
+        })
+    }
+
+    /// Returns what the gateway is to prove to be at the TLS handshake, where the injection is that.
+    #[must_use]
+    pub fn identity(&self, index: InjectionIndex) -> Option<&Identity> {
+        match self.place(index) {
+            Ok(Place::Identity(identity)) => Some(identity),
+            Ok(Place::Header { .. }) | Err(_) => None,
+        }
     }
 
     /// Strips what the consumer sent at the injection's place and puts the credential there.
@@ -39,10 +51,11 @@ impl Prepared {
         index: InjectionIndex,
         headers: &mut HeaderMap,
     ) -> Result<(), UnknownInjection> {
-        let place = self.place(index)?;
-        strip(&place.name, headers);
-        // Both clones count a reference: the value's bytes exist once a generation.
-        headers.insert(place.name.clone(), place.value.clone());
+        if let Place::Header { name, value } = self.place(index)? {
+            strip(name, headers);
+            // Both clones count a reference: the value's bytes exist once a generation.
+            headers.insert(name.clone(), value.clone());
+        }
         Ok(())
     }
 
@@ -51,9 +64,14 @@ impl Prepared {
     }
 }
 
-/// A header with its ready value, which is marked sensitive: `http` prints it as `Sensitive`.
+/// Where one generation goes.
 #[derive(Debug)]
-pub(crate) struct Place {
-    pub(crate) name: HeaderName,
-    pub(crate) value: HeaderValue,
+pub(crate) enum Place {
+    /// A header with its ready value, which is marked sensitive: `http` prints it as `Sensitive`.
+    Header {
+        name: HeaderName,
+        value: HeaderValue,
+    },
+    /// The TLS handshake.
+    Identity(Identity),
 }

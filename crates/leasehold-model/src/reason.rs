@@ -30,6 +30,8 @@ pub enum ReasonCode {
     UpstreamFailed,
     /// The upstream did not answer in time.
     UpstreamTimeout,
+    /// As much goes on at the upstream as may: nothing was sent there.
+    UpstreamOverloaded,
     /// The caller went away before it had the whole answer, or stopped sending its body.
     ClientAborted,
     /// The gateway cut the request at the end of the time it had to drain.
@@ -40,7 +42,7 @@ pub enum ReasonCode {
 
 impl ReasonCode {
     /// Every code, for metrics that must exist from the start.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::BadRequest,
         Self::BodyTooLarge,
         Self::NoRoute,
@@ -52,6 +54,7 @@ impl ReasonCode {
         Self::UpstreamUnreachable,
         Self::UpstreamFailed,
         Self::UpstreamTimeout,
+        Self::UpstreamOverloaded,
         Self::ClientAborted,
         Self::Draining,
         Self::Internal,
@@ -72,6 +75,7 @@ impl ReasonCode {
             Self::UpstreamUnreachable => "upstream_unreachable",
             Self::UpstreamFailed => "upstream_failed",
             Self::UpstreamTimeout => "upstream_timeout",
+            Self::UpstreamOverloaded => "upstream_overloaded",
             Self::ClientAborted => "client_aborted",
             Self::Draining => "draining",
             Self::Internal => "internal",

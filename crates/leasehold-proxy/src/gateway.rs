@@ -1,10 +1,16 @@
+mod badge;
+mod balance;
 mod endpoint;
 mod error;
+mod load;
+mod policy;
+mod ring;
 mod spec;
+mod standing;
+mod upstream;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http::HeaderValue;
 use http::header::AUTHORIZATION;
@@ -12,9 +18,17 @@ use leasehold_broker::Standing;
 use leasehold_consumer::Consumers;
 use leasehold_model::{BootTime, RouteName, UpstreamName};
 
-pub(crate) use endpoint::{Endpoint, Upstream};
+pub(crate) use badge::Badge;
+pub use badge::ClientFiles;
+pub(crate) use endpoint::{Endpoint, Flight, Origin};
 pub use error::GatewayError;
+pub(crate) use load::Held as LoadHeld;
+pub use policy::{
+    Balance, HashKey, HealthCheck, HostPolicy, KeepAlive, Outlier, Protocol, Refresh, TlsPolicy,
+    TlsVersion, UpstreamLimits, UpstreamPolicy,
+};
 pub use spec::{Admission, CredentialUse, GatewaySpec, Held, RouteSpec, Suspect, UpstreamSpec};
+pub(crate) use upstream::{Choice, Draw, Upstream};
 
 use crate::pool::TlsConfigs;
 use crate::steps::admit::{check_path, normal_host, split_authority};
@@ -80,8 +94,8 @@ impl Gateway {
     }
 
     /// Returns the upstreams in the order of their numbers.
-    pub(crate) fn upstreams(&self) -> impl Iterator<Item = &Upstream> {
-        self.upstreams.iter().map(AsRef::as_ref)
+    pub(crate) fn upstreams(&self) -> impl Iterator<Item = &Arc<Upstream>> {
+        self.upstreams.iter()
     }
 }
 
@@ -105,14 +119,11 @@ pub(crate) struct Route {
 fn build_upstreams(specs: Vec<UpstreamSpec>) -> Result<Vec<Arc<Upstream>>, GatewayError> {
     let mut tls = TlsConfigs::new();
     let mut upstreams: Vec<Arc<Upstream>> = Vec::new();
-    // No two gateways of a process share a number: connections to what one has dropped must not be
-    // taken for the other's.
-    let mut endpoints = std::iter::repeat_with(|| NEXT_ENDPOINT.fetch_add(1, Ordering::Relaxed));
     for spec in specs {
         if upstreams.iter().any(|other| other.name == spec.name) {
             return Err(GatewayError::DuplicateUpstream(spec.name));
         }
-        let upstream = Upstream::build(upstreams.len(), spec, &mut endpoints, &mut tls)?;
+        let upstream = Upstream::build(upstreams.len(), spec, &mut tls)?;
         upstreams.push(Arc::new(upstream));
     }
     Ok(upstreams)
@@ -180,8 +191,6 @@ fn challenge(consumers: &Consumers) -> HeaderValue {
         "Key realm=\"leasehold\""
     })
 }
-
-static NEXT_ENDPOINT: AtomicUsize = AtomicUsize::new(0);
 
 #[cfg(test)]
 mod tests;

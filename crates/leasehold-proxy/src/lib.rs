@@ -6,6 +6,7 @@
 //! its own listening sockets and its own connections to upstreams.
 
 mod body;
+mod chores;
 mod credit;
 mod gateway;
 mod hop;
@@ -19,11 +20,13 @@ mod spare;
 mod steps;
 mod trace;
 mod trailers;
+mod version;
 mod via;
 
 pub use gateway::{
-    Admission, CredentialUse, Gateway, GatewayError, GatewaySpec, Held, RouteSpec, RouteStanding,
-    Suspect, UpstreamSpec,
+    Admission, Balance, ClientFiles, CredentialUse, Gateway, GatewayError, GatewaySpec, HashKey,
+    HealthCheck, Held, HostPolicy, KeepAlive, Outlier, Protocol, Refresh, RouteSpec, RouteStanding,
+    Suspect, TlsPolicy, TlsVersion, UpstreamLimits, UpstreamPolicy, UpstreamSpec,
 };
 pub use metrics::ProxyMetrics;
 pub use pool::{RootsError, TrustedRoots};

@@ -3,7 +3,7 @@ mod histogram;
 use std::sync::OnceLock;
 
 use leasehold_audit::AccessRecord;
-use leasehold_model::{ListenerName, ReasonCode};
+use leasehold_model::{BootTime, ListenerName, ReasonCode};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -11,7 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use self::histogram::AtomicHistogram;
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, Upstream};
 use crate::server::{ListenerTls, ServedCertificate};
 use crate::steps::refuse;
 
@@ -20,6 +20,9 @@ use crate::steps::refuse;
 pub struct ProxyMetrics {
     requests: Family<RequestLabels, Counter>,
     connect_errors: Family<UpstreamLabels, Counter>,
+    ejections: Family<UpstreamLabels, Counter>,
+    upstream_connections: Family<UpstreamLabels, Gauge>,
+    unwell: Family<UpstreamLabels, Gauge>,
     gateway_time: AtomicHistogram,
     upstream_time: AtomicHistogram,
     pub(crate) in_flight: Gauge,
@@ -63,6 +66,21 @@ impl ProxyMetrics {
             all.connect_errors,
         );
         registry.register(
+            "leasehold_upstream_ejections",
+            "Times that an endpoint was left out for its faults, by upstream",
+            all.ejections,
+        );
+        registry.register(
+            "leasehold_upstream_connections",
+            "Connections to endpoints, in use or not, by upstream",
+            all.upstream_connections,
+        );
+        registry.register(
+            "leasehold_upstream_endpoints_unwell",
+            "Endpoints that are unwell, out of reach or left out for their faults, by upstream",
+            all.unwell,
+        );
+        registry.register(
             "leasehold_connections",
             "Connections from consumers",
             all.connections,
@@ -93,6 +111,17 @@ impl ProxyMetrics {
             all.certificate_failures,
         );
         metrics
+    }
+
+    fn upstream_meter(&self, name: &str) -> UpstreamMeter {
+        let upstream = name.to_owned();
+        let labels = UpstreamLabels { upstream };
+        UpstreamMeter {
+            connect_errors: self.connect_errors.get_or_create_owned(&labels),
+            ejections: self.ejections.get_or_create_owned(&labels),
+            connections: self.upstream_connections.get_or_create_owned(&labels),
+            unwell: self.unwell.get_or_create_owned(&labels),
+        }
     }
 
     /// Shows when the certificates that a listener serves run out, and no others of it.
@@ -139,24 +168,29 @@ pub(crate) struct Meters {
     routes: Vec<RouteMeter>,
     /// For requests that match no route.
     astray: RouteMeter,
-    connect_errors: Vec<Counter>,
+    upstreams: Vec<UpstreamMeter>,
+}
+
+#[derive(Debug)]
+struct UpstreamMeter {
+    connect_errors: Counter,
+    ejections: Counter,
+    connections: Gauge,
+    unwell: Gauge,
 }
 
 impl Meters {
     pub(crate) fn new(metrics: ProxyMetrics, gateway: &Gateway) -> Self {
         let meter = |name: &str| RouteMeter::new(name, &metrics);
-        let connect_errors = gateway.upstreams().map(|upstream| {
-            metrics.connect_errors.get_or_create_owned(&UpstreamLabels {
-                upstream: upstream.name.as_str().to_owned(),
-            })
-        });
+        let upstreams = gateway.upstreams();
+        let upstreams = upstreams.map(|it| metrics.upstream_meter(it.name.as_str()));
         Self {
             routes: gateway
                 .route_names()
                 .map(|name| meter(name.as_str()))
                 .collect(),
             astray: meter(""),
-            connect_errors: connect_errors.collect(),
+            upstreams: upstreams.collect(),
             metrics,
         }
     }
@@ -174,9 +208,33 @@ impl Meters {
 
     /// Counts a connection to an upstream that could not be made.
     pub(crate) fn connect_failed(&self, upstream: usize) {
-        if let Some(counter) = self.connect_errors.get(upstream) {
-            counter.inc();
+        if let Some(meter) = self.upstreams.get(upstream) {
+            meter.connect_errors.inc();
         }
+    }
+
+    /// Counts an endpoint that was left out for its faults.
+    pub(crate) fn ejected(&self, upstream: usize) {
+        if let Some(meter) = self.upstreams.get(upstream) {
+            meter.ejections.inc();
+        }
+    }
+
+    /// Shows how an upstream stands.
+    pub(crate) fn reflect(&self, upstream: &Upstream, now: BootTime) {
+        let Some(meter) = self.upstreams.get(upstream.number) else {
+            return;
+        };
+        let connections = upstream.load.connections();
+        meter
+            .connections
+            .set(i64::try_from(connections).unwrap_or(i64::MAX));
+        let endpoints = upstream.endpoints();
+        let unwell = endpoints
+            .iter()
+            .filter(|it| !it.standing.is_well(now))
+            .count();
+        meter.unwell.set(i64::try_from(unwell).unwrap_or(i64::MAX));
     }
 }
 

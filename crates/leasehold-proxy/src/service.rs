@@ -2,9 +2,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
+use http::header::TE;
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Request, Response, Uri, Version};
+use http::{HeaderMap, HeaderValue, Request, Response, Uri, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use leasehold_audit::Recorder;
@@ -22,11 +23,11 @@ use crate::steps::forward::{Forwarded, forward};
 use crate::steps::identify::identify;
 use crate::steps::inject;
 use crate::steps::observe::observe;
-use crate::steps::refuse::{Refusal, respond};
+use crate::steps::refuse::{Refusal, is_grpc, respond};
 use crate::steps::streams;
 use crate::trace::Trace;
 use crate::via::Link;
-use crate::{hop, trailers};
+use crate::{hop, trailers, version};
 
 /// What the requests of one core share. No other core touches its connections.
 #[derive(Debug)]
@@ -86,11 +87,12 @@ pub(crate) async fn answer(
     request: Request<Incoming>,
 ) -> Response<ResponseBody> {
     let trace = Trace::of(request.headers());
+    let grpc = is_grpc(&request);
     let version = request.version();
     let mut exchange = Exchange::open(&worker, &link, &request, &trace);
     match pass(&worker, &link, request, &trace, &mut exchange).await {
         Ok(forwarded) => hand_on(forwarded, exchange),
-        Err(refusal) => refuse(refusal, version, &trace, exchange),
+        Err(refusal) => refuse(refusal, (version, grpc), &trace, exchange),
     }
 }
 
@@ -141,8 +143,12 @@ async fn prepare(
     exchange: &mut Exchange,
 ) -> Result<(), Refusal> {
     let consumers = &plan.gateway.consumers;
+    let takes_trailers = route.upstream.may_share() && version::accepts_trailers(headers);
     // Whatever `Connection` names goes first, so that it can't take away what is put in below.
     hop::strip_request(headers);
+    if takes_trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
     consumers.strip(headers);
     trace.pass_on(headers);
     let Some(credential) = &route.upstream.credential else {
@@ -155,7 +161,10 @@ async fn prepare(
     inject::place(credential, &generation, headers)?;
     let place = generation.prepared().header(credential.injection);
     let place = place.map_err(|_unknown| ReasonCode::Internal)?;
-    trailers::restrict(headers, &[consumers.header(), place]);
+    match place {
+        Some(place) => trailers::restrict(headers, &[consumers.header(), place]),
+        None => trailers::restrict(headers, &[consumers.header()]),
+    }
     exchange.hold(generation);
     Ok(())
 }
@@ -174,13 +183,14 @@ fn hand_on(forwarded: Forwarded, mut exchange: Exchange) -> Response<ResponseBod
     hop::strip_response(&mut head.headers);
     head.version = Version::HTTP_11;
     exchange.note(|record| record.status = Some(head.status.as_u16()));
-    let body = ResponseBody::upstream(incoming, forwarded.connection, forwarded.limit, exchange);
+    let from = (forwarded.connection, forwarded.flight);
+    let body = ResponseBody::upstream(incoming, from, forwarded.limit, exchange);
     Response::from_parts(head, body)
 }
 
 fn refuse(
     refusal: Refusal,
-    version: Version,
+    (version, grpc): (Version, bool),
     trace: &Trace,
     mut exchange: Exchange,
 ) -> Response<ResponseBody> {
@@ -193,7 +203,7 @@ fn refuse(
     let challenge = &exchange.plan().gateway.challenge;
     // In HTTP/2 only the stream ends, and no header says so.
     let close = unread && version != Version::HTTP_2;
-    let response = respond(refusal, trace.id(), challenge, close);
+    let response = respond(refusal, trace.id(), challenge, close, grpc);
     exchange.note(|record| {
         record.status = Some(response.status().as_u16());
         record.reason = Some(refusal.reason);

@@ -1,4 +1,6 @@
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use http::request::Parts;
 use http::{HeaderMap, Method, Request};
@@ -48,6 +50,15 @@ impl Spare {
     pub(crate) fn safe_copy(&self) -> Option<Request<RequestBody>> {
         let safe = self.kept.is_none() && is_safe(&self.head.method);
         safe.then(|| self.request(RequestBody::none()))
+    }
+
+    /// Returns the request where all of it is there by now.
+    pub(crate) fn whole_copy(&self) -> Option<Request<RequestBody>> {
+        let mut body = pin!(self.body());
+        match body.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Some(body)) => Some(self.request(body)),
+            Poll::Ready(None) | Poll::Pending => None,
+        }
     }
 
     /// Tells whether it may still come to a whole request.

@@ -1,6 +1,7 @@
 //! From the validated configuration to the rooms: the one place that names every room.
 
 mod gateway;
+mod traffic;
 pub(crate) mod vault_login;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,6 +46,8 @@ pub(crate) enum ComposeError {
         upstream: String,
         credential: CredentialName,
     },
+    #[error("{0:?} can't stand in a header as a host")]
+    Host(String),
     #[error("{name:?} is not a header name")]
     HeaderName {
         name: String,
@@ -134,6 +137,15 @@ fn injection(declared: &leasehold_config::Injection) -> Result<Injection, Compos
             name: header_name(name)?,
             prefix: prefix.clone(),
             field: field.clone(),
+        },
+        leasehold_config::Injection::ClientCertificate {
+            certificate,
+            key,
+            chain,
+        } => Injection::ClientCertificate {
+            certificate: certificate.clone(),
+            key: key.clone(),
+            chain: chain.clone(),
         },
         leasehold_config::Injection::Basic { username, password } => Injection::Basic {
             username: username.clone(),

@@ -112,8 +112,16 @@ fn has_type(schema: &Value, wanted: &str) -> bool {
 
 /// Tells whether a node is the word that a schema asks for, if it asks for one.
 fn has_word(schema: &Value, node: &Node) -> bool {
-    let word = schema.get("const").and_then(Value::as_str);
-    word.is_none_or(|word| node.text() == Some(word))
+    let words = words_of(schema);
+    words.is_empty() || node.text().is_some_and(|text| words.contains(&text))
+}
+
+/// Returns the words that a text must be one of, where it must.
+fn words_of(schema: &Value) -> Vec<&str> {
+    let several = schema.get("enum").and_then(Value::as_array);
+    let several = several.into_iter().flatten();
+    let words = several.chain(schema.get("const"));
+    words.filter_map(Value::as_str).collect()
 }
 
 /// Returns the schema's word for what a node is.
@@ -136,8 +144,10 @@ fn all_expected(leaves: &[Leaf<'_>]) -> String {
 
 /// Says in an operator's words what a schema asks for.
 fn expected(schema: &Value) -> String {
-    if let Some(word) = schema.get("const").and_then(Value::as_str) {
-        return format!("the word `{word}`");
+    match words_of(schema).as_slice() {
+        [] => {}
+        [word] => return format!("the word `{word}`"),
+        several => return format!("one of {}", words::list(several.iter().copied())),
     }
     let words = match schema.get("type").and_then(Value::as_str) {
         Some("string") => "text",

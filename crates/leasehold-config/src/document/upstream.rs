@@ -5,16 +5,21 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::DurationText;
+use super::{
+    BalanceDocument, DnsDocument, DurationText, EndpointDocument, HealthDocument,
+    KeepAliveDocument, OutlierDocument, ProtocolDocument, UpstreamLimitsDocument,
+    UpstreamTlsDocument,
+};
 
 /// A service that requests are forwarded to.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Upstream")]
 pub(crate) struct UpstreamDocument {
-    /// Where it listens, like `https://payments.internal` or `http://10.0.0.7:8080`.
+    /// Where it listens, like `https://payments.internal` or `http://10.0.0.7:8080`. Each address of
+    /// a name is an endpoint of its own.
     #[schemars(length(min = 1))]
-    pub(crate) endpoints: Vec<String>,
+    pub(crate) endpoints: Vec<EndpointDocument>,
     /// A file with the certificate authorities that vouch for the endpoints, in PEM.
     /// Default: those that the system trusts.
     pub(crate) ca: Option<PathBuf>,
@@ -26,9 +31,35 @@ pub(crate) struct UpstreamDocument {
     pub(crate) suspect: Option<SuspectDocument>,
     /// How long to wait.
     pub(crate) timeouts: Option<TimeoutsDocument>,
+    /// The version of HTTP. Default: `auto`.
+    pub(crate) protocol: Option<ProtocolDocument>,
+    /// What the upstream reads as the host: the word `endpoint` for the endpoint's own, the word
+    /// `preserve` for what the consumer has sent, or a fixed name.
+    #[schemars(extend("default" = "endpoint"))]
+    pub(crate) host: Option<String>,
+    /// Which endpoint a request goes to. Default: `least_request`.
+    pub(crate) balance: Option<BalanceDocument>,
+    /// How much may go on at the upstream at a time. A request beyond is refused.
+    pub(crate) limits: Option<UpstreamLimitsDocument>,
+    /// How the endpoints are asked after. Default: they are not.
+    pub(crate) health: Option<HealthDocument>,
+    /// When an endpoint that answers with faults is left out.
+    pub(crate) outlier: Option<OutlierDocument>,
+    /// Over how long an endpoint that is well again gets its full share of the requests.
+    #[schemars(extend("default" = "0s"))]
+    pub(crate) slow_start: Option<DurationText>,
+    /// What becomes of connections that are not in use.
+    pub(crate) keep_alive: Option<KeepAliveDocument>,
+    /// How names are looked up.
+    pub(crate) dns: Option<DnsDocument>,
+    /// The HTTP proxy that connections are made through, by `CONNECT`, like `http://proxy:3128`. It looks
+    /// the names up. Default: none, whatever the environment says.
+    pub(crate) proxy: Option<String>,
+    /// How TLS is spoken to `https` endpoints.
+    pub(crate) tls: Option<UpstreamTlsDocument>,
 }
 
-/// Where a credential is placed in the request: `header`, or `basic`.
+/// Where a credential is placed: `header`, `basic`, or `client_certificate`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Injection")]
@@ -42,6 +73,24 @@ pub(crate) struct InjectionDocument {
     pub(crate) field: Option<String>,
     /// HTTP Basic authentication from two fields of one generation.
     pub(crate) basic: Option<BasicDocument>,
+    /// A certificate that the gateway shows at the TLS handshake, and nothing in the head.
+    pub(crate) client_certificate: Option<ClientCertificateDocument>,
+}
+
+/// The names of the credential's fields that make up a client certificate.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "ClientCertificate")]
+pub(crate) struct ClientCertificateDocument {
+    /// The name of the field with the certificate, in PEM.
+    #[schemars(extend("default" = "certificate"))]
+    pub(crate) certificate: Option<String>,
+    /// The name of the field with its private key, in PEM; never the key.
+    #[schemars(extend("default" = "private_key"))]
+    pub(crate) key: Option<String>,
+    /// The name of the field with the certificates between it and its authority. Default: none are
+    /// shown.
+    pub(crate) chain: Option<String>,
 }
 
 /// The names of the credential's fields that make up HTTP Basic authentication.

@@ -5,6 +5,8 @@ use std::time::Duration;
 use leasehold_model::{CredentialName, UpstreamName};
 use url::Url;
 
+use super::upstream_traffic::Traffic;
+
 /// A service that requests are forwarded to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upstream {
@@ -18,6 +20,8 @@ pub struct Upstream {
     pub credential: Option<CredentialUse>,
     /// How long to wait for it.
     pub timeouts: Timeouts,
+    /// How it is spoken to.
+    pub traffic: Traffic,
 }
 
 /// A credential and its place in the request.
@@ -40,7 +44,7 @@ pub struct Suspect {
     pub retry: bool,
 }
 
-/// The place of a credential in the request.
+/// The place of a credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Injection {
     /// One field in a header.
@@ -58,6 +62,15 @@ pub enum Injection {
         username: String,
         /// The name of the field with the password.
         password: String,
+    },
+    /// A certificate at the TLS handshake. Each endpoint is `https`.
+    ClientCertificate {
+        /// The name of the field with the certificate.
+        certificate: String,
+        /// The name of the field with its key.
+        key: String,
+        /// The name of the field with those between it and its authority, where they are shown.
+        chain: Option<String>,
     },
 }
 

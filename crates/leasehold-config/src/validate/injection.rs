@@ -2,7 +2,9 @@ use std::collections::BTreeMap;
 
 use super::Check;
 use crate::code::Code;
-use crate::document::{BasicDocument, CredentialDocument, InjectionDocument};
+use crate::document::{
+    BasicDocument, ClientCertificateDocument, CredentialDocument, InjectionDocument,
+};
 use crate::node::Place;
 use crate::snapshot::upstream::Injection;
 
@@ -35,8 +37,8 @@ impl Check<'_> {
         whole: bool,
         place: Place<'_>,
     ) -> Option<Injection> {
-        match (&written.header, written.basic) {
-            (Some(header), None) => {
+        match (&written.header, written.basic, written.client_certificate) {
+            (Some(header), None, None) => {
                 let name = self.header_name(header, place.field("header"));
                 let prefix = self.prefix(written.prefix, place.field("prefix"));
                 let field = self.header_field(written.field, at_credential, whole, place)?;
@@ -46,12 +48,16 @@ impl Check<'_> {
                     field,
                 })
             }
-            (None, Some(basic)) if written.prefix.is_none() && written.field.is_none() => {
+            (None, Some(basic), None) if written.prefix.is_none() && written.field.is_none() => {
                 Some(self.basic(basic, place.field("basic")))
+            }
+            (None, None, Some(shown)) if written.prefix.is_none() && written.field.is_none() => {
+                Some(self.client_certificate(shown, place.field("client_certificate")))
             }
             _ if !whole => None,
             _ => {
-                let message = "a credential is placed by `header` or by `basic`, one of the two";
+                let message = "a credential is placed by `header`, `basic` or `client_certificate`, \
+                               one of them";
                 let help = "`{ header: X-Api-Key, prefix: \"Bearer \", field: key }`, or \
                             `{ basic: { username: username, password: password } }`";
                 self.fault(Code::BadCombination, place, message, help);
@@ -65,6 +71,26 @@ impl Check<'_> {
         self.field_name(&username, place.field("username"));
         self.field_name(&password, place.field("password"));
         Injection::Basic { username, password }
+    }
+
+    fn client_certificate(
+        &mut self,
+        written: ClientCertificateDocument,
+        place: Place<'_>,
+    ) -> Injection {
+        let mut name = |written: Option<String>, field| {
+            if let Some(text) = &written {
+                self.field_name(text, place.field(field));
+            }
+            written
+        };
+        let certificate = name(written.certificate, "certificate");
+        let key = name(written.key, "key");
+        Injection::ClientCertificate {
+            certificate: certificate.unwrap_or_else(|| "certificate".to_owned()),
+            key: key.unwrap_or_else(|| "private_key".to_owned()),
+            chain: name(written.chain, "chain"),
+        }
     }
 
     /// Returns the name of the field that a header shows.

@@ -2,13 +2,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use leasehold_model::{CredentialName, UpstreamName};
+use url::Url;
 
 use super::injection::Fields;
-use super::{CREDENTIAL, Check, in_order};
+use super::{CREDENTIAL, Check, in_order, upstream_traffic};
 use crate::code::Code;
-use crate::document::{InjectionDocument, SuspectDocument, TimeoutsDocument, UpstreamDocument};
+use crate::document::{
+    EndpointDocument, InjectionDocument, SuspectDocument, TimeoutsDocument, UpstreamDocument,
+};
 use crate::node::Place;
 use crate::snapshot::upstream::{CredentialUse, Suspect, Timeouts, Upstream};
+use crate::snapshot::upstream_traffic::Traffic;
 
 impl Check<'_> {
     pub(super) fn upstreams(
@@ -19,11 +23,17 @@ impl Check<'_> {
     ) -> Vec<Upstream> {
         let section = root.field("upstreams");
         let mut read = Vec::new();
-        for (name, upstream) in in_order(upstreams, section) {
+        for (name, mut upstream) in in_order(upstreams, section) {
             let place = section.field(&name);
+            let traffic = self.traffic(&mut upstream, place);
+            let endpoints = self.endpoints(&upstream.endpoints, place.field("endpoints"));
+            let leased = upstream.inject.as_ref();
+            let leased = leased.is_some_and(|it| it.client_certificate.is_some());
+            self.handshakes(leased, &traffic, &endpoints, place);
             read.push(Upstream {
                 name: UpstreamName::from(name.as_str()),
-                endpoints: self.origins(&upstream.endpoints, place.field("endpoints")),
+                traffic,
+                endpoints,
                 ca: upstream.ca.map(|path| self.path(path)),
                 credential: self.credential_use(
                     (upstream.credential, upstream.inject, upstream.suspect),
@@ -35,6 +45,34 @@ impl Check<'_> {
             });
         }
         read
+    }
+
+    fn endpoints(&mut self, written: &[EndpointDocument], place: Place<'_>) -> Vec<Url> {
+        let places = written.iter().enumerate();
+        let read = places.filter_map(|(index, written)| {
+            let (url, place) = upstream_traffic::url(written, place.item(index));
+            self.origin(url, place)
+        });
+        read.collect()
+    }
+
+    /// Reports certificates that would have to be shown where there is no handshake, or two at one.
+    fn handshakes(&mut self, leased: bool, traffic: &Traffic, endpoints: &[Url], place: Place<'_>) {
+        let files = traffic.tls.client.is_some();
+        let at = if leased {
+            place.field("inject").field("client_certificate")
+        } else {
+            place.field("tls").field("client")
+        };
+        if leased && files {
+            let message = "two certificates can't be shown at one handshake";
+            let help = "remove this one, or `client` within `tls`";
+            self.fault(Code::BadCombination, at, message, help);
+        } else if (leased || files) && endpoints.iter().any(|it| it.scheme() != "https") {
+            let message = "a certificate is shown at a TLS handshake, and an endpoint is `http`";
+            let help = "make each of the `endpoints` an `https` URL";
+            self.fault(Code::BadCombination, at, message, help);
+        }
     }
 
     /// Reads what the upstream is shown: a credential and its place, or nothing.

@@ -63,6 +63,127 @@ Error: leasehold::config::unknown_upstream
 
 /// One fault each, by replacing one part of the sound document.
 const SINGLE: &[(&str, &str, usize, &str)] = &[
+    // How an upstream is spoken to.
+    (
+        "endpoints: [\"https://payments\"]",
+        "endpoints: [\"https://payments\"], proxy: \"https://proxy\"",
+        15,
+        "bad_url",
+    ),
+    (
+        "endpoints: [\"https://payments\"]",
+        "endpoints: [\"https://payments\"], host: \"a b\"",
+        15,
+        "bad_host",
+    ),
+    (
+        "endpoints: [\"https://payments\"]",
+        "endpoints: [\"https://payments\"], host: \"api:0\"",
+        15,
+        "bad_host",
+    ),
+    (
+        "endpoints: [\"https://payments\"]",
+        "endpoints: [\"https://payments\"], balance: { ring_hash: { header: Host } }",
+        15,
+        "bad_header",
+    ),
+    (
+        "endpoints: [\"https://payments\"]",
+        "endpoints: [\"https://payments\"], balance: fastest",
+        15,
+        "unknown_value",
+    ),
+    (
+        "endpoints: [\"https://payments\"]",
+        "endpoints: [\"https://payments\"], protocol: http3",
+        15,
+        "unknown_value",
+    ),
+    (
+        "endpoints: [\"https://payments\"]",
+        "endpoints: [\"https://payments\"], limits: { requests: 0 }",
+        15,
+        "out_of_range",
+    ),
+    (
+        "endpoints: [\"https://payments\"]",
+        "endpoints: [\"https://payments\"], health: { path: up }",
+        15,
+        "bad_path",
+    ),
+    (
+        "endpoints: [\"https://payments\"]",
+        "endpoints: [\"https://payments\"], health: { path: /, status: 100 }",
+        15,
+        "out_of_range",
+    ),
+    (
+        "endpoints: [\"https://payments\"]",
+        "endpoints: [\"https://payments\"], health: { path: /, interval: 1ms }",
+        15,
+        "out_of_range",
+    ),
+    (
+        "endpoints: [\"https://payments\"]",
+        "endpoints: [\"https://payments\"], outlier: { ejection: soon }",
+        15,
+        "bad_duration",
+    ),
+    (
+        "endpoints: [\"https://payments\"]",
+        "endpoints: [\"https://payments\"], dns: { refresh: 1s }",
+        15,
+        "out_of_range",
+    ),
+    (
+        "endpoints: [\"https://payments\"]",
+        "endpoints: [\"https://payments\"], dns: { refresh: 6m }",
+        15,
+        "out_of_range",
+    ),
+    (
+        "endpoints: [\"https://payments\"]",
+        "endpoints: [\"https://payments\"], tls: { sni: \"a:1\" }",
+        15,
+        "bad_host",
+    ),
+    (
+        "endpoints: [\"https://payments\"]",
+        "endpoints: [\"https://payments\"], tls: { min_version: \"1.1\" }",
+        15,
+        "unknown_value",
+    ),
+    (
+        "endpoints: [\"https://payments\"]",
+        "endpoints: [{ url: \"ftp://payments\" }]",
+        15,
+        "bad_url",
+    ),
+    (
+        "inject: { header: X-Api-Key }",
+        "inject: { client_certificate: {} }, tls: { client: { certificate: c.pem, key: k.pem } }",
+        15,
+        "bad_combination",
+    ),
+    (
+        "endpoints: [\"http://orders:80\"]",
+        "endpoints: [\"http://orders:80\"], tls: { client: { certificate: c.pem, key: k.pem } }",
+        16,
+        "bad_combination",
+    ),
+    (
+        "inject: { header: X-Api-Key }",
+        "inject: { header: X-Api-Key, client_certificate: {} }",
+        15,
+        "bad_combination",
+    ),
+    (
+        "inject: { basic: { username: username, password: password } }",
+        "inject: { client_certificate: {} }",
+        16,
+        "bad_combination",
+    ),
     // Shape.
     ("instance: edge-1\n", "", 1, "missing_field"),
     ("instance: edge-1", "instance: 1", 1, "wrong_type"),

@@ -5,8 +5,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use leasehold_config::{
-    Admission, AuthMethod, CredentialUse, Injection, LoadError, Per, ProviderKind, RecordTarget,
-    SecretId, Snapshot, Source, Suspect, Workers, load, read,
+    Admission, AuthMethod, Balance, CredentialUse, HostPolicy, Injection, KeepAlive, LoadError,
+    Outlier, Per, Protocol, ProviderKind, RecordTarget, SecretId, Snapshot, Source, Suspect,
+    Traffic, UpstreamLimits, UpstreamTls, Workers, load, read,
 };
 use leasehold_model::CredentialName;
 
@@ -30,6 +31,122 @@ fn what_is_left_out_has_its_default() {
     let timeouts = snapshot.upstreams.first().expect("an upstream").timeouts;
     assert_eq!(timeouts.connect, Duration::from_secs(5));
     assert_eq!(timeouts.response, Duration::from_secs(60));
+}
+
+#[test]
+fn how_an_upstream_is_spoken_to_has_its_defaults() {
+    let traffic = sound().upstreams.remove(0).traffic;
+    let second = Duration::from_secs;
+    assert_eq!(
+        traffic,
+        Traffic {
+            weights: vec![1],
+            protocol: Protocol::Auto,
+            host: HostPolicy::Endpoint,
+            balance: Balance::LeastRequest,
+            limits: UpstreamLimits {
+                connections: 4096,
+                pending: 1024,
+                requests: 8192,
+            },
+            health: None,
+            outlier: Outlier {
+                consecutive: 5,
+                ejection: second(30),
+                longest: second(300),
+            },
+            slow_start: Duration::ZERO,
+            keep_alive: KeepAlive {
+                connections: 256,
+                idle: second(4),
+                age: second(3600),
+            },
+            dns_refresh: second(30),
+            tls: UpstreamTls {
+                sni: None,
+                only_tls13: false,
+                client: None,
+            },
+            proxy: None,
+        }
+    );
+}
+
+#[test]
+fn a_certificate_is_shown_from_the_fields_that_vault_has() {
+    for (written, chain) in [
+        ("{}", None),
+        ("{ chain: ca_chain }", Some("ca_chain".to_owned())),
+    ] {
+        let text = format!("inject: {{ client_certificate: {written} }}");
+        let text = with("inject: { header: X-Api-Key }", &text);
+        let upstream = load("leasehold.yaml", &text)
+            .expect("sound")
+            .upstreams
+            .remove(0);
+        assert_eq!(
+            upstream.credential.map(|it| it.injection),
+            Some(Injection::ClientCertificate {
+                certificate: "certificate".to_owned(),
+                key: "private_key".to_owned(),
+                chain,
+            })
+        );
+    }
+}
+
+#[test]
+fn how_an_upstream_is_spoken_to_is_read() {
+    let endpoints = r#"endpoints: ["https://payments"]"#;
+    let text = r#"endpoints: ["https://payments", { url: "https://other:8443", weight: 3 }],
+    protocol: http2, host: api.internal:8443, balance: { ring_hash: { header: X-User } },
+    limits: { connections: 1, pending: 2, requests: 3 }, slow_start: 10s,
+    health: { path: /up?deep=1, interval: 1s, timeout: 500ms, healthy: 1, unhealthy: 2, status: 204 },
+    outlier: { consecutive: 0, ejection: 1s, longest: 2s },
+    keep_alive: { connections: 0, idle: 0s, age: 5m }, dns: { refresh: 5s },
+    tls: { sni: other.internal, min_version: "1.3", client: { certificate: c.pem, key: k.pem } }, proxy: "http://proxy:3128""#;
+    let snapshot = load("leasehold.yaml", &with(endpoints, text)).expect("sound");
+    let upstream = snapshot.upstreams.first().expect("an upstream");
+    assert_eq!(upstream.endpoints.len(), 2);
+    let traffic = &upstream.traffic;
+    assert_eq!(traffic.weights, [1, 3]);
+    assert_eq!(traffic.protocol, Protocol::Http2);
+    assert_eq!(
+        traffic.host,
+        HostPolicy::Fixed("api.internal:8443".to_owned())
+    );
+    assert_eq!(traffic.balance, Balance::HeaderHash("x-user".to_owned()));
+    assert_eq!(traffic.limits.requests, 3);
+    assert_eq!(traffic.proxy.as_ref().and_then(|it| it.port()), Some(3128));
+    let health = traffic.health.as_ref().expect("checks");
+    assert_eq!((&*health.path, health.status), ("/up?deep=1", 204));
+    assert_eq!(health.timeout, Duration::from_millis(500));
+    assert_eq!(traffic.outlier.consecutive, 0);
+    assert_eq!(traffic.keep_alive.idle, Duration::ZERO);
+    assert_eq!(traffic.dns_refresh, Duration::from_secs(5));
+    assert_eq!(traffic.slow_start, Duration::from_secs(10));
+    let client = traffic.tls.client.as_ref().expect("files");
+    assert!(client.certificate.ends_with("c.pem") && client.key.ends_with("k.pem"));
+    let sni = Some("other.internal".to_owned());
+    assert_eq!((&traffic.tls.sni, traffic.tls.only_tls13), (&sni, true));
+    for (written, read) in [
+        ("balance: round_robin", Balance::RoundRobin),
+        ("balance: { ring_hash: consumer }", Balance::ConsumerHash),
+    ] {
+        let text = with(
+            endpoints,
+            &format!("{endpoints}, host: preserve, {written}"),
+        );
+        let traffic = load("leasehold.yaml", &text)
+            .expect("sound")
+            .upstreams
+            .remove(0)
+            .traffic;
+        assert_eq!(
+            (traffic.balance, traffic.host),
+            (read, HostPolicy::Preserve)
+        );
+    }
 }
 
 #[test]

@@ -7,8 +7,8 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderMap;
 use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderName};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use leasehold_model::{BootTime, Clock, ReasonCode};
@@ -71,6 +71,8 @@ pub(crate) struct RequestBody {
     largest: u64,
     /// Where the body may be sent again.
     copyist: Option<Copyist>,
+    /// The trailers that may go on, where nobody else sees to that.
+    announced: Option<Vec<HeaderName>>,
 }
 
 impl RequestBody {
@@ -109,6 +111,11 @@ impl RequestBody {
         Some(kept)
     }
 
+    /// Lets only trailers of these names go on.
+    pub(crate) fn restrict(&mut self, announced: Vec<HeaderName>) {
+        self.announced = Some(announced);
+    }
+
     const fn of(source: Source) -> Self {
         Self::with(source, Demands::NOTHING)
     }
@@ -121,6 +128,7 @@ impl RequestBody {
             credit: Credit::new(demands.pace),
             largest: demands.largest,
             copyist: None,
+            announced: None,
         }
     }
 
@@ -153,7 +161,12 @@ impl Body for RequestBody {
         let this = &mut *self;
         let incoming = match &mut this.source {
             Source::Consumer(incoming) => incoming,
-            Source::Again(whole) => return Poll::Ready(whole.next().map(Ok)),
+            Source::Again(whole) => {
+                let frame = whole
+                    .next()
+                    .map(|it| restricted(it, this.announced.as_deref()));
+                return Poll::Ready(frame.map(Ok));
+            }
         };
         let polled = Pin::new(&mut *incoming).poll_frame(cx);
         let Some(upload) = &this.upload else {
@@ -179,6 +192,7 @@ impl Body for RequestBody {
         // Nothing follows trailers, and hyper does not ask.
         let trailers = matches!(&frame, Some(Ok(frame)) if frame.is_trailers());
         this.note(frame.as_ref(), ended || trailers);
+        let frame = frame.map(|it| it.map(|it| restricted(it, this.announced.as_deref())));
         Poll::Ready(frame.map(|it| it.map_err(BodyError::Broken)))
     }
 
@@ -195,6 +209,20 @@ impl Body for RequestBody {
             Source::Again(whole) => SizeHint::with_exact(whole.len() as u64),
         }
     }
+}
+
+/// Takes from trailers what was not announced.
+fn restricted(mut frame: Frame<Bytes>, announced: Option<&[HeaderName]>) -> Frame<Bytes> {
+    if let (Some(announced), Some(trailers)) = (announced, frame.trailers_mut()) {
+        let mut kept = HeaderMap::new();
+        for name in announced {
+            for value in trailers.get_all(name) {
+                kept.append(name.clone(), value.clone());
+            }
+        }
+        *trailers = kept;
+    }
+    frame
 }
 
 fn length(read: Option<&Result<Frame<Bytes>, hyper::Error>>) -> u64 {

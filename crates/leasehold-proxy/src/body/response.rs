@@ -8,6 +8,7 @@ use hyper::body::Incoming;
 use leasehold_model::ReasonCode;
 
 use super::BodyError;
+use crate::gateway::Flight;
 use crate::patience::Patience;
 use crate::pool::Connection;
 use crate::steps::close::Exchange;
@@ -27,7 +28,7 @@ impl ResponseBody {
     /// Where that is silent for longer than `limit`, in mid-answer, it is given up.
     pub(crate) fn upstream(
         incoming: Incoming,
-        from: Connection,
+        from: (Connection, Flight),
         limit: Duration,
         exchange: Exchange,
     ) -> Self {
@@ -70,7 +71,7 @@ impl ResponseBody {
             exchange.close();
         }
         if let Content::Upstream { from, .. } = &mut self.content
-            && let Some(connection) = from.take()
+            && let Some((connection, _flight)) = from.take()
         {
             connection.give_back();
         }
@@ -152,7 +153,7 @@ impl Drop for ResponseBody {
 enum Content {
     Upstream {
         incoming: Incoming,
-        from: Option<Connection>,
+        from: Option<(Connection, Flight)>,
         patience: Patience,
     },
     Own(Option<Bytes>),

@@ -1,111 +1,38 @@
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use http::HeaderValue;
-use leasehold_model::{BootTime, UpstreamName};
+use http::uri::{Authority, Scheme};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use url::{Host, Url};
 
-use super::error::GatewayError;
-use super::spec::{CredentialUse, Held, UpstreamSpec};
-use crate::pool::{PoolKey, Resolver, TlsConfigs};
+use super::load::Load;
+use super::policy::{KeepAlive, Protocol, UpstreamLimits};
+use super::standing::Standing;
+use crate::pool::{Bound, PoolKey, Proxy, Resolver};
 
-/// A service that requests are forwarded to, ready for use.
+/// What all addresses of one endpoint that was declared have in common.
 #[derive(Debug)]
-pub(crate) struct Upstream {
-    pub(crate) number: usize,
-    pub(crate) name: UpstreamName,
-    pub(crate) credential: Option<CredentialUse>,
-    pub(crate) connect_timeout: Duration,
-    pub(crate) response_timeout: Duration,
-    endpoints: Vec<Endpoint>,
-}
-
-impl Upstream {
-    /// Tells whether a request that is refused may be sent again.
-    pub(crate) fn retries_refused(&self) -> bool {
-        let suspect = self.credential.as_ref().map(|it| &it.suspect);
-        suspect.is_some_and(|it| it.retry && !it.statuses.is_empty())
-    }
-
-    /// Tells whether each consumer has a credential of its own there.
-    pub(crate) fn is_per_consumer(&self) -> bool {
-        let held = self.credential.as_ref().map(|it| &it.held);
-        held.is_some_and(|it| matches!(it, Held::PerConsumer(_)))
-    }
-
-    /// Returns how long a consumer's first request may wait for the consumer's own credential.
-    pub(crate) fn longest_acquisition(&self) -> Duration {
-        let patience = self.connect_timeout.saturating_add(self.response_timeout);
-        patience.min(LONGEST_ACQUISITION)
-    }
-
-    /// Checks and prepares an upstream, taking a number from `numbers` for each of its endpoints.
-    pub(super) fn build(
-        number: usize,
-        spec: UpstreamSpec,
-        numbers: &mut impl Iterator<Item = usize>,
-        tls: &mut TlsConfigs,
-    ) -> Result<Self, GatewayError> {
-        if spec.endpoints.is_empty() {
-            return Err(GatewayError::NoEndpoint(spec.name));
-        }
-        let mut endpoints = Vec::new();
-        for ((position, url), endpoint) in (1..).zip(&spec.endpoints).zip(numbers) {
-            let fault = |fault| GatewayError::Endpoint {
-                upstream: spec.name.clone(),
-                position,
-                fault,
-            };
-            let mut endpoint = Endpoint::parse(url, PoolKey { endpoint }).map_err(fault)?;
-            if url.scheme() == "https" {
-                endpoint.tls = Some(tls_for(&endpoint.host, &spec, tls, fault)?);
-            }
-            endpoints.push(endpoint);
-        }
-        Ok(Self {
-            number,
-            name: spec.name,
-            credential: spec.credential,
-            connect_timeout: spec.connect_timeout,
-            response_timeout: spec.response_timeout,
-            endpoints,
-        })
-    }
-
-    /// Returns the endpoints in the order that a request should try them in: each request begins
-    /// with another one, and those that could not be reached come last.
-    ///
-    /// From time to time one request begins with such an endpoint, to see whether it is well again.
-    pub(crate) fn in_turn(&self, turn: usize, now: BootTime) -> Vec<&Endpoint> {
-        let first = turn % self.endpoints.len().max(1);
-        let (before, from) = self.endpoints.split_at_checked(first).unwrap_or_default();
-        let mut order: Vec<_> = from.iter().chain(before).collect();
-        let probed = order.iter().position(|endpoint| endpoint.probe(now));
-        let probed = probed.map(|place| order.remove(place));
-        order.sort_by_key(|endpoint| endpoint.is_doubtful());
-        // Whoever has the probe makes it, or nobody would.
-        order.splice(..0, probed);
-        order
-    }
-}
-
-/// One address of an upstream.
-#[derive(Debug)]
-pub(crate) struct Endpoint {
-    pub(crate) key: PoolKey,
-    /// Its origin, for records and logs.
+pub(crate) struct Origin {
+    /// For records and logs.
     pub(crate) name: String,
     pub(crate) host: String,
     pub(crate) port: u16,
     /// What the upstream reads as `Host`.
     pub(crate) authority: HeaderValue,
+    pub(crate) scheme: Scheme,
     pub(crate) tls: Option<EndpointTls>,
+    pub(crate) protocol: Protocol,
+    pub(crate) keep_alive: KeepAlive,
+    pub(crate) weight: u32,
+    pub(crate) load: Arc<Load>,
     pub(crate) resolver: Resolver,
-    /// When it is to be tried again, on the boot clock; zero while it is well.
-    avoided_until: AtomicU64,
+    /// Who makes the connections, where that is not the gateway itself.
+    pub(crate) proxy: Option<Proxy>,
+    /// Where the proxy is to connect to: host and port.
+    pub(crate) target: String,
 }
 
 /// How to speak TLS to an endpoint.
@@ -115,42 +42,13 @@ pub(crate) struct EndpointTls {
     pub(crate) name: ServerName<'static>,
 }
 
-impl Endpoint {
-    /// Writes down that the endpoint was reached; returns whether it was not, before.
-    pub(crate) fn reached(&self) -> bool {
-        // Read first: writing would take the line from the other cores' caches each time.
-        self.avoided_until.load(Ordering::Relaxed) != 0
-            && self.avoided_until.swap(0, Ordering::Relaxed) != 0
-    }
-
-    /// Writes down that the endpoint could not be reached; returns whether it was well before.
-    pub(crate) fn missed(&self, now: BootTime) -> bool {
-        let until = now.after(AVOIDANCE).as_nanos();
-        self.avoided_until.swap(until, Ordering::Relaxed) == 0
-    }
-
-    fn is_doubtful(&self) -> bool {
-        self.avoided_until.load(Ordering::Relaxed) != 0
-    }
-
-    /// Tells whether it is time to try the endpoint again, which it is for one request only: an
-    /// endpoint that hangs would hold up all the others.
-    fn probe(&self, now: BootTime) -> bool {
-        let until = self.avoided_until.load(Ordering::Relaxed);
-        if until == 0 || now.as_nanos() < until {
-            return false;
-        }
-        let next = now.after(AVOIDANCE).as_nanos();
-        let claimed =
-            self.avoided_until
-                .compare_exchange(until, next, Ordering::Relaxed, Ordering::Relaxed);
-        claimed.is_ok()
-    }
-
-    fn parse(url: &Url, key: PoolKey) -> Result<Self, &'static str> {
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err("its scheme is neither http nor https");
-        }
+impl Origin {
+    pub(super) fn parse(url: &Url, load: Arc<Load>) -> Result<Self, &'static str> {
+        let scheme = match url.scheme() {
+            "http" => Scheme::HTTP,
+            "https" => Scheme::HTTPS,
+            _ => return Err("its scheme is neither http nor https"),
+        };
         if !url.username().is_empty() || url.password().is_some() {
             return Err("it holds a user name or a password");
         }
@@ -164,35 +62,143 @@ impl Endpoint {
             Some(port) => format!("{host}:{port}"),
             None => host.to_string(),
         };
+        // HTTP/2 wants it as a part of the target.
+        if authority.parse::<Authority>().is_err() {
+            return Err("it has no host");
+        }
         let authority = HeaderValue::try_from(authority).map_err(|_invalid| "it has no host")?;
         Ok(Self {
-            key,
             name: url.origin().ascii_serialization(),
             host: bare(&host),
             port,
             authority,
+            scheme,
             tls: None,
+            protocol: Protocol::Auto,
+            keep_alive: KeepAlive::default(),
+            weight: 1,
+            load,
             resolver: Resolver::new(),
-            avoided_until: AtomicU64::new(0),
+            proxy: None,
+            target: format!("{host}:{port}"),
         })
+    }
+
+    /// Reads where a proxy is.
+    pub(super) fn parse_proxy(url: &Url) -> Result<Proxy, &'static str> {
+        let proxy = Self::parse(url, Arc::new(Load::new(UpstreamLimits::default())))?;
+        match proxy.scheme == Scheme::HTTP {
+            true => Ok(Proxy::new(proxy.host, proxy.port)),
+            false => Err("its proxy is not http"),
+        }
+    }
+
+    /// Tells whether the gateway itself has to know the addresses of the name.
+    pub(super) fn wants_look_up(&self) -> bool {
+        self.proxy.is_none() && self.address().is_none()
+    }
+
+    /// Returns the address, where the host is one and no name.
+    pub(super) fn address(&self) -> Option<SocketAddr> {
+        let address: IpAddr = self.host.parse().ok()?;
+        Some(SocketAddr::new(address, self.port))
     }
 }
 
-fn tls_for(
-    host: &str,
-    spec: &UpstreamSpec,
-    tls: &mut TlsConfigs,
-    fault: impl Fn(&'static str) -> GatewayError,
-) -> Result<EndpointTls, GatewayError> {
-    let name = ServerName::try_from(host.to_owned())
-        .map_err(|_invalid| fault("its host can't stand in a certificate"))?;
-    let config = tls
-        .config(&spec.roots)
-        .map_err(|source| GatewayError::Roots {
-            upstream: spec.name.clone(),
-            source,
-        })?;
-    Ok(EndpointTls { config, name })
+/// One address of an upstream, or a name whose addresses are not known yet.
+#[derive(Debug)]
+pub(crate) struct Endpoint {
+    pub(crate) key: PoolKey,
+    pub(crate) origin: Arc<Origin>,
+    pub(crate) address: Option<SocketAddr>,
+    /// Tells it apart from others in a ring.
+    pub(super) ring_name: String,
+    pub(crate) standing: Standing,
+    in_flight: AtomicUsize,
+    /// Whether its last TLS handshake has agreed on HTTP/1.1.
+    alone: AtomicBool,
+}
+
+impl Endpoint {
+    pub(super) fn new(endpoint: usize, origin: Arc<Origin>, address: Option<SocketAddr>) -> Self {
+        let ring_name = match address {
+            Some(address) => format!("{} {address}", origin.name),
+            None => origin.name.clone(),
+        };
+        Self {
+            key: PoolKey {
+                endpoint,
+                identity: 0,
+            },
+            origin,
+            address,
+            ring_name,
+            standing: Standing::default(),
+            in_flight: AtomicUsize::new(0),
+            alone: AtomicBool::new(false),
+        }
+    }
+
+    /// Returns how many requests to it have no whole answer yet.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Tells whether its connections may each carry several requests at a time.
+    pub(crate) fn may_share(&self) -> bool {
+        match self.origin.protocol {
+            Protocol::Http1 => false,
+            Protocol::Http2 => true,
+            Protocol::Auto => self.origin.tls.is_some() && !self.alone.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Writes down what a handshake has agreed on.
+    pub(crate) fn agreed(&self, shares: bool) {
+        self.alone.store(!shares, Ordering::Relaxed);
+        if shares {
+            self.origin.load.agreed_on_http2();
+        }
+    }
+}
+
+/// A request that is at an endpoint, from the choice of that to the end of the answer.
+#[derive(Debug)]
+pub(crate) struct Flight {
+    endpoint: Arc<Endpoint>,
+    /// Kept to the end, since its connection is closed with its last holder.
+    bound: Option<Bound>,
+}
+
+impl Flight {
+    /// Begins one; `None` where the upstream has as many as it may.
+    pub(super) fn begin(endpoint: &Arc<Endpoint>) -> Option<Self> {
+        if !endpoint.origin.load.begin_request() {
+            return None;
+        }
+        endpoint.in_flight.fetch_add(1, Ordering::Relaxed);
+        Some(Self {
+            endpoint: Arc::clone(endpoint),
+            bound: None,
+        })
+    }
+
+    pub(crate) const fn endpoint(&self) -> &Arc<Endpoint> {
+        &self.endpoint
+    }
+
+    /// Keeps what its connection is bound to.
+    pub(crate) fn bound_to(mut self, bound: Option<Bound>) -> Self {
+        self.bound = bound;
+        self
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.endpoint.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.endpoint.origin.load.end_request();
+    }
 }
 
 /// Writes a host as sockets and certificates have it: an IPv6 address without its brackets.
@@ -203,7 +209,3 @@ fn bare(host: &Host<&str>) -> String {
         Host::Ipv6(address) => address.to_string(),
     }
 }
-
-const LONGEST_ACQUISITION: Duration = Duration::from_secs(15);
-/// How long an endpoint that could not be reached comes last before it is tried again.
-const AVOIDANCE: Duration = Duration::from_secs(5);

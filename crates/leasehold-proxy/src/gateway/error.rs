@@ -1,3 +1,4 @@
+use leasehold_inject::IdentityError;
 use leasehold_model::{RouteName, UpstreamName};
 
 use crate::pool::RootsError;
@@ -63,6 +64,15 @@ pub enum GatewayError {
         position: usize,
         /// What is wrong with it.
         fault: &'static str,
+    },
+    /// What an upstream is to be shown can't be used.
+    #[error("upstream `{upstream}` can't be shown who the gateway is")]
+    Identity {
+        /// The upstream.
+        upstream: UpstreamName,
+        /// What is wrong with it.
+        #[source]
+        source: IdentityError,
     },
     /// An upstream's trusted roots can't be used.
     #[error("upstream `{upstream}` can't be verified")]

@@ -8,6 +8,7 @@ use leasehold_inject::{InjectionIndex, Prepared};
 use leasehold_model::{BootTime, ConsumerName, CredentialName, RouteName, UpstreamName};
 use url::Url;
 
+use super::policy::UpstreamPolicy;
 use crate::pool::TrustedRoots;
 
 /// What a [`crate::Gateway`] is made from.
@@ -63,6 +64,8 @@ pub struct UpstreamSpec {
     /// How long the head of an answer may take once the request was sent, and how long each further
     /// part of the answer.
     pub response_timeout: Duration,
+    /// How it is spoken to, and how requests are spread over its endpoints.
+    pub policy: UpstreamPolicy,
 }
 
 /// Which credential an upstream is shown, and where in the head.

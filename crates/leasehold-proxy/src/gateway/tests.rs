@@ -86,8 +86,9 @@ fn an_upstream_reads_its_own_authority() {
     .expect("a gateway");
     let upstream = gateway.upstreams().next().expect("one");
     let seen: Vec<_> = upstream
-        .in_turn(0, BootTime::default())
+        .endpoints()
         .iter()
+        .map(|it| &it.origin)
         .map(|it| (it.authority.clone(), it.host.clone(), it.port))
         .collect();
     let want = [("h", "h", 80), ("h:8080", "h", 8080), ("[::1]", "::1", 443)];
@@ -101,34 +102,113 @@ fn an_upstream_reads_its_own_authority() {
 
 #[test]
 fn endpoints_take_turns_and_those_out_of_reach_come_last() {
-    let gateway = build(
-        vec![],
-        vec![upstream(&["http://a", "http://b", "http://c"])],
-    )
-    .expect("a gateway");
+    let mut spec = upstream(&["http://a", "http://b", "http://c"]);
+    spec.policy.balance = Balance::RoundRobin;
+    let gateway = build(vec![], vec![spec]).expect("a gateway");
     let upstream = gateway.upstreams().next().expect("one");
     let now = SystemClock.boot();
-    let order = |turn, now| -> String {
-        upstream
-            .in_turn(turn, now)
-            .iter()
-            .map(|it| it.host.as_str())
-            .collect()
-    };
+    let order = |turn, now| order(upstream, turn, now);
     assert_eq!(order(0, now), "abc");
     assert_eq!(order(1, now), "bca");
-    assert_eq!(order(5, now), "cab");
-    let b = upstream.in_turn(1, now)[0];
-    assert!(
-        b.missed(now) && !b.missed(now),
-        "only the first miss is news"
-    );
+    assert_eq!(order(5, now), "cba");
+    let b = Arc::clone(&upstream.endpoints()[1]);
+    b.standing.missed(now);
     assert_eq!(order(1, now), "cab");
     let later = now.after(std::time::Duration::from_secs(60));
-    assert_eq!(order(2, later), "bca", "one request tries it again");
+    assert_eq!(order(2, later), "bac", "one request tries it again");
     assert_eq!(order(1, later), "cab", "the others go on avoiding it");
-    assert!(b.reached() && !b.reached(), "only the first time is news");
+    b.standing.reached();
     assert_eq!(order(1, now), "bca");
+}
+
+#[test]
+fn at_most_half_of_the_endpoints_are_left_out() {
+    let spec = upstream(&["http://a", "http://b", "http://c"]);
+    let gateway = build(vec![], vec![spec]).expect("a gateway");
+    let upstream = gateway.upstreams().next().expect("one");
+    let now = SystemClock.boot();
+    let mut ejected = 0;
+    for endpoint in upstream.endpoints() {
+        let faults = (0..9).filter_map(|_| upstream.faulted(&endpoint, now));
+        ejected += faults.count();
+    }
+    assert_eq!(ejected, 1);
+    for turn in 0..20 {
+        assert!(!order(upstream, turn, now).starts_with('a'));
+    }
+}
+
+#[test]
+fn each_address_of_a_name_is_an_endpoint() {
+    let gateway = build(
+        vec![],
+        vec![upstream(&["http://name:8080", "http://127.0.0.1"])],
+    );
+    let gateway = gateway.expect("a gateway");
+    let upstream = gateway.upstreams().next().expect("one");
+    let now = SystemClock.boot();
+    let due = |now| upstream.due_names(now).len();
+    assert_eq!((due(now), due(now)), (1, 0), "once, and no address");
+    assert_eq!(due(now.after(std::time::Duration::from_secs(31))), 1);
+    let address = |last| std::net::SocketAddr::from(([10, 0, 0, last], 8080));
+    upstream.found(0, &[address(1), address(2)]);
+    let before = upstream.endpoints();
+    assert_eq!(before.len(), 3);
+    upstream.found(0, &[address(2), address(3)]);
+    let after = upstream.endpoints();
+    let seen: Vec<_> = after.iter().filter_map(|it| it.address).collect();
+    assert_eq!(seen.len(), 3);
+    assert!(seen.contains(&address(3)) && !seen.contains(&address(1)));
+    let stays = |it: &&Arc<Endpoint>| it.address == Some(address(2));
+    let (one, other) = (before.iter().find(stays), after.iter().find(stays));
+    assert_eq!(
+        one.map(|it| it.key),
+        other.map(|it| it.key),
+        "it is the same"
+    );
+}
+
+#[test]
+fn the_same_key_goes_to_the_same_endpoint_while_that_is_well() {
+    let mut spec = upstream(&["http://a", "http://b", "http://c"]);
+    spec.policy.balance = Balance::RingHash(HashKey::Header(HeaderName::from_static("x-user")));
+    let gateway = build(vec![], vec![spec]).expect("a gateway");
+    let upstream = gateway.upstreams().next().expect("one");
+    let now = SystemClock.boot();
+    let headers = |user| http::HeaderMap::from_iter([(HeaderName::from_static("x-user"), user)]);
+    let key = upstream.key(&headers(HeaderValue::from_static("u1")), None);
+    let chosen = || {
+        let draw = Draw {
+            turn: 0,
+            roll: fastrand::u64(..),
+            key,
+        };
+        match upstream.choose(&[], &draw, now) {
+            Choice::To(flight) => Arc::clone(flight.endpoint()),
+            other => panic!("{other:?}"),
+        }
+    };
+    let first = chosen();
+    assert!((0..20).all(|_| chosen().key == first.key));
+    first.standing.missed(now);
+    let second = chosen();
+    assert!(second.key != first.key && (0..20).all(|_| chosen().key == second.key));
+}
+
+/// Returns the hosts in the order that a request tries them in.
+fn order(upstream: &Upstream, turn: usize, now: BootTime) -> String {
+    let mut tried = Vec::new();
+    let mut hosts = String::new();
+    let draw = Draw {
+        turn,
+        roll: fastrand::u64(..),
+        key: None,
+    };
+    while let Choice::To(flight) = upstream.choose(&tried, &draw, now) {
+        hosts.push_str(&flight.endpoint().origin.host);
+        tried.push(flight.endpoint().key);
+    }
+    hosts
 }
 
 #[test]
@@ -168,5 +248,6 @@ fn upstream(endpoints: &[&str]) -> UpstreamSpec {
         credential: None,
         connect_timeout: std::time::Duration::from_secs(1),
         response_timeout: std::time::Duration::from_secs(1),
+        policy: UpstreamPolicy::default(),
     }
 }

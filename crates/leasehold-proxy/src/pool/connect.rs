@@ -3,17 +3,24 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use hyper::client::conn::http1;
+use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use leasehold_model::Chain;
+use rustls::ClientConfig;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::idle::{Connection, Pool};
+use super::bound::{Bound, End};
+use super::connection::Connection;
+use super::idle::{Exclusive, Pool};
 use super::io::{UpstreamIo, Wire};
 use super::keepalive::keep_alive;
-use crate::gateway::Endpoint;
+use super::shared::{self, Session};
+use super::tls::HTTP2;
+use super::tunnel::{TunnelError, open_tunnel};
+use crate::body::RequestBody;
+use crate::gateway::{Endpoint, LoadHeld, Protocol};
 
 /// Why no connection to an endpoint could be made.
 #[derive(Debug, thiserror::Error)]
@@ -24,15 +31,33 @@ pub(crate) enum ConnectError {
     /// The name is not known, or nobody listens at the address.
     #[error("connect")]
     Connect(#[source] io::Error),
+    /// The proxy makes no way through.
+    #[error("connect through the proxy")]
+    Tunnel(#[source] TunnelError),
     /// The endpoint could not prove who it is, or the two sides do not agree on a protocol.
     #[error("TLS handshake")]
     Tls(#[source] io::Error),
+    /// The two sides do not speak the same version of HTTP.
+    #[error("the endpoint does not offer HTTP/2")]
+    Protocol,
     /// The connection was closed at once.
     #[error("start of HTTP")]
     Http(#[source] hyper::Error),
+    /// The credential is one for the handshake, and there is none.
+    #[error("a certificate can't be shown without TLS")]
+    Bare,
+    /// The generation ran out meanwhile.
+    #[error("the certificate is of no use any longer")]
+    Gone,
+    /// Another request has tried meanwhile, in vain.
+    #[error("no connection could be made for another request")]
+    Shared,
+    /// The upstream has as many connections as it may.
+    #[error("too many connections")]
+    Full,
 }
 
-/// Makes a connection to an endpoint.
+/// Makes a connection to an endpoint, or waits for one that is being made where requests share them.
 ///
 /// # Errors
 ///
@@ -40,52 +65,185 @@ pub(crate) enum ConnectError {
 pub(crate) async fn connect(
     pool: &Arc<Pool>,
     endpoint: &Endpoint,
+    bound: Option<&Bound>,
     limit: Duration,
 ) -> Result<Connection, ConnectError> {
-    let wire = timeout(limit, dial(pool, endpoint))
+    let key = bound.map_or(endpoint.key, |it| it.key(endpoint.key));
+    if !endpoint.may_share() {
+        return open(pool, endpoint, bound, limit).await;
+    }
+    let opening = pool.opening(key);
+    let failures = opening.failures();
+    let turn = timeout(limit, opening.turn.lock()).await;
+    let turn = turn.map_err(|_elapsed| ConnectError::Timeout(limit))?;
+    if let Some(stream) = pool.take_stream(key) {
+        return Ok(Connection::Shared(stream));
+    }
+    if opening.failures() != failures {
+        return Err(ConnectError::Shared);
+    }
+    if !endpoint.may_share() {
+        // Whoever was first knows by now that each request needs one of its own.
+        drop(turn);
+        return open(pool, endpoint, bound, limit).await;
+    }
+    let opened = open(pool, endpoint, bound, limit).await;
+    if opened.is_err() {
+        opening.failed();
+    }
+    opened
+}
+
+async fn open(
+    pool: &Arc<Pool>,
+    endpoint: &Endpoint,
+    bound: Option<&Bound>,
+    limit: Duration,
+) -> Result<Connection, ConnectError> {
+    let key = bound.map_or(endpoint.key, |it| it.key(endpoint.key));
+    let (connection, session) = start(pool, endpoint, bound, limit).await?;
+    if let Some(session) = session {
+        pool.add(key, session);
+    }
+    Ok(connection)
+}
+
+/// Makes a connection that no other request has a part in.
+pub(super) async fn open_apart(
+    pool: &Arc<Pool>,
+    endpoint: &Endpoint,
+    bound: Option<&Bound>,
+    limit: Duration,
+) -> Result<Connection, ConnectError> {
+    let (connection, _session) = start(pool, endpoint, bound, limit).await?;
+    Ok(connection)
+}
+
+async fn start(
+    pool: &Arc<Pool>,
+    endpoint: &Endpoint,
+    bound: Option<&Bound>,
+    limit: Duration,
+) -> Result<(Connection, Option<Arc<Session>>), ConnectError> {
+    let load = &endpoint.origin.load;
+    let (held, pending) = load.connect().ok_or(ConnectError::Full)?;
+    let wire = timeout(limit, dial(pool, endpoint, bound))
         .await
         .map_err(|_elapsed| ConnectError::Timeout(limit))??;
     let heard = Arc::new(AtomicBool::new(false));
+    let shares = shares(endpoint.origin.protocol, &wire)?;
+    endpoint.agreed(shares);
     let io = UpstreamIo::new(wire, Arc::clone(&heard));
+    let opened = if shares {
+        let started = shared::start(pool, endpoint, io, held, bound.map(Bound::end)).await;
+        let (session, stream) = started.map_err(ConnectError::Http)?;
+        (Connection::Shared(stream), Some(session))
+    } else {
+        let sender = start_http1(pool, endpoint, io, held, bound.map(Bound::end)).await;
+        let sender = sender.map_err(ConnectError::Http)?;
+        let key = bound.map_or(endpoint.key, |it| it.key(endpoint.key));
+        let keep_alive = endpoint.origin.keep_alive;
+        let connection = Exclusive::new(key, sender, heard, keep_alive, Arc::clone(pool));
+        (Connection::Exclusive(connection), None)
+    };
+    drop(pending);
+    Ok(opened)
+}
+
+/// Tells whether requests share the connection.
+fn shares(protocol: Protocol, wire: &Wire) -> Result<bool, ConnectError> {
+    let agreed = wire.protocol() == Some(HTTP2);
+    match (protocol, wire) {
+        (Protocol::Http1, _) => Ok(false),
+        (Protocol::Http2, Wire::Plain(_)) => Ok(true),
+        (Protocol::Http2, Wire::Tls(_)) if !agreed => Err(ConnectError::Protocol),
+        (Protocol::Auto | Protocol::Http2, _) => Ok(agreed),
+    }
+}
+
+/// Begins HTTP/1.1 on a connection. `held` is dropped when it is closed.
+async fn start_http1(
+    pool: &Pool,
+    endpoint: &Endpoint,
+    io: UpstreamIo,
+    held: LoadHeld,
+    end: Option<End>,
+) -> Result<SendRequest<RequestBody>, hyper::Error> {
     let (sender, driver) = http1::Builder::new()
         .max_buf_size(LARGEST_READ)
         .handshake(TokioIo::new(io))
-        .await
-        .map_err(ConnectError::Http)?;
-    let name = endpoint.name.clone();
+        .await?;
+    let name = endpoint.origin.name.clone();
+    let clock = Arc::clone(&pool.clock);
     pool.drivers.spawn(async move {
+        let ended = match end {
+            None => driver.await,
+            Some(end) => tokio::select! {
+                ended = driver => ended,
+                () = end.reached(&*clock) => Ok(()),
+            },
+        };
+        drop(held);
         // Where a request was under way it gets the error too, and knows what it means.
-        if let Err(error) = driver.await {
+        if let Err(error) = ended {
             let error = Chain(&error);
             tracing::debug!(endpoint = name, %error, "upstream connection failed");
         }
     });
-    Ok(Connection::new(
-        endpoint.key,
-        sender,
-        heard,
-        Arc::clone(pool),
-    ))
+    Ok(sender)
 }
 
-async fn dial(pool: &Pool, endpoint: &Endpoint) -> Result<Wire, ConnectError> {
-    let stream = connect_tcp(pool, endpoint)
+async fn dial(
+    pool: &Pool,
+    endpoint: &Endpoint,
+    bound: Option<&Bound>,
+) -> Result<Wire, ConnectError> {
+    let config = config(endpoint, bound)?;
+    let mut stream = connect_tcp(pool, endpoint)
         .await
         .map_err(ConnectError::Connect)?;
-    let Some(tls) = &endpoint.tls else {
+    if endpoint.origin.proxy.is_some() {
+        let opened = open_tunnel(&mut stream, &endpoint.origin.target).await;
+        opened.map_err(ConnectError::Tunnel)?;
+    }
+    let (Some(tls), Some(config)) = (&endpoint.origin.tls, config) else {
         return Ok(Wire::Plain(stream));
     };
-    let stream = TlsConnector::from(Arc::clone(&tls.config))
+    let stream = TlsConnector::from(config)
         .connect(tls.name.clone(), stream)
         .await
         .map_err(ConnectError::Tls)?;
     Ok(Wire::Tls(Box::new(stream)))
 }
 
+/// Returns how TLS is spoken there, where it is.
+fn config(
+    endpoint: &Endpoint,
+    bound: Option<&Bound>,
+) -> Result<Option<Arc<ClientConfig>>, ConnectError> {
+    match (&endpoint.origin.tls, bound) {
+        (None, None) => Ok(None),
+        (Some(tls), None) => Ok(Some(Arc::clone(&tls.config))),
+        (Some(tls), Some(bound)) => bound
+            .config(&tls.config)
+            .map(Some)
+            .ok_or(ConnectError::Gone),
+        (None, Some(_)) => Err(ConnectError::Bare),
+    }
+}
+
 async fn connect_tcp(pool: &Pool, endpoint: &Endpoint) -> io::Result<TcpStream> {
-    let (host, port) = (&endpoint.host, endpoint.port);
-    let addresses = endpoint.resolver.resolve(host, port, pool.look_up).await?;
-    let stream = TcpStream::connect(addresses.as_slice()).await?;
+    let stream = match (&endpoint.origin.proxy, endpoint.address) {
+        (Some(proxy), _) => {
+            let addresses = proxy.look_up(pool.look_up).await?;
+            TcpStream::connect(addresses.as_slice()).await?
+        }
+        (None, Some(address)) => TcpStream::connect(address).await?,
+        (None, None) => {
+            let addresses = pool.look_up(&endpoint.origin).await?;
+            TcpStream::connect(addresses.as_slice()).await?
+        }
+    };
     stream.set_nodelay(true)?;
     keep_alive(&stream)?;
     Ok(stream)

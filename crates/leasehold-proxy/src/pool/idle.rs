@@ -1,4 +1,6 @@
 use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -11,24 +13,31 @@ use leasehold_model::{BootTime, Clock};
 use parking_lot::Mutex;
 use tokio_util::task::TaskTracker;
 
+use super::connection::Connection;
 use super::resolve::{self, LookUp};
+use super::shared::{Opening, Session, Sessions, Stream};
 use crate::body::RequestBody;
+use crate::gateway::{Endpoint, KeepAlive, Origin};
 
 /// What makes two connections interchangeable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct PoolKey {
     /// The number of the endpoint, which no other of the process has.
     pub(crate) endpoint: usize,
+    /// The number of what the gateway has proved to be at the handshake, zero where it is nobody.
+    pub(crate) identity: u64,
 }
 
-/// The connections of one core to upstreams that are not in use.
+/// The connections of one core to upstreams that are not in use, and those that several requests
+/// share.
 ///
-/// The lock is never contended, since only one thread comes here; it is there because the types that
-/// hold a pool must be able to move between threads.
+/// The locks are never contended, since only one thread comes here; they are there because the types
+/// that hold a pool must be able to move between threads.
 #[derive(Debug)]
 pub(crate) struct Pool {
     idle: Mutex<HashMap<PoolKey, VecDeque<Idle>>>,
-    clock: Arc<dyn Clock>,
+    sessions: Mutex<HashMap<PoolKey, Sessions>>,
+    pub(super) clock: Arc<dyn Clock>,
     pub(super) look_up: LookUp,
     /// What drives the connections, in use or not.
     pub(super) drivers: TaskTracker,
@@ -38,6 +47,7 @@ impl Pool {
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
         Self {
             idle: Mutex::default(),
+            sessions: Mutex::default(),
             clock,
             look_up: resolve::system,
             drivers: TaskTracker::new(),
@@ -51,23 +61,24 @@ impl Pool {
         self
     }
 
-    /// Takes the connection that was used last, as it is the least likely to be closed by the time
-    /// that the request gets there.
-    pub(crate) fn take(self: &Arc<Self>, key: PoolKey) -> Option<Connection> {
-        let now = self.clock.boot();
-        let mut idle = self.idle.lock();
-        let connections = idle.get_mut(&key)?;
-        while let Some(newest) = connections.pop_back() {
-            if newest.is_usable(now) {
-                return Some(Connection {
-                    key,
-                    sender: newest.sender,
-                    heard: newest.heard,
-                    pool: Arc::clone(self),
-                });
-            }
+    pub(crate) fn now(&self) -> BootTime {
+        self.clock.boot()
+    }
+
+    /// Looks up the name of an endpoint.
+    pub(crate) async fn look_up(&self, origin: &Origin) -> io::Result<Vec<SocketAddr>> {
+        let (host, port) = (&origin.host, origin.port);
+        origin.resolver.resolve(host, port, self.look_up).await
+    }
+
+    /// Takes what there is to an endpoint: a stream of a connection that has one left, or the
+    /// connection that was used last, as it is the least likely to be closed by the time that the
+    /// request gets there.
+    pub(crate) fn take(self: &Arc<Self>, endpoint: &Endpoint, key: PoolKey) -> Option<Connection> {
+        if endpoint.may_share() {
+            return self.take_stream(key).map(Connection::Shared);
         }
-        None
+        self.take_idle(key).map(Connection::Exclusive)
     }
 
     /// Closes what has been idle for too long.
@@ -77,52 +88,81 @@ impl Pool {
             connections.retain(|it| it.is_usable(now));
             !connections.is_empty()
         });
+        let mut sessions = self.sessions.lock();
+        sessions.retain(|_key, it| it.sweep(now) || it.is_opening());
     }
 
-    fn put(&self, key: PoolKey, sender: SendRequest<RequestBody>, heard: Arc<AtomicBool>) {
-        let since = self.clock.boot();
+    pub(super) fn take_stream(&self, key: PoolKey) -> Option<Stream> {
+        let now = self.clock.boot();
+        self.sessions.lock().get_mut(&key)?.take(now)
+    }
+
+    /// Returns what those who open a shared connection take turns by.
+    pub(super) fn opening(&self, key: PoolKey) -> Arc<Opening> {
+        Arc::clone(&self.sessions.lock().entry(key).or_default().opening)
+    }
+
+    pub(super) fn add(&self, key: PoolKey, session: Arc<Session>) {
+        self.sessions.lock().entry(key).or_default().add(session);
+    }
+
+    fn take_idle(self: &Arc<Self>, key: PoolKey) -> Option<Exclusive> {
+        let now = self.clock.boot();
+        let mut idle = self.idle.lock();
+        let connections = idle.get_mut(&key)?;
+        while let Some(newest) = connections.pop_back() {
+            if newest.is_usable(now) {
+                return Some(newest.exclusive(key, self));
+            }
+        }
+        None
+    }
+
+    fn put(&self, key: PoolKey, connection: Idle) {
         let mut idle = self.idle.lock();
         let connections = idle.entry(key).or_default();
-        if connections.len() >= MAX_IDLE {
-            connections.pop_front();
+        while connections.len() >= connection.keep_alive.connections {
+            if connections.pop_front().is_none() {
+                return;
+            }
         }
-        connections.push_back(Idle {
-            sender,
-            heard,
-            since,
-        });
+        connections.push_back(connection);
     }
 }
 
-/// A connection to an endpoint, in the hands of one request.
+/// An HTTP/1.1 connection, in the hands of one request.
 ///
 /// Dropping it closes it.
 #[derive(Debug)]
-pub(crate) struct Connection {
+pub(crate) struct Exclusive {
     key: PoolKey,
     sender: SendRequest<RequestBody>,
     /// Whether the endpoint has said anything since the request was sent.
     heard: Arc<AtomicBool>,
+    born: BootTime,
+    keep_alive: KeepAlive,
     pool: Arc<Pool>,
 }
 
-impl Connection {
-    pub(super) const fn new(
+impl Exclusive {
+    pub(super) fn new(
         key: PoolKey,
         sender: SendRequest<RequestBody>,
         heard: Arc<AtomicBool>,
+        keep_alive: KeepAlive,
         pool: Arc<Pool>,
     ) -> Self {
         Self {
             key,
             sender,
             heard,
+            born: pool.now(),
+            keep_alive,
             pool,
         }
     }
 
-    /// Sends a request. Where nothing of it was sent, the error holds it.
-    pub(crate) fn send(
+    pub(super) fn send(
         &mut self,
         request: Request<RequestBody>,
     ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>> + use<>
@@ -131,17 +171,23 @@ impl Connection {
         self.sender.try_send_request(request)
     }
 
-    /// Tells whether a byte of an answer has come.
-    pub(crate) fn has_heard(&self) -> bool {
+    pub(super) fn has_heard(&self) -> bool {
         self.heard.load(Ordering::Relaxed)
     }
 
-    /// Gives the connection back for the next request, unless it is closed or has yet to finish this
-    /// one.
-    pub(crate) fn give_back(self) {
-        if self.sender.is_ready() {
-            self.pool.put(self.key, self.sender, self.heard);
+    pub(super) fn give_back(self) {
+        let since = self.pool.now();
+        if !self.sender.is_ready() || since.since(self.born) >= self.keep_alive.age {
+            return;
         }
+        let idle = Idle {
+            sender: self.sender,
+            heard: self.heard,
+            born: self.born,
+            keep_alive: self.keep_alive,
+            since,
+        };
+        self.pool.put(self.key, idle);
     }
 }
 
@@ -149,20 +195,30 @@ impl Connection {
 struct Idle {
     sender: SendRequest<RequestBody>,
     heard: Arc<AtomicBool>,
+    born: BootTime,
+    keep_alive: KeepAlive,
     since: BootTime,
 }
 
 impl Idle {
     fn is_usable(&self, now: BootTime) -> bool {
-        self.sender.is_ready() && now.since(self.since) < IDLE_LIMIT
+        self.sender.is_ready() && now.since(self.since) < self.keep_alive.idle
+    }
+
+    fn exclusive(self, key: PoolKey, pool: &Arc<Pool>) -> Exclusive {
+        Exclusive {
+            key,
+            sender: self.sender,
+            heard: self.heard,
+            born: self.born,
+            keep_alive: self.keep_alive,
+            pool: Arc::clone(pool),
+        }
     }
 }
 
 /// How often idle connections are looked through.
 pub(crate) const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
-/// Less than the 5 s after which Node, uvicorn and Apache close a connection that they hear nothing on.
-const IDLE_LIMIT: Duration = Duration::from_secs(4);
-const MAX_IDLE: usize = 256;
 
 #[cfg(test)]
 mod tests {
@@ -179,7 +235,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_is_given_up_before_the_upstream_closes_it() {
-        for (second, kept) in [(3, true), (5, false)] {
+        for (second, age, kept) in [(3, 60, true), (5, 60, false), (0, 0, false)] {
+            let age = Duration::from_secs(age);
             let clock = Arc::new(ManualClock::default());
             let pool = Arc::new(Pool::new(Arc::clone(&clock) as Arc<dyn Clock>));
             let (near, _far) = tokio::io::duplex(64);
@@ -191,10 +248,18 @@ mod tests {
                 Poll::Ready(())
             })
             .await;
-            let key = PoolKey { endpoint: 0 };
-            Connection::new(key, sender, Arc::default(), Arc::clone(&pool)).give_back();
+            let key = PoolKey {
+                endpoint: 0,
+                identity: 0,
+            };
+            let keep_alive = KeepAlive {
+                age,
+                ..KeepAlive::default()
+            };
+            let heard = Arc::default();
+            Exclusive::new(key, sender, heard, keep_alive, Arc::clone(&pool)).give_back();
             clock.0.store(second, Ordering::Relaxed);
-            assert_eq!(pool.take(key).is_some(), kept, "after {second} s");
+            assert_eq!(pool.take_idle(key).is_some(), kept, "after {second} s");
         }
     }
 

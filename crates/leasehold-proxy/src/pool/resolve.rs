@@ -64,6 +64,29 @@ impl Resolver {
     }
 }
 
+/// An HTTP proxy, and the resolver of its name.
+#[derive(Debug)]
+pub(crate) struct Proxy {
+    host: String,
+    port: u16,
+    resolver: Resolver,
+}
+
+impl Proxy {
+    pub(crate) fn new(host: String, port: u16) -> Self {
+        Self {
+            host,
+            port,
+            resolver: Resolver::new(),
+        }
+    }
+
+    pub(super) async fn look_up(&self, look_up: LookUp) -> io::Result<Vec<SocketAddr>> {
+        let (host, port) = (&self.host, self.port);
+        self.resolver.resolve(host, port, look_up).await
+    }
+}
+
 /// What the last lookup has found.
 #[derive(Debug)]
 struct Found {

@@ -1,4 +1,5 @@
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use super::accept::{Acceptor, Failures, Listening};
 use super::door::Door;
 use super::{Listener, Socket};
+use crate::chores;
 use crate::pool::SWEEP_INTERVAL;
 use crate::service::Worker;
 
@@ -116,12 +118,14 @@ async fn drive(
     cut
 }
 
-/// Keeps the pool tidy until the worker is told to drain; returns the time that it has for it.
+/// Keeps the pool tidy and does the chores until the worker is told to drain; returns the time that it has for it.
 async fn until_drained(worker: &Worker, mut drain: oneshot::Receiver<Duration>) -> Duration {
     let mut sweep = interval(SWEEP_INTERVAL);
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut chores = pin!(chores::run(worker));
     loop {
         tokio::select! {
+            () = &mut chores => {}
             // The server was dropped where nobody says anything: there is no time then.
             limit = &mut drain => return limit.unwrap_or_default(),
             _ = sweep.tick() => worker.pool.sweep(),

@@ -119,6 +119,11 @@ impl Exchange {
         self.generation.as_deref()
     }
 
+    /// Returns the same, for those who want to know when it is no more.
+    pub(crate) const fn shared_generation(&self) -> Option<&Arc<Generation<Prepared>>> {
+        self.generation.as_ref()
+    }
+
     /// Returns who sent the request.
     pub(crate) fn consumer(&self) -> Option<&ConsumerName> {
         self.record.as_ref()?.consumer.as_ref()

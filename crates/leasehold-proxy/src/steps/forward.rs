@@ -2,32 +2,38 @@
 //!
 //! A request goes to another endpoint, or over another connection, only where nothing of it can have
 //! been sent: no connection could be made, or the connection closed before it took the request up.
+//! What an HTTP/2 upstream says it has not looked at counts as not sent.
 //! The one exception is a request that may be sent twice, as RFC 9110 §9.2.2 has it, and whose
 //! connection was kept from before: where that closes without a word, the upstream had most likely
 //! closed it already, and the request goes once more over a fresh one.
 
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::HOST;
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
 use leasehold_model::{BootTime, ReasonCode};
 use tokio::time::timeout;
 
 use super::close::Exchange;
 use super::refuse::Refusal;
 use crate::body::{RequestBody, Stall, Upload};
-use crate::gateway::{Endpoint, Upstream};
-use crate::pool::{Connection, connect};
+use crate::gateway::{Choice, Draw, Endpoint, Flight, Upstream};
+use crate::pool::{Bound, ConnectError, Connection, connect};
 use crate::service::Worker;
 use crate::spare::Spare;
+use crate::version;
 
 /// The head of an upstream's answer, and the connection that its body comes over.
 #[derive(Debug)]
 pub(crate) struct Forwarded {
     pub(crate) response: Response<Incoming>,
     pub(crate) connection: Connection,
+    /// Kept to the end of the answer.
+    pub(crate) flight: Flight,
     /// How long the upstream may be silent in mid-answer.
     pub(crate) limit: Duration,
 }
@@ -59,25 +65,75 @@ async fn to_some_endpoint(
     spare: Option<&Spare>,
     exchange: &mut Exchange,
 ) -> Result<Forwarded, Refusal> {
-    let turn = exchange.plan().turn(upstream);
-    for endpoint in upstream.in_turn(turn, worker.clock.boot()) {
-        exchange.note(|record| record.endpoint = Some(endpoint.name.clone()));
-        let authority = endpoint.authority.clone();
-        request.headers_mut().insert(HOST, authority);
+    let draw = Draw {
+        turn: exchange.plan().turn(upstream),
+        roll: fastrand::u64(..),
+        key: upstream.key(request.headers(), exchange.consumer()),
+    };
+    let bound = bound(upstream, exchange);
+    let mut tried = Vec::new();
+    loop {
+        let flight = match upstream.choose(&tried, &draw, worker.clock.boot()) {
+            Choice::To(flight) => flight,
+            Choice::Full => return Err(ReasonCode::UpstreamOverloaded.into()),
+            Choice::Nobody => return Err(ReasonCode::UpstreamUnreachable.into()),
+        };
+        let endpoint = Arc::clone(flight.endpoint());
+        exchange.note(|record| record.endpoint = Some(endpoint.origin.name.clone()));
         let attempt = Attempt {
             worker,
             upstream,
-            endpoint,
+            endpoint: &endpoint,
+            bound: bound.as_ref(),
             spare,
         };
+        attempt.address(&mut request);
         match attempt.send(request, exchange).await {
-            Outcome::Answered(forwarded) => return Ok(forwarded),
+            Outcome::Answered(answer) => {
+                return Ok(answer.forwarded(flight.bound_to(bound), upstream));
+            }
             Outcome::Unsent(unsent) => request = unsent,
-            Outcome::Lost(error) => return Err(blame(&error, exchange)),
-            Outcome::Failed(refusal) => return Err(refusal),
+            Outcome::Refused(error) | Outcome::Lost(error) => {
+                attempt.faulted(exchange);
+                return Err(blame(&error, exchange));
+            }
+            Outcome::Failed(refusal) => {
+                // A consumer who keeps the upstream waiting is no fault of that.
+                if refusal.reason != ReasonCode::ClientAborted {
+                    attempt.faulted(exchange);
+                }
+                return Err(refusal);
+            }
+            Outcome::Full => return Err(ReasonCode::UpstreamOverloaded.into()),
+        }
+        tried.push(endpoint.key);
+    }
+}
+
+/// Returns what connections for the request have to be bound to, where they do.
+fn bound(upstream: &Upstream, exchange: &Exchange) -> Option<Bound> {
+    let leased = upstream.credential.as_ref();
+    let leased = leased.zip(exchange.shared_generation());
+    let leased = leased.and_then(|(used, generation)| Bound::to(generation, used.injection));
+    let files = || upstream.badge.as_ref();
+    leased.or_else(|| Some(Bound::to_files(files()?.identity())))
+}
+
+/// An answer's head, and what it came over.
+struct Answer {
+    response: Response<Incoming>,
+    connection: Connection,
+}
+
+impl Answer {
+    fn forwarded(self, flight: Flight, upstream: &Upstream) -> Forwarded {
+        Forwarded {
+            response: self.response,
+            connection: self.connection,
+            flight,
+            limit: upstream.response_timeout,
         }
     }
-    Err(ReasonCode::UpstreamUnreachable.into())
 }
 
 #[expect(
@@ -85,11 +141,15 @@ async fn to_some_endpoint(
     reason = "there is one a request, on the stack, and a box would cost more"
 )]
 enum Outcome {
-    Answered(Forwarded),
+    Answered(Answer),
     /// Nothing of the request was sent.
     Unsent(Request<RequestBody>),
+    /// The upstream says that it has not looked at it.
+    Refused(hyper::Error),
     /// Something of it may have been, and nothing came back.
     Lost(hyper::Error),
+    /// The upstream has as many connections as it may.
+    Full,
     /// There is no answer, and none may be asked for again.
     Failed(Refusal),
 }
@@ -98,16 +158,34 @@ struct Attempt<'a> {
     worker: &'a Worker,
     upstream: &'a Upstream,
     endpoint: &'a Endpoint,
+    /// What connections have to be bound to, where they do.
+    bound: Option<&'a Bound>,
     spare: Option<&'a Spare>,
 }
 
 impl Attempt<'_> {
+    /// Makes the endpoint the one that the request is for.
+    fn address(&self, request: &mut Request<RequestBody>) {
+        if let Some(host) = self.upstream.host(self.endpoint) {
+            request.headers_mut().insert(HOST, host.clone());
+        }
+    }
+
     /// Sends over the connections that are there, and over a new one when they are used up.
     async fn send(&self, mut request: Request<RequestBody>, exchange: &Exchange) -> Outcome {
-        while let Some(connection) = self.worker.pool.take(self.endpoint.key) {
+        let pool = &self.worker.pool;
+        let mut refusals = 0;
+        let key = self
+            .bound
+            .map_or(self.endpoint.key, |it| it.key(self.endpoint.key));
+        while let Some(connection) = pool.take(self.endpoint, key) {
             match self.send_over(connection, request, exchange).await {
                 // The upstream had closed it.
                 Outcome::Unsent(unsent) => request = unsent,
+                Outcome::Refused(error) if refusals < MOST_REFUSALS => match self.whole_again() {
+                    Some(again) => request = again,
+                    None => return Outcome::Refused(error),
+                },
                 Outcome::Lost(error) => match self.again() {
                     Some(again) => {
                         request = again;
@@ -117,76 +195,123 @@ impl Attempt<'_> {
                 },
                 outcome => return outcome,
             }
+            refusals += 1;
         }
         // Boxed, since it is rare and large, and would be a part of every request otherwise.
-        match Box::pin(self.open(exchange)).await {
-            Some(connection) => self.send_over(connection, request, exchange).await,
-            None => Outcome::Unsent(request),
+        Box::pin(self.send_anew(request, exchange)).await
+    }
+
+    /// Sends over a new connection, and over another where the upstream closes that before it has
+    /// looked at the request.
+    async fn send_anew(&self, mut request: Request<RequestBody>, exchange: &Exchange) -> Outcome {
+        for left in (0..=MOST_REFUSALS).rev() {
+            let connection = match self.open(exchange).await {
+                Ok(connection) => connection,
+                Err(ConnectError::Full) => return Outcome::Full,
+                Err(_told) => return Outcome::Unsent(request),
+            };
+            match self.send_over(connection, request, exchange).await {
+                Outcome::Refused(error) => match self.whole_again().filter(|_| left > 0) {
+                    Some(again) => request = again,
+                    None => return Outcome::Refused(error),
+                },
+                outcome => return outcome,
+            }
         }
+        Outcome::Unsent(request)
     }
 
     /// Returns the request for a second try, where it may be sent twice.
     fn again(&self) -> Option<Request<RequestBody>> {
         let mut again = self.spare?.safe_copy()?;
-        let authority = self.endpoint.authority.clone();
-        again.headers_mut().insert(HOST, authority);
+        self.address(&mut again);
         Some(again)
     }
 
-    async fn open(&self, exchange: &Exchange) -> Option<Connection> {
-        let opened = connect(
-            &self.worker.pool,
-            self.endpoint,
-            self.upstream.connect_timeout,
-        )
-        .await;
-        match opened {
-            Ok(connection) => {
-                self.reached();
-                Some(connection)
-            }
+    /// Returns the request for a second try, whatever it is, where all of it was kept.
+    fn whole_again(&self) -> Option<Request<RequestBody>> {
+        let mut again = self.spare?.whole_copy()?;
+        self.address(&mut again);
+        Some(again)
+    }
+
+    async fn open(&self, exchange: &Exchange) -> Result<Connection, ConnectError> {
+        let (endpoint, limit) = (self.endpoint, self.upstream.connect_timeout);
+        let opened = connect(&self.worker.pool, endpoint, self.bound, limit).await;
+        match &opened {
+            Ok(_) => self.reached(),
+            Err(ConnectError::Full | ConnectError::Shared | ConnectError::Gone) => {}
             Err(error) => {
                 exchange.plan().meters.connect_failed(self.upstream.number);
-                if self.endpoint.missed(self.worker.clock.boot()) {
-                    exchange.warn(&error, "endpoint can't be reached");
+                if endpoint.standing.missed(self.worker.clock.boot()) {
+                    exchange.warn(error, "endpoint can't be reached");
                 }
-                None
+                self.faulted(exchange);
             }
         }
+        opened
     }
 
     fn reached(&self) {
-        if self.endpoint.reached() {
-            tracing::info!(endpoint = self.endpoint.name, "endpoint is reachable again");
+        if self.endpoint.standing.reached() {
+            let endpoint = &self.endpoint.origin.name;
+            tracing::info!(endpoint, "endpoint is reachable again");
+        }
+    }
+
+    /// Counts a fault of the endpoint, unless it is the consumer's.
+    fn faulted(&self, exchange: &Exchange) {
+        if exchange.upload().and_then(Upload::broken).is_some() {
+            return;
+        }
+        let now = self.worker.clock.boot();
+        if let Some(span) = self.upstream.faulted(self.endpoint, now) {
+            exchange.plan().meters.ejected(self.upstream.number);
+            tracing::warn!(
+                upstream = %self.upstream.name,
+                endpoint = self.endpoint.origin.name,
+                address = self.endpoint.address.map(tracing::field::display),
+                seconds = span.as_secs(),
+                "endpoint is left out for its faults"
+            );
         }
     }
 
     async fn send_over(
         &self,
         mut connection: Connection,
-        request: Request<RequestBody>,
+        mut request: Request<RequestBody>,
         exchange: &Exchange,
     ) -> Outcome {
+        if connection.is_shared() {
+            version::to_http2(&mut request, &self.endpoint.origin.scheme);
+        } else if self.upstream.may_share() {
+            version::to_http1(&mut request);
+        }
         let answer = connection.send(request);
         let answer = self.in_time(exchange.upload(), answer).await;
         match answer {
             // hyper takes an upgrade that nobody asked for as the end of HTTP on the connection.
             Some(Ok(response)) if response.status() != StatusCode::SWITCHING_PROTOCOLS => {
-                // A connection from before may still do.
-                self.reached();
-                Outcome::Answered(Forwarded {
+                self.answered(response.status(), exchange);
+                Outcome::Answered(Answer {
                     response,
                     connection,
-                    limit: self.upstream.response_timeout,
                 })
             }
             Some(Ok(_upgrade)) => Outcome::Failed(ReasonCode::UpstreamFailed.into()),
-            Some(Err(mut error)) => match error.take_message() {
-                Some(request) => Outcome::Unsent(request),
-                None if connection.has_heard() => Outcome::Failed(blame(error.error(), exchange)),
-                None => Outcome::Lost(error.into_error()),
-            },
+            Some(Err(error)) => unanswered(error, &connection, exchange),
             None => Outcome::Failed(self.late(exchange.upload())),
+        }
+    }
+
+    fn answered(&self, status: StatusCode, exchange: &Exchange) {
+        // A connection from before may still do.
+        self.reached();
+        if status.is_server_error() {
+            self.faulted(exchange);
+        } else {
+            self.endpoint.standing.answered();
         }
     }
 
@@ -224,6 +349,30 @@ impl Attempt<'_> {
     }
 }
 
+/// Tells what it means that there is no answer.
+fn unanswered(
+    mut error: TrySendError<Request<RequestBody>>,
+    connection: &Connection,
+    exchange: &Exchange,
+) -> Outcome {
+    if let Some(mut unsent) = error.take_message() {
+        if connection.is_shared() {
+            connection.retire();
+            version::to_http1(&mut unsent);
+        }
+        return Outcome::Unsent(unsent);
+    }
+    let error = error.into_error();
+    if version::is_unprocessed(&error) {
+        connection.retire();
+        return Outcome::Refused(error);
+    }
+    if connection.has_heard() || version::is_reset(&error) {
+        return Outcome::Failed(blame(&error, exchange));
+    }
+    Outcome::Lost(error)
+}
+
 /// Tells what a connection's failure in mid-request means: a body that the consumer broke off
 /// breaks the upstream's connection too.
 fn blame(error: &hyper::Error, exchange: &Exchange) -> Refusal {
@@ -233,3 +382,6 @@ fn blame(error: &hyper::Error, exchange: &Exchange) -> Refusal {
     exchange.warn(error, "upstream failed before it answered");
     ReasonCode::UpstreamFailed.into()
 }
+
+/// How often a request is sent once more that an HTTP/2 upstream has not looked at.
+const MOST_REFUSALS: u32 = 2;

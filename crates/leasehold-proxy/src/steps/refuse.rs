@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderValue, Response, StatusCode};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use leasehold_audit::TraceId;
 use leasehold_model::ReasonCode;
 use serde::Serialize;
@@ -69,6 +69,10 @@ pub(crate) const fn answer(reason: ReasonCode) -> (StatusCode, &'static str) {
             StatusCode::GATEWAY_TIMEOUT,
             "the upstream did not answer in time",
         ),
+        ReasonCode::UpstreamOverloaded => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "as much goes on at the upstream as may",
+        ),
         ReasonCode::ClientAborted => (
             StatusCode::REQUEST_TIMEOUT,
             "the request's body did not arrive in time",
@@ -92,7 +96,11 @@ pub(crate) fn respond(
     trace_id: TraceId,
     challenge: &HeaderValue,
     close: bool,
+    grpc: bool,
 ) -> Response<Bytes> {
+    if grpc {
+        return respond_grpc(refusal);
+    }
     let (status, _) = answer(refusal.reason);
     let mut response = Response::new(problem(refusal, status, trace_id));
     *response.status_mut() = status;
@@ -109,6 +117,43 @@ pub(crate) fn respond(
     }
     response
 }
+
+/// Tells whether a request is one of gRPC, whose sender reads the outcome from `grpc-status` alone.
+pub(crate) fn is_grpc<B>(request: &Request<B>) -> bool {
+    let is_grpc = |kind: &HeaderValue| {
+        let rest = kind.as_bytes().strip_prefix(b"application/grpc");
+        rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
+    };
+    request.method() == Method::POST && request.headers().get(CONTENT_TYPE).is_some_and(is_grpc)
+}
+
+/// Answers with nothing but a head, which gRPC reads as trailers.
+fn respond_grpc(refusal: Refusal) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::new());
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    let (status, _) = answer(refusal.reason);
+    headers.insert(GRPC_STATUS, HeaderValue::from_static(grpc_status(status)));
+    // The texts are chosen here: none has what would have to be encoded.
+    headers.insert(GRPC_MESSAGE, HeaderValue::from_static(refusal.detail));
+    response
+}
+
+/// Returns what gRPC calls an HTTP status, as its own table of "HTTP to gRPC status codes" has it.
+const fn grpc_status(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        // INTERNAL, UNAUTHENTICATED, PERMISSION_DENIED, UNIMPLEMENTED, UNAVAILABLE, UNKNOWN.
+        400 => "13",
+        401 => "16",
+        403 => "7",
+        404 => "12",
+        429 | 502..=504 => "14",
+        _ => "2",
+    }
+}
+
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
 fn problem(refusal: Refusal, status: StatusCode, trace_id: TraceId) -> Bytes {
     let problem = Problem {
@@ -168,9 +213,44 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_refused_grpc_request_reads_its_outcome_from_the_head() {
+        let trace_id = TraceId::new(7).expect("not zero");
+        let challenge = HeaderValue::from_static("Bearer");
+        for reason in ReasonCode::ALL {
+            let response = respond(reason.into(), trace_id, &challenge, true, true);
+            assert_eq!(
+                (response.status().as_u16(), response.body().len()),
+                (200, 0)
+            );
+            let message = response.headers()[GRPC_MESSAGE].to_str().expect("text");
+            assert!(message.is_ascii() && !message.contains('%'), "{message}");
+        }
+        let status = |reason: ReasonCode| {
+            respond(reason.into(), trace_id, &challenge, true, true).headers()[GRPC_STATUS].clone()
+        };
+        assert_eq!(status(ReasonCode::UpstreamOverloaded), "14");
+        assert_eq!(status(ReasonCode::ConsumerKeyMissing), "16");
+        assert_eq!(status(ReasonCode::NoRoute), "12");
+    }
+
+    #[test]
+    fn only_grpc_itself_is_answered_so() {
+        for (kind, grpc) in [
+            ("application/grpc", true),
+            ("application/grpc+proto", true),
+            ("application/grpc;charset=utf-8", true),
+            ("application/grpc-web", false),
+            ("application/json", false),
+        ] {
+            let request = Request::post("/").header(CONTENT_TYPE, kind).body(());
+            assert_eq!(is_grpc(&request.expect("a request")), grpc, "{kind}");
+        }
+    }
+
     fn refuse(reason: ReasonCode, close: bool) -> Response<Bytes> {
         let trace_id = TraceId::new(7).expect("not zero");
         let challenge = HeaderValue::from_static("Bearer");
-        respond(reason.into(), trace_id, &challenge, close)
+        respond(reason.into(), trace_id, &challenge, close, false)
     }
 }

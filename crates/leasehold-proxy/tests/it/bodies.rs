@@ -166,3 +166,90 @@ fn an_upstream_that_does_not_read_holds_the_consumer_back() {
 
 /// More than the sockets on the way hold.
 const FAR_TOO_MUCH: usize = 256 << 20;
+
+#[test]
+fn a_connection_that_still_owes_a_request_is_not_used_again() {
+    let origin = Origin::start(|mut connection| {
+        // Answers the head at once and never reads a body.
+        while connection.head().is_ok() {
+            connection.send(OK);
+        }
+    });
+    let rig = Setup::to(&[origin.url()]).start();
+    let mut consumer = rig.connect();
+    consumer.send("POST /1 HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab");
+    assert_eq!(consumer.receive().text(), "ok");
+    drop(consumer);
+    // What is missing of that body must not be made up from the next request.
+    for number in 2..5 {
+        assert_eq!(rig.connect().get("/next", "").text(), "ok");
+        assert_eq!(origin.connections(), 2, "request {number}");
+    }
+}
+
+#[test]
+fn events_go_on_one_by_one_as_the_server_sends_them() {
+    let (go_on, next) = channel::<()>();
+    let next = parking_lot::Mutex::new(next);
+    let origin = Origin::start(move |mut connection| {
+        connection.receive();
+        connection.send("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n");
+        for number in 0..3 {
+            connection.send(format!("data: {number}\n\n"));
+            next.lock().recv().expect("the test goes on");
+        }
+    });
+    let rig = Setup::to(&[origin.url()]).start();
+    let mut consumer = rig.connect();
+    consumer.send("GET / HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\n\r\n");
+    assert!(
+        consumer
+            .head()
+            .expect("a head")
+            .contains("text/event-stream")
+    );
+    for number in 0..3 {
+        let event = consumer.chunk().expect("an event");
+        assert_eq!(event, Some(format!("data: {number}\n\n").into_bytes()));
+        go_on.send(()).expect("the origin waits");
+    }
+    assert_eq!(consumer.chunk().expect("the end"), None);
+}
+
+#[test]
+fn a_large_body_goes_both_ways_and_is_held_nowhere() {
+    const PART: usize = 64 * 1024;
+    const PARTS: usize = 512;
+    let origin = Origin::start(|mut connection| {
+        let head = connection.head().expect("a head");
+        assert!(head.contains("content-length"), "{head}");
+        connection.send(format!(
+            "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n",
+            PART * PARTS
+        ));
+        for _ in 0..PARTS {
+            let part = connection.exactly(PART).expect("a part");
+            connection.send(part);
+        }
+    });
+    let rig = Setup::to(&[origin.url()]).start();
+    let mut consumer = rig.connect();
+    let length = PART * PARTS;
+    consumer.send(format!(
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n"
+    ));
+    consumer.send(vec![0; PART]);
+    consumer.head().expect("a head");
+    for number in 1..PARTS {
+        consumer.send(vec![u8::try_from(number % 251).expect("small"); PART]);
+        let part = consumer.exactly(PART).expect("the part before");
+        let sent = u8::try_from((number - 1) % 251).expect("small");
+        assert!(part.iter().all(|byte| *byte == sent), "part {number}");
+    }
+    consumer.exactly(PART).expect("the last part");
+    let record = rig.record();
+    assert_eq!(
+        (&record["request_bytes"], &record["response_bytes"]),
+        (&length.into(), &length.into())
+    );
+}

@@ -36,7 +36,12 @@ pub(crate) struct Lease {
 
 impl Lease {
     pub(crate) fn start(provider: FakeProvider) -> Self {
-        Self::new(provider, |broker, spec| {
+        Self::shown(provider, in_header())
+    }
+
+    /// Starts a broker whose credential is placed like that.
+    pub(crate) fn shown(provider: FakeProvider, injection: Injection) -> Self {
+        Self::new(provider, injection, |broker, spec| {
             Held::Shared(broker.credential(spec).expect("the provider is declared"))
         })
     }
@@ -50,7 +55,7 @@ impl Lease {
 
     /// Starts a broker whose credential each consumer has one of.
     pub(crate) fn per_consumer(provider: FakeProvider, limits: FamilyLimits) -> Self {
-        Self::new(provider, |broker, spec| {
+        Self::new(provider, in_header(), |broker, spec| {
             let family = broker.family(spec, limits);
             Held::PerConsumer(family.expect("the provider is declared"))
         })
@@ -73,6 +78,7 @@ impl Lease {
 
     fn new(
         provider: FakeProvider,
+        injection: Injection,
         declare: impl FnOnce(&mut Broker<Prepared>, CredentialSpec<Prepared>) -> Held,
     ) -> Self {
         let provider = Arc::new(provider);
@@ -81,7 +87,7 @@ impl Lease {
         let mut broker: Broker<Prepared> = Broker::new(Arc::new(SystemClock), key, metrics);
         let to = Arc::clone(&provider) as Arc<dyn Provider>;
         broker.provider("fake".into(), to, false);
-        let held = declare(&mut broker, spec(provider.stored));
+        let held = declare(&mut broker, spec(provider.stored, injection));
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         let thread = thread::spawn(move || {
@@ -109,12 +115,15 @@ impl Lease {
     }
 }
 
-fn spec(stored: bool) -> CredentialSpec<Prepared> {
-    let injection = Injection::Header {
+fn in_header() -> Injection {
+    Injection::Header {
         name: HeaderName::from_static("x-api-key"),
         prefix: "Key ".to_owned(),
         field: "value".to_owned(),
-    };
+    }
+}
+
+fn spec(stored: bool, injection: Injection) -> CredentialSpec<Prepared> {
     let leased = Source::Leased {
         path: "creds/api".to_owned(),
         parameters: Parameters::new(),
@@ -154,6 +163,15 @@ fn ready<T: Send + 'static>(answer: T) -> BoxFuture<'static, Result<T, ProviderE
     Box::pin(async { Ok(answer) })
 }
 
+/// Makes the fields of the credential of a number.
+struct Mint(Box<dyn Fn(u64) -> Vec<(&'static str, String)> + Send + Sync>);
+
+impl std::fmt::Debug for Mint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Mint").finish_non_exhaustive()
+    }
+}
+
 /// A provider that grants leases and does not renew them, or has a stored value.
 #[derive(Debug)]
 pub(crate) struct FakeProvider {
@@ -165,6 +183,7 @@ pub(crate) struct FakeProvider {
     pub(crate) refuses: AtomicBool,
     fetched: AtomicU64,
     revoked: Mutex<Vec<String>>,
+    mint: Mint,
     gate: watch::Sender<bool>,
 }
 
@@ -177,8 +196,20 @@ impl FakeProvider {
             refuses: AtomicBool::new(false),
             fetched: AtomicU64::new(0),
             revoked: Mutex::default(),
+            mint: Mint(Box::new(|number| {
+                vec![("value", format!("canary-{number}"))]
+            })),
             gate: watch::Sender::new(true),
         }
+    }
+
+    /// Makes it give the fields that `mint` makes for the credential of a number.
+    pub(crate) fn minting(
+        mut self,
+        mint: impl Fn(u64) -> Vec<(&'static str, String)> + Send + Sync + 'static,
+    ) -> Self {
+        self.mint = Mint(Box::new(mint));
+        self
     }
 
     pub(crate) fn storing() -> Self {
@@ -210,7 +241,9 @@ impl FakeProvider {
     /// Makes the credential of that number: a lease, or the version of the stored value.
     fn make(&self, number: u64) -> Fetched {
         let mut material = Material::default();
-        material.insert("value", Secret::new(format!("canary-{number}")));
+        for (name, value) in (self.mint.0)(number) {
+            material.insert(name, Secret::new(value));
+        }
         let leased = Holding::Leased {
             lease_id: LeaseId::from(&*format!("lease-{number}")),
             ttl: self.ttl,

@@ -12,11 +12,16 @@ mod failures;
 #[cfg(test)]
 mod floods;
 #[cfg(test)]
-mod heads;
+mod grpc;
 #[cfg(test)]
+mod heads;
 mod http2;
 #[cfg(test)]
 mod http2_client;
+#[cfg(test)]
+mod http2_upstream;
+#[cfg(test)]
+mod identity;
 #[cfg(test)]
 mod lease;
 #[cfg(test)]
@@ -43,5 +48,7 @@ mod refusals;
 mod rig;
 #[cfg(test)]
 mod serving;
+#[cfg(test)]
+mod spread;
 #[cfg(test)]
 mod tls;

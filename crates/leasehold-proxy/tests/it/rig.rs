@@ -11,9 +11,9 @@ use leasehold_audit::{Recorder, RecorderTask};
 use leasehold_consumer::{Consumers, KeyDigest};
 use leasehold_model::{Clock, SystemClock};
 use leasehold_proxy::{
-    Admission, CredentialUse, Gateway, GatewaySpec, Limits, ListenerAddress, ListenerSpec,
+    Admission, Balance, CredentialUse, Gateway, GatewaySpec, Limits, ListenerAddress, ListenerSpec,
     ListenerTls, ProxyMetrics, RouteSpec, RunningServer, Server, Trusted, TrustedRoots,
-    UpstreamSpec,
+    UpstreamPolicy, UpstreamSpec,
 };
 use parking_lot::Mutex;
 use prometheus_client::encoding::text::encode;
@@ -32,6 +32,7 @@ pub(crate) const REPORTS_KEY: &str = "reports-key";
 pub(crate) struct Setup {
     endpoints: Vec<String>,
     pub(crate) roots: TrustedRoots,
+    pub(crate) policy: UpstreamPolicy,
     pub(crate) credential: Option<CredentialUse>,
     pub(crate) admission: Admission,
     pub(crate) connect_timeout: Duration,
@@ -50,6 +51,11 @@ impl Setup {
         Self {
             endpoints: endpoints.to_vec(),
             roots: TrustedRoots::System,
+            // So that tests know where a request goes.
+            policy: UpstreamPolicy {
+                balance: Balance::RoundRobin,
+                ..UpstreamPolicy::default()
+            },
             credential: None,
             admission: Admission::Anyone,
             connect_timeout: LIMIT,
@@ -127,6 +133,7 @@ impl Setup {
                 credential: self.credential,
                 connect_timeout: self.connect_timeout,
                 response_timeout: self.response_timeout,
+                policy: self.policy,
             }],
             consumers: Consumers::new(
                 HeaderName::from_static(KEY_HEADER),

@@ -5,11 +5,12 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::thread;
 
-use leasehold_proxy::TrustedRoots;
+use leasehold_proxy::{TlsVersion, TrustedRoots};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::PrivatePkcs8KeyDer;
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls::version::TLS12;
+use rustls::{ALL_VERSIONS, ServerConfig, ServerConnection, StreamOwned, SupportedProtocolVersion};
 
 use crate::origin::OK;
 use crate::rig::Setup;
@@ -62,36 +63,61 @@ fn a_private_authority_is_not_trusted_by_the_system() {
 }
 
 /// What an origin saw of one request.
-struct Hello {
+pub(crate) struct Hello {
     name: Option<String>,
     protocol: Option<Vec<u8>>,
     head: String,
 }
 
-type Authority = CertifiedIssuer<'static, KeyPair>;
+pub(crate) type Authority = CertifiedIssuer<'static, KeyPair>;
 
-fn authority() -> Authority {
+pub(crate) fn authority() -> Authority {
     let mut params = CertificateParams::new(vec![]).expect("parameters");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let key = KeyPair::generate().expect("a key");
     CertifiedIssuer::self_signed(params, key).expect("an authority")
 }
 
+#[test]
+fn the_name_that_is_asked_for_may_be_another_than_the_hosts() {
+    let authority = authority();
+    let (port, seen) = tls_origin(&authority, "api.internal");
+    let mut setup = Setup::to(&[format!("https://127.0.0.1:{port}")]);
+    setup.roots = TrustedRoots::Pem(authority.pem().into_bytes());
+    setup.policy.tls.sni = Some("api.internal".to_owned());
+    let rig = setup.start();
+    assert_eq!(rig.connect().get("/x", "").text(), "ok");
+    let hello = seen.recv().expect("a request");
+    assert_eq!(hello.name.as_deref(), Some("api.internal"));
+}
+
+#[test]
+fn a_version_of_tls_that_is_too_old_is_not_spoken() {
+    let authority = authority();
+    for (minimum, status) in [(TlsVersion::Tls12, "200"), (TlsVersion::Tls13, "502")] {
+        let (port, _seen) = tls_origin_of(&authority, "localhost", &[&TLS12]);
+        let mut setup = Setup::to(&[format!("https://localhost:{port}")]);
+        setup.roots = TrustedRoots::Pem(authority.pem().into_bytes());
+        setup.policy.tls.minimum = minimum;
+        let rig = setup.start();
+        assert_eq!(rig.connect().get("/x", "").status(), status);
+    }
+}
+
 /// Starts an origin with a certificate for `name`, and returns its port and what it sees.
-fn tls_origin(authority: &Authority, name: &str) -> (u16, std::sync::mpsc::Receiver<Hello>) {
-    let key = KeyPair::generate().expect("a key");
-    let params = CertificateParams::new(vec![name.to_owned()]).expect("parameters");
-    let certificate = params.signed_by(&key, authority).expect("a certificate");
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("versions")
-        .with_no_client_auth()
-        .with_single_cert(
-            vec![certificate.der().clone()],
-            PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
-        )
-        .expect("a certificate with its key");
+pub(crate) fn tls_origin(
+    authority: &Authority,
+    name: &str,
+) -> (u16, std::sync::mpsc::Receiver<Hello>) {
+    tls_origin_of(authority, name, ALL_VERSIONS)
+}
+
+fn tls_origin_of(
+    authority: &Authority,
+    name: &str,
+    versions: &[&'static SupportedProtocolVersion],
+) -> (u16, std::sync::mpsc::Receiver<Hello>) {
+    let mut config = server_config(authority, name, versions);
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     let config = Arc::new(config);
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -119,4 +145,25 @@ fn tls_origin(authority: &Authority, name: &str) -> (u16, std::sync::mpsc::Recei
         }
     });
     (port, seen)
+}
+
+/// Returns the settings of a server with a certificate for `name`.
+pub(crate) fn server_config(
+    authority: &Authority,
+    name: &str,
+    versions: &[&'static SupportedProtocolVersion],
+) -> ServerConfig {
+    let key = KeyPair::generate().expect("a key");
+    let params = CertificateParams::new(vec![name.to_owned()]).expect("parameters");
+    let certificate = params.signed_by(&key, authority).expect("a certificate");
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions)
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![certificate.der().clone()],
+            PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
+        )
+        .expect("a certificate with its key")
 }

@@ -11,7 +11,7 @@ use leasehold_proxy::{
     CredentialUse, GatewaySpec, Held, RouteSpec, Suspect, TrustedRoots, UpstreamSpec,
 };
 
-use super::{ComposeError, header_name};
+use super::{ComposeError, header_name, traffic};
 
 pub(super) fn gateway_spec(
     snapshot: &Snapshot,
@@ -61,6 +61,7 @@ pub(super) fn gateway_spec(
             credential: credential.transpose()?,
             connect_timeout: upstream.timeouts.connect,
             response_timeout: upstream.timeouts.response,
+            policy: traffic::policy(&upstream.traffic)?,
         });
     }
     Ok(GatewaySpec {

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 
 use super::*;
-use crate::gateway::{Admission, Gateway, GatewaySpec, RouteSpec, UpstreamSpec};
+use crate::gateway::{Admission, Gateway, GatewaySpec, RouteSpec, UpstreamPolicy, UpstreamSpec};
 use crate::metrics::ProxyMetrics;
 use crate::pool::{Pool, TrustedRoots};
 use crate::server::{Limits, ListenerSpec, socket};
@@ -79,6 +79,7 @@ fn gateway() -> Gateway {
         credential: None,
         connect_timeout: LIMIT,
         response_timeout: LIMIT,
+        policy: UpstreamPolicy::default(),
     };
     let route = RouteSpec {
         name: "r".into(),
