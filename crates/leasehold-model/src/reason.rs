@@ -10,7 +10,11 @@ use serde::{Serialize, Serializer};
 pub enum ReasonCode {
     /// The request breaks the framing or host rules of RFC 9112.
     BadRequest,
-    /// No route matches the host and path.
+    /// The request's body is larger than it may be.
+    BodyTooLarge,
+    /// The request's target and headers are larger than they may be.
+    HeadTooLarge,
+    /// No route matches the request.
     NoRoute,
     /// The route wants a consumer key and the request has none.
     ConsumerKeyMissing,
@@ -38,8 +42,10 @@ pub enum ReasonCode {
 
 impl ReasonCode {
     /// Every code, for metrics that must exist from the start.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::BadRequest,
+        Self::BodyTooLarge,
+        Self::HeadTooLarge,
         Self::NoRoute,
         Self::ConsumerKeyMissing,
         Self::ConsumerKeyUnknown,
@@ -59,6 +65,8 @@ impl ReasonCode {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::BadRequest => "bad_request",
+            Self::BodyTooLarge => "body_too_large",
+            Self::HeadTooLarge => "head_too_large",
             Self::NoRoute => "no_route",
             Self::ConsumerKeyMissing => "consumer_key_missing",
             Self::ConsumerKeyUnknown => "consumer_key_unknown",

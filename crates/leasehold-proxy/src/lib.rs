@@ -6,12 +6,17 @@
 //! its own listening sockets and its own connections to upstreams.
 
 mod body;
+mod cors;
+mod edit;
 mod gateway;
 mod hop;
 mod metrics;
+mod mirror;
 mod patience;
 mod plan;
 mod pool;
+mod redirect;
+mod rewrite;
 mod server;
 mod service;
 mod spare;
@@ -20,10 +25,16 @@ mod trace;
 mod trailers;
 mod via;
 
+pub use cors::Cors;
+pub use edit::HeaderEdits;
 pub use gateway::{
-    Admission, CredentialUse, Gateway, GatewayError, GatewaySpec, Held, RouteSpec, RouteStanding,
-    Suspect, UpstreamSpec,
+    Admission, CredentialUse, Gateway, GatewayError, GatewaySpec, HeaderTest, Held, HostMatch,
+    HostRewrite, MatchSpec, MirrorSpec, PathMatch, RouteSpec, RouteStanding, Suspect, TargetSpec,
+    UpstreamSpec,
 };
 pub use metrics::ProxyMetrics;
 pub use pool::{RootsError, TrustedRoots};
+pub use redirect::Redirect;
 pub use server::{BindError, RunningServer, Server};
+pub use steps::path::PathPolicy;
+pub use steps::retry::Retry;

@@ -1,9 +1,9 @@
 mod histogram;
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use leasehold_audit::AccessRecord;
-use leasehold_model::ReasonCode;
+use leasehold_model::{ReasonCode, RouteName, UpstreamName};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -11,7 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use self::histogram::AtomicHistogram;
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, Route, Upstream};
 use crate::steps::refuse;
 
 /// What the data plane counts. Cloning shares the counts.
@@ -19,6 +19,9 @@ use crate::steps::refuse;
 pub struct ProxyMetrics {
     requests: Family<RequestLabels, Counter>,
     connect_errors: Family<UpstreamLabels, Counter>,
+    split: Family<SplitLabels, Counter>,
+    retries: Family<RetryLabels, Counter>,
+    mirrored: Family<MirrorLabels, Counter>,
     gateway_time: AtomicHistogram,
     upstream_time: AtomicHistogram,
     pub(crate) in_flight: Gauge,
@@ -58,6 +61,21 @@ impl ProxyMetrics {
             all.connect_errors,
         );
         registry.register(
+            "leasehold_split_requests",
+            "Requests of routes with several upstreams, by route and chosen upstream",
+            all.split,
+        );
+        registry.register(
+            "leasehold_retries",
+            "Further tries that a route's policy asked for, sent or without budget",
+            all.retries,
+        );
+        registry.register(
+            "leasehold_mirrored_requests",
+            "Copies of requests, by upstream and what became of them",
+            all.mirrored,
+        );
+        registry.register(
             "leasehold_connections",
             "Connections from consumers",
             all.connections,
@@ -68,6 +86,38 @@ impl ProxyMetrics {
             all.connections_refused,
         );
         metrics
+    }
+
+    /// Counts a further try that a route's policy asked for.
+    pub(crate) fn retried(&self, route: &RouteName, outcome: &'static str) {
+        let labels = RetryLabels {
+            route: route.as_str().to_owned(),
+            outcome,
+        };
+        self.retries.get_or_create_owned(&labels).inc();
+    }
+
+    /// Counts a copy of a request.
+    pub(crate) fn mirrored(&self, upstream: &UpstreamName, outcome: &'static str) {
+        let labels = MirrorLabels {
+            upstream: upstream.as_str().to_owned(),
+            outcome,
+        };
+        self.mirrored.get_or_create_owned(&labels).inc();
+    }
+
+    /// Returns the counters of the route's upstreams, where there are several.
+    fn split(&self, route: &Route) -> Vec<Counter> {
+        if route.upstreams().count() < 2 {
+            return Vec::new();
+        }
+        let counter = |upstream: &Arc<Upstream>| {
+            self.split.get_or_create_owned(&SplitLabels {
+                route: route.name.as_str().to_owned(),
+                upstream: upstream.name.as_str().to_owned(),
+            })
+        };
+        route.upstreams().map(counter).collect()
     }
 
     fn request_counter(&self, route: &str, class: usize, reason: Option<ReasonCode>) -> Counter {
@@ -87,6 +137,8 @@ pub(crate) struct Meters {
     /// For requests that match no route.
     astray: RouteMeter,
     connect_errors: Vec<Counter>,
+    /// By route and then by place among its upstreams; none where there is one upstream only.
+    split: Vec<Vec<Counter>>,
 }
 
 impl Meters {
@@ -99,9 +151,10 @@ impl Meters {
         });
         Self {
             routes: gateway
-                .route_names()
-                .map(|name| meter(name.as_str()))
+                .routes()
+                .map(|route| meter(route.name.as_str()))
                 .collect(),
+            split: gateway.routes().map(|route| metrics.split(route)).collect(),
             astray: meter(""),
             connect_errors: connect_errors.collect(),
             metrics,
@@ -116,6 +169,14 @@ impl Meters {
         self.metrics.gateway_time.observe(record.gateway_time);
         if let Some(time) = record.upstream_time {
             self.metrics.upstream_time.observe(time);
+        }
+    }
+
+    /// Counts a request of a route by the upstream that was chosen for it, where there are several.
+    pub(crate) fn chosen(&self, route: usize, place: usize) {
+        let counters = self.split.get(route);
+        if let Some(counter) = counters.and_then(|it| it.get(place)) {
+            counter.inc();
         }
     }
 
@@ -177,6 +238,24 @@ struct RequestLabels {
     route: String,
     status: &'static str,
     reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SplitLabels {
+    route: String,
+    upstream: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RetryLabels {
+    route: String,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct MirrorLabels {
+    upstream: String,
+    outcome: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]

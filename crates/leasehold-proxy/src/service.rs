@@ -1,28 +1,40 @@
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http::header::{CONNECTION, HOST, ORIGIN};
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Request, Response, Uri, Version};
+use http::{HeaderMap, HeaderValue, Request, Response, Uri, Version};
 use hyper::body::Incoming;
 use leasehold_audit::Recorder;
-use leasehold_model::{Clock, ReasonCode};
+use leasehold_broker::Generation;
+use leasehold_inject::Prepared;
+use leasehold_model::{Clock, ConsumerName, ReasonCode};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 use crate::body::{RequestBody, ResponseBody, Room};
-use crate::gateway::{Gateway, Route};
+use crate::cors::is_preflight;
+use crate::gateway::{Gateway, HostRewrite, Route, Target, Upstream};
 use crate::metrics::ProxyMetrics;
+use crate::mirror::Copy;
 use crate::plan::Plan;
 use crate::pool::Pool;
+use crate::rewrite::{rewritten, with_path};
 use crate::spare::Spare;
 use crate::steps::admit::admit;
 use crate::steps::close::Exchange;
-use crate::steps::forward::{Forwarded, forward};
+use crate::steps::forward::Forwarded;
 use crate::steps::identify::identify;
-use crate::steps::inject;
 use crate::steps::observe::observe;
+use crate::steps::path::settle;
 use crate::steps::refuse::{Refusal, respond};
+use crate::steps::route::Ask;
+use crate::steps::{inject, retry};
 use crate::trace::Trace;
 use crate::via::Via;
 use crate::{hop, trailers};
@@ -39,7 +51,9 @@ pub(crate) struct Worker {
     pub(crate) patience: Duration,
     cuts: AtomicBool,
     /// What copies of request bodies may take up.
-    copies: Arc<Room>,
+    pub(crate) copies: Arc<Room>,
+    /// How many more copies of requests may be under way to mirrors.
+    pub(crate) mirrors: Arc<Semaphore>,
 }
 
 impl Worker {
@@ -55,6 +69,7 @@ impl Worker {
             pool: Arc::new(Pool::new(Arc::clone(&clock))),
             cuts: AtomicBool::new(false),
             copies: Arc::new(Room::of(COPIES)),
+            mirrors: Arc::new(Semaphore::new(MOST_MIRRORED)),
             recorder,
             metrics,
             clock,
@@ -82,7 +97,8 @@ impl Worker {
     }
 }
 
-/// Takes a request through the steps, and returns its answer: the upstream's, or a refusal.
+/// Takes a request through the steps, and returns its answer: the upstream's, the gateway's own, or a
+/// refusal.
 ///
 /// `unread` is set where a part of the request was left unread, so that the connection is closed
 /// gently.
@@ -95,69 +111,218 @@ pub(crate) async fn answer(
     let trace = Trace::of(request.headers());
     let mut exchange = Exchange::open(&worker, &via, &unread, &request, &trace);
     match pass(&worker, request, &trace, &mut exchange).await {
-        Ok(forwarded) => hand_on(forwarded, exchange),
+        Ok(Answer::Upstream(forwarded)) => hand_on(forwarded, exchange),
+        Ok(Answer::Own(response)) => hand_out(response, None, exchange),
         Err(refusal) => refuse(refusal, &trace, exchange),
     }
 }
 
+enum Answer {
+    Upstream(Forwarded),
+    /// The gateway needs no upstream for it.
+    Own(Response<Bytes>),
+}
+
 async fn pass(
-    worker: &Worker,
+    worker: &Arc<Worker>,
     request: Request<Incoming>,
     trace: &Trace,
     exchange: &mut Exchange,
-) -> Result<Forwarded, Refusal> {
+) -> Result<Answer, Refusal> {
     let (mut head, incoming) = request.into_parts();
-    let (body, upload) = RequestBody::new(incoming, &worker.clock, worker.patience);
+    let (mut body, upload) = RequestBody::new(incoming, &worker.clock, worker.patience);
     exchange.follow(upload);
     let plan = Arc::clone(exchange.plan());
     let gateway = &plan.gateway;
-    let number = {
-        let host = admit(&head)?;
-        gateway.routes.find(&host, head.uri.path())?
-    };
+    let number = find(gateway, &mut head)?;
     let route = gateway.route(number).ok_or(ReasonCode::NoRoute)?;
     exchange.enter(number, route);
+    if let Some(cors) = &route.cors {
+        exchange.set_origin(head.headers.get(ORIGIN).cloned());
+        if is_preflight(&head) {
+            return Ok(Answer::Own(cors.preflight(exchange.origin())));
+        }
+    }
+    limit(route, &head, &mut body)?;
     let consumer = identify(&gateway.consumers, &route.admission, &head.headers)?;
     exchange.note(|record| record.consumer = consumer);
-    prepare(worker, &plan, route, &mut head.headers, trace, exchange).await?;
+    let choice = match &route.target {
+        Target::Upstreams(choice) => choice,
+        Target::Redirect(redirect) => {
+            let host = admit(&head)?;
+            return Ok(Answer::Own(redirect.answer(
+                &host,
+                &head.uri,
+                &route.path,
+            )?));
+        }
+    };
+    let (number, upstream) = choice.pick().ok_or(ReasonCode::Internal)?;
+    exchange.choose(number, upstream);
+    exchange.set_authority(authority(route, &head.headers));
+    adapt(&plan, route, &mut head, trace)?;
+    let copy = Copy::of(route, &head);
+    lend(worker, &plan, upstream, &mut head.headers, exchange).await?;
     let mut request = Request::from_parts(outgoing(head), body);
-    let upstream = &*route.upstream;
-    let spare = Spare::of(&mut request, upstream.retries_refused(), &worker.copies);
-    let forwarded = forward(worker, upstream, request, spare.as_ref(), exchange).await?;
-    observe(worker, upstream, forwarded, spare, exchange).await
+    if let Some(copy) = copy {
+        copy.launch(worker, &plan, &mut request, exchange.consumer().cloned());
+    }
+    let sent = ask(worker, route, upstream, request, exchange);
+    Ok(Answer::Upstream(sent.await?))
 }
 
-/// Makes the head of the request into what the upstream may see.
-async fn prepare(
+/// Finds the number of the route, and brings the path into the form that it is forwarded in.
+fn find(gateway: &Gateway, head: &mut Parts) -> Result<usize, Refusal> {
+    let (number, settled) = {
+        let host = admit(head)?;
+        let path = settle(&head.method, head.uri.path(), gateway.path_policy)?;
+        let number = gateway.routes.find(&Ask::new(head, &host, &path))?;
+        (
+            number,
+            if let Cow::Owned(path) = path {
+                Some(path)
+            } else {
+                None
+            },
+        )
+    };
+    if let Some(path) = settled {
+        head.uri = with_path(&head.uri, &path).ok_or(ReasonCode::Internal)?;
+    }
+    Ok(number)
+}
+
+/// Refuses what is larger than the route lets it be, as far as that is known yet.
+fn limit(route: &Route, head: &Parts, body: &mut RequestBody) -> Result<(), Refusal> {
+    if let Some(limit) = route.head_limit
+        && size(head) > limit
+    {
+        return Err(ReasonCode::HeadTooLarge.into());
+    }
+    if let Some(limit) = route.body_limit
+        && body.limit(limit)
+    {
+        return Err(ReasonCode::BodyTooLarge.into());
+    }
+    Ok(())
+}
+
+/// Returns how large a head is, as HTTP/1.1 writes it.
+fn size(head: &Parts) -> u64 {
+    let target = head.uri.path_and_query().map_or(0, |it| it.as_str().len());
+    let line = head.method.as_str().len() + target + REST_OF_REQUEST_LINE;
+    let headers = head.headers.iter();
+    let headers = headers.map(|(name, value)| name.as_str().len() + value.len() + REST_OF_HEADER);
+    (line + headers.sum::<usize>()) as u64
+}
+
+/// Returns what the upstream reads as `Host`, where that is not its own authority.
+fn authority(route: &Route, headers: &HeaderMap) -> Option<HeaderValue> {
+    match &route.host {
+        HostRewrite::Upstream => None,
+        HostRewrite::Preserve => headers.get(HOST).cloned(),
+        HostRewrite::Fixed(host) => Some(host.clone()),
+    }
+}
+
+/// Makes the head of the request into what the upstream may see, but for the credential.
+fn adapt(plan: &Plan, route: &Route, head: &mut Parts, trace: &Trace) -> Result<(), Refusal> {
+    // Whatever `Connection` names goes first, so that it can't take away what is put in below.
+    hop::strip_request(&mut head.headers);
+    plan.gateway.consumers.strip(&mut head.headers);
+    route.request_headers.apply(&mut head.headers);
+    trace.pass_on(&mut head.headers);
+    if let Some(replacement) = &route.rewrite_prefix {
+        let path = rewritten(head.uri.path(), &route.path, replacement);
+        head.uri = with_path(&head.uri, &path).ok_or(ReasonCode::Internal)?;
+    }
+    Ok(())
+}
+
+/// Places the upstream's credential in a head that is otherwise ready, and keeps it.
+async fn lend(
     worker: &Worker,
     plan: &Plan,
-    route: &Route,
+    upstream: &Upstream,
     headers: &mut HeaderMap,
-    trace: &Trace,
     exchange: &mut Exchange,
 ) -> Result<(), Refusal> {
+    let credential = upstream.credential.as_ref();
+    let credential = credential.map(|it| it.held.credential().clone());
+    exchange.note(|record| record.credential = credential);
+    let left = exchange.time_left().unwrap_or(Duration::MAX);
+    let limit = upstream.longest_acquisition().min(left);
+    let generation = equip(worker, plan, upstream, headers, exchange.consumer(), limit).await?;
+    if let Some(generation) = generation {
+        exchange.hold(generation);
+    }
+    Ok(())
+}
+
+/// Places the upstream's credential in a head that is otherwise ready; returns what must be held until
+/// the answer has ended.
+///
+/// # Errors
+///
+/// When there is none to place, within `limit`.
+pub(crate) async fn equip(
+    worker: &Worker,
+    plan: &Plan,
+    upstream: &Upstream,
+    headers: &mut HeaderMap,
+    consumer: Option<&ConsumerName>,
+    limit: Duration,
+) -> Result<Option<Arc<Generation<Prepared>>>, Refusal> {
     let consumers = &plan.gateway.consumers;
-    // Whatever `Connection` names goes first, so that it can't take away what is put in below.
-    hop::strip_request(headers);
-    consumers.strip(headers);
-    trace.pass_on(headers);
-    let Some(credential) = &route.upstream.credential else {
+    let Some(credential) = &upstream.credential else {
         trailers::restrict(headers, &[consumers.header()]);
-        return Ok(());
+        return Ok(None);
     };
-    exchange.note(|record| record.credential = Some(credential.held.credential().clone()));
-    let (now, limit) = (worker.clock.boot(), route.upstream.longest_acquisition());
-    let generation = inject::take(credential, exchange.consumer(), now, limit).await?;
+    let generation = inject::take(credential, consumer, worker.clock.boot(), limit).await?;
     inject::place(credential, &generation, headers)?;
     let place = generation.prepared().header(credential.injection);
     let place = place.map_err(|_unknown| ReasonCode::Internal)?;
     trailers::restrict(headers, &[consumers.header(), place]);
-    exchange.hold(generation);
-    Ok(())
+    Ok(Some(generation))
+}
+
+/// Sends the request and waits for the head of the answer, for as long as the exchange may take.
+async fn ask(
+    worker: &Worker,
+    route: &Route,
+    upstream: &Upstream,
+    request: Request<RequestBody>,
+    exchange: &mut Exchange,
+) -> Result<Forwarded, Refusal> {
+    let Some(left) = exchange.time_left() else {
+        return send(worker, route, upstream, request, exchange).await;
+    };
+    // Boxed, since few routes have a limit, and it would be a part of every request otherwise.
+    let sent = Box::pin(send(worker, route, upstream, request, exchange));
+    if let Ok(answered) = timeout(left, sent).await {
+        return answered;
+    }
+    exchange.upstream_answered();
+    Err(exchange.late())
+}
+
+async fn send(
+    worker: &Worker,
+    route: &Route,
+    upstream: &Upstream,
+    mut request: Request<RequestBody>,
+    exchange: &mut Exchange,
+) -> Result<Forwarded, Refusal> {
+    let retried = route.retry.as_ref();
+    let retried = retried.is_some_and(|retry| retry.is_for(request.method()));
+    let replayed = upstream.retries_refused() || retried;
+    let mut spare = Spare::of(&mut request, replayed, &worker.copies);
+    let forwarded = retry::send(worker, route, upstream, request, &mut spare, exchange).await?;
+    observe(worker, upstream, forwarded, spare, exchange).await
 }
 
 /// Keeps of the head only what is sent: the received path and query, byte by byte.
-fn outgoing(mut head: Parts) -> Parts {
+pub(crate) fn outgoing(mut head: Parts) -> Parts {
     let target = head.uri.path_and_query().cloned();
     head.uri = Uri::from(target.unwrap_or_else(|| PathAndQuery::from_static("/")));
     head.version = Version::HTTP_11;
@@ -168,27 +333,57 @@ fn outgoing(mut head: Parts) -> Parts {
 fn hand_on(forwarded: Forwarded, mut exchange: Exchange) -> Response<ResponseBody> {
     let (mut head, incoming) = forwarded.response.into_parts();
     hop::strip_response(&mut head.headers);
+    if let Some(route) = exchange.route() {
+        route.response_headers.apply(&mut head.headers);
+    }
+    mark(&mut head.headers, &exchange);
     head.version = Version::HTTP_11;
     exchange.note(|record| record.status = Some(head.status.as_u16()));
     let body = ResponseBody::upstream(incoming, forwarded.connection, forwarded.limit, exchange);
     Response::from_parts(head, body)
 }
 
-fn refuse(refusal: Refusal, trace: &Trace, mut exchange: Exchange) -> Response<ResponseBody> {
+fn refuse(refusal: Refusal, trace: &Trace, exchange: Exchange) -> Response<ResponseBody> {
+    let challenge = &exchange.plan().gateway.challenge;
+    let mut response = respond(refusal, trace.id(), challenge);
+    mark(response.headers_mut(), &exchange);
+    hand_out(response, Some(refusal.reason), exchange)
+}
+
+/// Hands out an answer that is the gateway's own.
+fn hand_out(
+    mut response: Response<Bytes>,
+    reason: Option<ReasonCode>,
+    mut exchange: Exchange,
+) -> Response<ResponseBody> {
     let unread = exchange
         .upload()
         .is_some_and(|upload| !upload.is_complete());
     if unread {
         exchange.leave_unread();
+        // What follows of the request will not be read.
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
     }
-    let challenge = &exchange.plan().gateway.challenge;
-    let response = respond(refusal, trace.id(), challenge, unread);
     exchange.note(|record| {
         record.status = Some(response.status().as_u16());
-        record.reason = Some(refusal.reason);
+        record.reason = reason;
     });
     response.map(|text| ResponseBody::own(text, exchange))
 }
 
+/// Says in an answer which pages of other origins may read it.
+fn mark(headers: &mut HeaderMap, exchange: &Exchange) {
+    if let Some(cors) = exchange.route().and_then(|route| route.cors.as_ref()) {
+        cors.mark(exchange.origin(), headers);
+    }
+}
+
+/// For each worker.
+const MOST_MIRRORED: usize = 256;
+/// A method's space, the version with its space, and the end of the line.
+const REST_OF_REQUEST_LINE: usize = 12;
+/// A colon, a space and the end of the line.
+const REST_OF_HEADER: usize = 4;
 /// Copies of 512 of the largest bodies that are kept at all.
 const COPIES: usize = 32 * 1024 * 1024;

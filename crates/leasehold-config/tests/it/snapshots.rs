@@ -5,8 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use leasehold_config::{
-    Admission, AuthMethod, CredentialUse, Injection, LoadError, Per, ProviderKind, RecordTarget,
-    SecretId, Snapshot, Source, Suspect, Workers, load, read,
+    Admission, AuthMethod, CredentialUse, HostMatch, Injection, LoadError, PathMatch, Per,
+    ProviderKind, RecordTarget, SecretId, Snapshot, Source, Suspect, Workers, load, read,
 };
 use leasehold_model::CredentialName;
 
@@ -220,9 +220,13 @@ fn routes_keep_their_order_and_get_their_names() {
         .collect();
     assert_eq!(names, ["api.example.com/payments/", "/"]);
     let first = snapshot.routes.first().expect("a route");
-    assert_eq!(first.host.as_deref(), Some("api.example.com"));
+    assert_eq!(
+        first.matches.host,
+        HostMatch::Exact("api.example.com".to_owned())
+    );
     let last = snapshot.routes.last().expect("a route");
-    assert_eq!((last.host.as_deref(), last.path.as_str()), (None, "/"));
+    assert_eq!(last.matches.host, HostMatch::Any);
+    assert_eq!(last.matches.path, PathMatch::Prefix("/".to_owned()));
     assert_eq!(last.consumers, Admission::Anyone);
 }
 

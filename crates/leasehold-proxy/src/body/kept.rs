@@ -56,12 +56,14 @@ impl Kept {
     /// than what is kept.
     pub(crate) async fn whole(&self) -> Option<Whole> {
         loop {
+            // Made before the state is looked at, so that no change in between is missed.
+            let changed = self.changed.notified();
             match &*self.state.lock() {
                 State::Partly(_) => {}
                 State::Whole(whole) => return Some(whole.clone()),
                 State::Lost => return None,
             }
-            self.changed.notified().await;
+            changed.await;
         }
     }
 
@@ -80,7 +82,7 @@ impl Kept {
         } else {
             self.room.give_back(data.len());
             *state = State::Lost;
-            self.changed.notify_one();
+            self.changed.notify_waiters();
         }
     }
 
@@ -89,7 +91,7 @@ impl Kept {
         if let State::Partly(data) = &mut *state {
             let data = Some(mem::take(data).freeze());
             *state = State::Whole(Whole { data, trailers });
-            self.changed.notify_one();
+            self.changed.notify_waiters();
         }
     }
 
@@ -98,7 +100,7 @@ impl Kept {
         if let State::Partly(data) = &*state {
             self.room.give_back(data.len());
             *state = State::Lost;
-            self.changed.notify_one();
+            self.changed.notify_waiters();
         }
     }
 }
@@ -160,6 +162,11 @@ impl Copyist {
             room: Arc::clone(room),
         });
         (Self(Arc::downgrade(&kept)), kept)
+    }
+
+    /// Returns the copy, where anybody wants it still.
+    pub(super) fn kept(&self) -> Option<Arc<Kept>> {
+        self.0.upgrade()
     }
 
     /// Copies a frame; `last` where no other follows.

@@ -21,6 +21,8 @@ pub(crate) struct RequestBody {
     source: Source,
     upload: Option<Arc<Upload>>,
     patience: Patience,
+    /// How large it may be.
+    limit: u64,
     /// Where the body may be sent again.
     copyist: Option<Copyist>,
 }
@@ -38,6 +40,7 @@ impl RequestBody {
             source: Source::Consumer(incoming),
             upload: upload.clone(),
             patience: Patience::new(patience),
+            limit: u64::MAX,
             copyist: None,
         };
         (body, upload)
@@ -53,10 +56,21 @@ impl RequestBody {
         Self::of(Source::Again(whole))
     }
 
+    /// Breaks the body off where it turns out to be larger than that; returns whether it is known to
+    /// be.
+    pub(crate) fn limit(&mut self, limit: u64) -> bool {
+        self.limit = limit;
+        self.size_hint().lower() > limit
+    }
+
     /// Keeps a copy of the body as it is read, unless it is known to be too large for that.
     pub(crate) fn keep(&mut self, room: &Arc<Room>) -> Option<Arc<Kept>> {
         if self.size_hint().lower() > LARGEST as u64 {
             return None;
+        }
+        // A second copy would be the same.
+        if let Some(kept) = self.copyist.as_ref().and_then(Copyist::kept) {
+            return Some(kept);
         }
         let (copyist, kept) = Copyist::new(room);
         self.copyist = Some(copyist);
@@ -68,6 +82,7 @@ impl RequestBody {
             source,
             upload: None,
             patience: Patience::new(Duration::ZERO),
+            limit: u64::MAX,
             copyist: None,
         }
     }
@@ -117,6 +132,11 @@ impl Body for RequestBody {
         let ended = incoming.is_end_stream();
         this.patience.end();
         let frame = ready!(polled);
+        let length = frame.as_ref().map_or(0, length_of);
+        if upload.bytes().saturating_add(length) > this.limit {
+            upload.enter(Stage::TooLarge);
+            return Poll::Ready(Some(Err(BodyError::TooLarge(this.limit))));
+        }
         // Nothing follows trailers, and hyper does not ask.
         let trailers = matches!(&frame, Some(Ok(frame)) if frame.is_trailers());
         this.note(frame.as_ref(), ended || trailers);
@@ -136,6 +156,11 @@ impl Body for RequestBody {
             Source::Again(whole) => SizeHint::with_exact(whole.len() as u64),
         }
     }
+}
+
+fn length_of(frame: &Result<Frame<Bytes>, hyper::Error>) -> u64 {
+    let data = frame.as_ref().ok().and_then(Frame::data_ref);
+    data.map_or(0, |data| data.len() as u64)
 }
 
 /// Where a body is read from.
@@ -181,6 +206,7 @@ impl Upload {
         match self.stage() {
             Stage::Left => Some(ReasonCode::ClientAborted),
             Stage::Malformed => Some(ReasonCode::BadRequest),
+            Stage::TooLarge => Some(ReasonCode::BodyTooLarge),
             Stage::Flowing | Stage::Waiting | Stage::Ended => None,
         }
     }
@@ -285,14 +311,17 @@ enum Stage {
     Left,
     /// The consumer sent what is no body.
     Malformed,
+    /// The consumer sent more than there may be.
+    TooLarge,
 }
 
-const STAGES: [Stage; 5] = [
+const STAGES: [Stage; 6] = [
     Stage::Flowing,
     Stage::Waiting,
     Stage::Ended,
     Stage::Left,
     Stage::Malformed,
+    Stage::TooLarge,
 ];
 
 #[cfg(test)]

@@ -62,7 +62,7 @@ async fn to_some_endpoint(
     let turn = exchange.plan().turn(upstream);
     for endpoint in upstream.in_turn(turn, worker.clock.boot()) {
         exchange.note(|record| record.endpoint = Some(endpoint.name.clone()));
-        let authority = endpoint.authority.clone();
+        let authority = exchange.authority(endpoint);
         request.headers_mut().insert(HOST, authority);
         let attempt = Attempt {
             worker,
@@ -104,7 +104,7 @@ impl Attempt<'_> {
             match self.send_over(connection, request, exchange).await {
                 // The upstream had closed it.
                 Outcome::Unsent(unsent) => request = unsent,
-                Outcome::Lost(error) => match self.again() {
+                Outcome::Lost(error) => match self.again(exchange) {
                     Some(again) => {
                         request = again;
                         break;
@@ -122,9 +122,9 @@ impl Attempt<'_> {
     }
 
     /// Returns the request for a second try, where it may be sent twice.
-    fn again(&self) -> Option<Request<RequestBody>> {
+    fn again(&self, exchange: &Exchange) -> Option<Request<RequestBody>> {
         let mut again = self.spare?.safe_copy()?;
-        let authority = self.endpoint.authority.clone();
+        let authority = exchange.authority(self.endpoint);
         again.headers_mut().insert(HOST, authority);
         Some(again)
     }

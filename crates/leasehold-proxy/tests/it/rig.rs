@@ -11,8 +11,8 @@ use leasehold_audit::{Recorder, RecorderTask};
 use leasehold_consumer::{Consumers, KeyDigest};
 use leasehold_model::{Clock, SystemClock};
 use leasehold_proxy::{
-    Admission, CredentialUse, Gateway, GatewaySpec, ProxyMetrics, RouteSpec, RunningServer, Server,
-    TrustedRoots, UpstreamSpec,
+    Admission, CredentialUse, Gateway, GatewaySpec, PathPolicy, ProxyMetrics, RouteSpec,
+    RunningServer, Server, TrustedRoots, UpstreamSpec,
 };
 use parking_lot::Mutex;
 use prometheus_client::encoding::text::encode;
@@ -84,15 +84,11 @@ impl Setup {
 
     pub(crate) fn spec(self) -> GatewaySpec {
         let keys = [("checkout", CHECKOUT_KEY), ("reports", REPORTS_KEY)];
-        let route = |name: &str, prefix: &str, admission| RouteSpec {
-            name: name.into(),
-            host: None,
-            path_prefix: prefix.to_owned(),
-            upstream: "origin".into(),
-            admission,
-        };
+        let route =
+            |name: &str, prefix: &str, admission| RouteSpec::to(name, prefix, "origin", admission);
         let checkout = Admission::These(BTreeSet::from(["checkout".into()]));
         GatewaySpec {
+            path_policy: PathPolicy::default(),
             routes: vec![
                 route("open", "/", self.admission),
                 route("closed", "/closed/", checkout),
