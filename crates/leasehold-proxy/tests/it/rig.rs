@@ -33,6 +33,11 @@ pub(crate) struct Setup {
     pub(crate) roots: TrustedRoots,
     pub(crate) credential: Option<CredentialUse>,
     pub(crate) admission: Admission,
+    /// More routes, which come after those two.
+    pub(crate) routes: Vec<RouteSpec>,
+    pub(crate) path_policy: PathPolicy,
+    /// More upstreams: name, endpoint and credential.
+    pub(crate) others: Vec<(String, String, Option<CredentialUse>)>,
     pub(crate) connect_timeout: Duration,
     pub(crate) response_timeout: Duration,
     pub(crate) workers: usize,
@@ -47,6 +52,9 @@ impl Setup {
             roots: TrustedRoots::System,
             credential: None,
             admission: Admission::Anyone,
+            routes: Vec::new(),
+            path_policy: PathPolicy::default(),
+            others: Vec::new(),
             connect_timeout: LIMIT,
             response_timeout: LIMIT,
             workers: 1,
@@ -87,24 +95,40 @@ impl Setup {
         let route =
             |name: &str, prefix: &str, admission| RouteSpec::to(name, prefix, "origin", admission);
         let checkout = Admission::These(BTreeSet::from(["checkout".into()]));
+        let upstream = |name: &str, endpoints: &[String], credential, roots| UpstreamSpec {
+            name: name.into(),
+            endpoints: endpoints
+                .iter()
+                .map(|it| it.parse().expect("a URL"))
+                .collect(),
+            roots,
+            credential,
+            connect_timeout: self.connect_timeout,
+            response_timeout: self.response_timeout,
+        };
+        let mut upstreams = vec![upstream(
+            "origin",
+            &self.endpoints,
+            self.credential,
+            self.roots,
+        )];
+        for (name, endpoint, credential) in self.others {
+            upstreams.push(upstream(
+                &name,
+                &[endpoint],
+                credential,
+                TrustedRoots::System,
+            ));
+        }
+        let mut routes = vec![
+            route("open", "/", self.admission),
+            route("closed", "/closed/", checkout),
+        ];
+        routes.extend(self.routes);
         GatewaySpec {
-            path_policy: PathPolicy::default(),
-            routes: vec![
-                route("open", "/", self.admission),
-                route("closed", "/closed/", checkout),
-            ],
-            upstreams: vec![UpstreamSpec {
-                name: "origin".into(),
-                endpoints: self
-                    .endpoints
-                    .iter()
-                    .map(|it| it.parse().expect("a URL"))
-                    .collect(),
-                roots: self.roots,
-                credential: self.credential,
-                connect_timeout: self.connect_timeout,
-                response_timeout: self.response_timeout,
-            }],
+            path_policy: self.path_policy,
+            routes,
+            upstreams,
             consumers: Consumers::new(
                 HeaderName::from_static(KEY_HEADER),
                 keys.map(|(name, key)| (name.into(), KeyDigest::of(key.as_bytes()))),
