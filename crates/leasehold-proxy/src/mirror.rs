@@ -13,8 +13,9 @@ use http::{Request, Response};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use leasehold_model::ConsumerName;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
 
 use crate::body::{Kept, RequestBody};
 use crate::gateway::{Endpoint, Route, Upstream};
@@ -23,6 +24,24 @@ use crate::pool::{Connection, connect};
 use crate::service::{Worker, equip, outgoing};
 use crate::steps::forward::Forwarded;
 use crate::steps::observe::discard;
+
+/// The copies of one worker that are under way. A drain does not wait for them: they end with the
+/// worker's runtime.
+#[derive(Debug)]
+pub(crate) struct Mirrors {
+    /// For how many more.
+    permits: Arc<Semaphore>,
+    copies: TaskTracker,
+}
+
+impl Mirrors {
+    pub(crate) fn new() -> Self {
+        Self {
+            permits: Arc::new(Semaphore::new(MOST)),
+            copies: TaskTracker::new(),
+        }
+    }
+}
 
 /// A request's head, for the upstream that gets copies of it.
 pub(crate) struct Copy {
@@ -51,7 +70,7 @@ impl Copy {
     ) {
         let bare = request.body().is_end_stream();
         let kept = (!bare).then(|| request.body_mut().keep(&worker.copies));
-        let permit = Arc::clone(&worker.mirrors).try_acquire_owned().ok();
+        let permit = Arc::clone(&worker.mirrors.permits).try_acquire_owned().ok();
         let (Some(permit), true) = (permit, !matches!(kept, Some(None))) else {
             worker.metrics.mirrored(&self.upstream.name, "dropped");
             return;
@@ -63,7 +82,7 @@ impl Copy {
             kept: kept.flatten(),
             consumer,
         };
-        tokio::spawn(sending.run(permit));
+        worker.mirrors.copies.spawn(sending.run(permit));
     }
 }
 
@@ -143,5 +162,6 @@ impl Sending {
     }
 }
 
+const MOST: usize = 256;
 /// How long a copy may take, the rest of its body included.
 const LONGEST: Duration = Duration::from_secs(30);

@@ -14,14 +14,13 @@ use leasehold_audit::Recorder;
 use leasehold_broker::Generation;
 use leasehold_inject::Prepared;
 use leasehold_model::{Clock, ConsumerName, ReasonCode};
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::body::{RequestBody, ResponseBody, Room};
 use crate::cors::is_preflight;
 use crate::gateway::{Gateway, HostRewrite, Route, Target, Upstream};
 use crate::metrics::ProxyMetrics;
-use crate::mirror::Copy;
+use crate::mirror::{Copy, Mirrors};
 use crate::plan::Plan;
 use crate::pool::Pool;
 use crate::rewrite::{rewritten, with_path};
@@ -52,8 +51,7 @@ pub(crate) struct Worker {
     cuts: AtomicBool,
     /// What copies of request bodies may take up.
     pub(crate) copies: Arc<Room>,
-    /// How many more copies of requests may be under way to mirrors.
-    pub(crate) mirrors: Arc<Semaphore>,
+    pub(crate) mirrors: Mirrors,
 }
 
 impl Worker {
@@ -69,7 +67,7 @@ impl Worker {
             pool: Arc::new(Pool::new(Arc::clone(&clock))),
             cuts: AtomicBool::new(false),
             copies: Arc::new(Room::of(COPIES)),
-            mirrors: Arc::new(Semaphore::new(MOST_MIRRORED)),
+            mirrors: Mirrors::new(),
             recorder,
             metrics,
             clock,
@@ -379,8 +377,6 @@ fn mark(headers: &mut HeaderMap, exchange: &Exchange) {
     }
 }
 
-/// For each worker.
-const MOST_MIRRORED: usize = 256;
 /// A method's space, the version with its space, and the end of the line.
 const REST_OF_REQUEST_LINE: usize = 12;
 /// A colon, a space and the end of the line.

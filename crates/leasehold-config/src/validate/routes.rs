@@ -45,6 +45,7 @@ impl Check<'_> {
             response_headers: self.edits(written.response_headers, responses),
             mirror: written
                 .mirror
+                .as_ref()
                 .map(|it| self.mirror(it, place.field("mirror"))),
             timeouts: self.route_timeouts(written.timeouts, place.field("timeouts")),
             retry: written.retry.map(|it| self.retry(it, place.field("retry"))),

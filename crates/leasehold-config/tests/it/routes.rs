@@ -13,9 +13,7 @@ const SECOND: &str = "upstream: orders, consumers: anyone";
 
 fn route(text: &str) -> Route {
     let document = with(SECOND, &format!("{text}, consumers: anyone"));
-    let snapshot = load("leasehold.yaml", &document).unwrap_or_else(|faults| {
-        panic!("{text}: {:?}", miette::Report::new(faults));
-    });
+    let snapshot = load("leasehold.yaml", &document).expect(text);
     snapshot.routes.into_iter().nth(1).expect("two routes")
 }
 

@@ -1,5 +1,6 @@
 use std::error::Error as _;
 use std::io;
+use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -21,8 +22,6 @@ pub(crate) struct RequestBody {
     source: Source,
     upload: Option<Arc<Upload>>,
     patience: Patience,
-    /// How large it may be.
-    limit: u64,
     /// Where the body may be sent again.
     copyist: Option<Copyist>,
 }
@@ -40,7 +39,6 @@ impl RequestBody {
             source: Source::Consumer(incoming),
             upload: upload.clone(),
             patience: Patience::new(patience),
-            limit: u64::MAX,
             copyist: None,
         };
         (body, upload)
@@ -59,7 +57,9 @@ impl RequestBody {
     /// Breaks the body off where it turns out to be larger than that; returns whether it is known to
     /// be.
     pub(crate) fn limit(&mut self, limit: u64) -> bool {
-        self.limit = limit;
+        if let Some(upload) = &self.upload {
+            upload.limit.store(limit, Ordering::Relaxed);
+        }
         self.size_hint().lower() > limit
     }
 
@@ -82,7 +82,6 @@ impl RequestBody {
             source,
             upload: None,
             patience: Patience::new(Duration::ZERO),
-            limit: u64::MAX,
             copyist: None,
         }
     }
@@ -133,9 +132,10 @@ impl Body for RequestBody {
         this.patience.end();
         let frame = ready!(polled);
         let length = frame.as_ref().map_or(0, length_of);
-        if upload.bytes().saturating_add(length) > this.limit {
+        let limit = upload.limit.load(Ordering::Relaxed);
+        if upload.bytes().saturating_add(length) > limit {
             upload.enter(Stage::TooLarge);
-            return Poll::Ready(Some(Err(BodyError::TooLarge(this.limit))));
+            return Poll::Ready(Some(Err(BodyError::TooLarge(limit))));
         }
         // Nothing follows trailers, and hyper does not ask.
         let trailers = matches!(&frame, Some(Ok(frame)) if frame.is_trailers());
@@ -158,6 +158,27 @@ impl Body for RequestBody {
     }
 }
 
+impl Drop for RequestBody {
+    /// Gives the body back where it may be sent again and nothing of it was read.
+    fn drop(&mut self) {
+        let is_fresh = self.upload.as_ref().is_some_and(|it| it.is_untouched());
+        let kept = self.copyist.as_ref().and_then(Copyist::kept);
+        let (true, Some(kept)) = (is_fresh, kept) else {
+            return;
+        };
+        let body = Box::new(Self {
+            source: mem::replace(&mut self.source, Source::Again(Whole::NOTHING)),
+            upload: self.upload.take(),
+            patience: Patience::new(self.patience.limit()),
+            copyist: self.copyist.take(),
+        });
+        if let Some(mut unwanted) = kept.put_back(body) {
+            // Or it would be given back once more.
+            unwanted.upload = None;
+        }
+    }
+}
+
 fn length_of(frame: &Result<Frame<Bytes>, hyper::Error>) -> u64 {
     let data = frame.as_ref().ok().and_then(Frame::data_ref);
     data.map_or(0, |data| data.len() as u64)
@@ -176,6 +197,8 @@ enum Source {
 pub(crate) struct Upload {
     clock: Arc<dyn Clock>,
     bytes: AtomicU64,
+    /// How many there may be.
+    limit: AtomicU64,
     stage: AtomicU8,
     /// When the stage began, or the last frame went on.
     since: AtomicU64,
@@ -199,6 +222,11 @@ impl Upload {
     /// Tells whether the whole body was read.
     pub(crate) fn is_complete(&self) -> bool {
         self.stage() == Stage::Ended
+    }
+
+    /// Tells whether nobody has asked for any of the body yet.
+    fn is_untouched(&self) -> bool {
+        self.stage() == Stage::Flowing && self.bytes() == 0
     }
 
     /// Returns why the body broke off, where it did.
@@ -229,6 +257,7 @@ impl Upload {
         Self {
             clock,
             bytes: AtomicU64::new(0),
+            limit: AtomicU64::new(u64::MAX),
             stage: AtomicU8::new(Stage::Flowing as u8),
             since: AtomicU64::new(now.as_nanos()),
             waited: AtomicU64::new(0),

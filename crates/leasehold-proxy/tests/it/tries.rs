@@ -123,6 +123,31 @@ fn where_no_connection_can_be_made_another_try_is() {
 }
 
 #[test]
+fn a_body_that_nothing_was_read_of_goes_with_another_try() {
+    let nowhere = Nowhere::new();
+    let rig = start(&nowhere.url(), |retry| retry.attempts = 10);
+    let mut consumer = rig.connect();
+    consumer.send("PUT /r/ HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc");
+    let none = "leasehold_upstream_connect_errors_total{upstream=\"origin\"} 0\n";
+    until("a try", || (!rig.metrics().contains(none)).then_some(()));
+    let (show, seen) = seen();
+    let origin = Origin::on(nowhere.listen(), move |mut connection| {
+        while let Ok(request) = connection.try_receive() {
+            show.send(request).expect("the test goes on");
+            connection.send(OK);
+        }
+    });
+    assert_eq!(consumer.receive().status(), "200");
+    assert_eq!(seen.next().text(), "abc");
+    assert_eq!(origin.connections(), 1);
+    let record = rig.record();
+    assert_eq!(
+        (&record["request_bytes"], &record["reason"]),
+        (&3.into(), &Value::Null)
+    );
+}
+
+#[test]
 fn an_outage_is_not_multiplied() {
     let (origin, _seen) = failing(usize::MAX);
     let rig = retrying(&origin, |retry| retry.attempts = 10);

@@ -195,8 +195,17 @@ fn is_path(path: &str) -> bool {
     let mut inner = segments.strip_suffix('/').unwrap_or(segments).split('/');
     path.bytes().all(|each| each.is_ascii_graphic())
         && !path.contains(['?', '#', '\\', '{', '}'])
+        && path.split('%').skip(1).all(is_escape)
         && (segments.is_empty()
             || inner.all(|segment| !segment.is_empty() && !matches!(segment, "." | "..")))
+}
+
+/// Tells whether what follows a `%` makes an escape that a path may hold: no separator, dot or NUL.
+fn is_escape(after: &str) -> bool {
+    let digits = after.get(..2).unwrap_or_default().to_ascii_lowercase();
+    digits.len() == 2
+        && digits.bytes().all(|each| each.is_ascii_hexdigit())
+        && !["2f", "5c", "2e", "00"].contains(&digits.as_str())
 }
 
 /// A template has at least one part that stands for others; only the last may stand for several.
@@ -237,7 +246,7 @@ fn is_literal(segment: &str) -> bool {
 }
 
 const PATH_HELP: &str = "it begins with `/` and has no `?`, `#`, `{`, `}`, `//`, `.` or `..` \
-                         segment";
+                         segment, and no encoded separator";
 const TEMPLATE_HELP: &str = "it is like `/users/{id}/orders` or `/files/{*rest}`: whole segments, \
                              at least one of them in braces, and a `{*rest}` at the end only";
 
@@ -270,7 +279,19 @@ mod tests {
             assert!(is_path(path), "{path}");
         }
         for path in [
-            "", "a", "//", "/a//b", "/a/../b", "/.", "/a?b", "/a b", "/ä", "/{a}",
+            "",
+            "a",
+            "//",
+            "/a//b",
+            "/a/../b",
+            "/.",
+            "/a?b",
+            "/a b",
+            "/ä",
+            "/{a}",
+            "/a%2Fb",
+            "/a%",
+            "/%2e%2e/a",
         ] {
             assert!(!is_path(path), "{path}");
         }

@@ -44,7 +44,7 @@ impl Check<'_> {
         }
     }
 
-    pub(super) fn mirror(&mut self, written: MirrorDocument, place: Place<'_>) -> Mirror {
+    pub(super) fn mirror(&mut self, written: &MirrorDocument, place: Place<'_>) -> Mirror {
         self.reference(&written.upstream, UPSTREAM, place.field("upstream"));
         Mirror {
             upstream: UpstreamName::from(written.upstream.as_str()),

@@ -110,7 +110,7 @@ fn more_conditions_come_first_and_unmet_ones_let_others_through() {
             ..matches("/a/")
         },
         MatchSpec {
-            headers: vec![(env.clone(), HeaderTest::Present(true))],
+            headers: vec![(env, HeaderTest::Present(true))],
             ..matches("/a/")
         },
     ];
