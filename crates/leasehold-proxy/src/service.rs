@@ -142,21 +142,23 @@ async fn pass(
         }
     }
     limit(route, &head, &mut body)?;
+    let chosen = match &route.target {
+        Target::Upstreams(choice) => Ok(choice.pick().ok_or(ReasonCode::Internal)?),
+        Target::Redirect(redirect) => Err(redirect),
+    };
+    if let Ok((place, upstream)) = chosen {
+        exchange.choose(place, upstream);
+    }
     let consumer = identify(&gateway.consumers, &route.admission, &head.headers)?;
     exchange.note(|record| record.consumer = consumer);
-    let choice = match &route.target {
-        Target::Upstreams(choice) => choice,
-        Target::Redirect(redirect) => {
+    let upstream = match chosen {
+        Ok((_place, upstream)) => upstream,
+        Err(redirect) => {
             let host = admit(&head)?;
-            return Ok(Answer::Own(redirect.answer(
-                &host,
-                &head.uri,
-                &route.path,
-            )?));
+            let elsewhere = redirect.answer(&host, &head.uri, &route.path)?;
+            return Ok(Answer::Own(elsewhere));
         }
     };
-    let (number, upstream) = choice.pick().ok_or(ReasonCode::Internal)?;
-    exchange.choose(number, upstream);
     exchange.set_authority(authority(route, &head.headers));
     adapt(&plan, route, &mut head, trace)?;
     let copy = Copy::of(route, &head);
@@ -175,14 +177,11 @@ fn find(gateway: &Gateway, head: &mut Parts) -> Result<usize, Refusal> {
         let host = admit(head)?;
         let path = settle(&head.method, head.uri.path(), gateway.path_policy)?;
         let number = gateway.routes.find(&Ask::new(head, &host, &path))?;
-        (
-            number,
-            if let Cow::Owned(path) = path {
-                Some(path)
-            } else {
-                None
-            },
-        )
+        let settled = match path {
+            Cow::Owned(path) => Some(path),
+            Cow::Borrowed(_) => None,
+        };
+        (number, settled)
     };
     if let Some(path) = settled {
         head.uri = with_path(&head.uri, &path).ok_or(ReasonCode::Internal)?;

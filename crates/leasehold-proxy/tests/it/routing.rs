@@ -355,6 +355,7 @@ fn a_rewritten_route_still_asks_for_its_consumers() {
     let mut consumer = rig.connect();
     assert_eq!(consumer.get("/k/x", "").status(), "401");
     seen.nothing();
+    assert_eq!(rig.record()["upstream"], "origin");
     let key = format!("{KEY_HEADER}: {CHECKOUT_KEY}\r\n");
     assert_eq!(consumer.get("/k/x", &key).status(), "200");
     let request = seen.next();

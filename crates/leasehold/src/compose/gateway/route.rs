@@ -148,3 +148,48 @@ fn all<T, U>(
 ) -> Result<Vec<U>, ComposeError> {
     declared.into_iter().map(read).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use leasehold_consumer::Consumers;
+    use leasehold_proxy::{Gateway, GatewaySpec, PathPolicy, TrustedRoots, UpstreamSpec};
+
+    use super::*;
+
+    #[test]
+    fn the_routes_of_every_example_make_a_gateway() {
+        for name in [
+            "canary",
+            "cors",
+            "rewrite",
+            "quick-start",
+            "vault-static-key",
+        ] {
+            let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
+            let path = examples.join(name).with_extension("yaml");
+            let snapshot = leasehold_config::read(&path).expect("an example that loads");
+            let routes = snapshot.routes.iter().map(route_spec);
+            let spec = GatewaySpec {
+                path_policy: PathPolicy::default(),
+                routes: routes.collect::<Result<_, _>>().expect(name),
+                upstreams: snapshot.upstreams.iter().map(bare).collect(),
+                consumers: Consumers::new(HeaderName::from_static("x-api-key"), []),
+            };
+            Gateway::new(spec).expect(name);
+        }
+    }
+
+    /// An upstream without what must be fetched or read for it.
+    fn bare(upstream: &leasehold_config::Upstream) -> UpstreamSpec {
+        UpstreamSpec {
+            name: upstream.name.clone(),
+            endpoints: upstream.endpoints.clone(),
+            roots: TrustedRoots::System,
+            credential: None,
+            connect_timeout: upstream.timeouts.connect,
+            response_timeout: upstream.timeouts.response,
+        }
+    }
+}
