@@ -2,6 +2,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::uri::PathAndQuery;
 use leasehold_broker::Standing;
 use leasehold_model::{BootTime, RouteName, UpstreamName};
 
@@ -199,11 +200,13 @@ fn check_paths(spec: &RouteSpec) -> Result<(), GatewayError> {
         spec.rewrite_prefix.as_deref(),
         redirected,
     ];
+    let fault = |fault| GatewayError::Path {
+        route: spec.name.clone(),
+        fault,
+    };
     for path in paths.into_iter().flatten() {
-        check_path(path).map_err(|fault| GatewayError::Path {
-            route: spec.name.clone(),
-            fault,
-        })?;
+        check_path(path).map_err(fault)?;
+        PathAndQuery::try_from(path).map_err(|_invalid| fault("it holds what no path may"))?;
     }
     Ok(())
 }

@@ -40,8 +40,15 @@ fn what_a_route_puts_in_a_request_is_checked_too() {
         change(&mut route);
         build(vec![route], vec![upstream(&["http://h"])]).expect_err("a fault")
     };
-    let rewritten = fault(|it| it.rewrite_prefix = Some("/a/../".to_owned()));
-    assert!(matches!(rewritten, GatewayError::Path { .. }));
+    for path in ["/a/../", "/a<b", "/a b"] {
+        let mut route = route("a", None, "/", "u");
+        route.rewrite_prefix = Some(path.to_owned());
+        let rewritten = build(vec![route], vec![upstream(&["http://h"])]);
+        assert!(
+            matches!(rewritten, Err(GatewayError::Path { .. })),
+            "{path}"
+        );
+    }
     let edited = fault(|it| it.request_headers.remove = vec![http::header::CONTENT_LENGTH]);
     assert!(matches!(edited, GatewayError::Edit { .. }));
     let unshared = fault(|it| it.target = TargetSpec::Upstreams(vec![("u".into(), 0)]));

@@ -194,7 +194,7 @@ fn is_path(path: &str) -> bool {
     };
     let mut inner = segments.strip_suffix('/').unwrap_or(segments).split('/');
     path.bytes().all(|each| each.is_ascii_graphic())
-        && !path.contains(['?', '#', '\\', '{', '}'])
+        && !path.contains(['?', '#', '\\', '{', '}', '<', '>', '`'])
         && path.split('%').skip(1).all(is_escape)
         && (segments.is_empty()
             || inner.all(|segment| !segment.is_empty() && !matches!(segment, "." | "..")))
@@ -245,7 +245,7 @@ fn is_literal(segment: &str) -> bool {
     segment.bytes().all(is_plain) && !matches!(segment, "." | "..")
 }
 
-const PATH_HELP: &str = "it begins with `/` and has no `?`, `#`, `{`, `}`, `//`, `.` or `..` \
+const PATH_HELP: &str = "it begins with `/` and has no `?`, `#`, braces, `//`, `.` or `..` \
                          segment, and no encoded separator";
 const TEMPLATE_HELP: &str = "it is like `/users/{id}/orders` or `/files/{*rest}`: whole segments, \
                              at least one of them in braces, and a `{*rest}` at the end only";
@@ -291,6 +291,7 @@ mod tests {
             "/{a}",
             "/a%2Fb",
             "/a%",
+            "/a<b",
             "/%2e%2e/a",
         ] {
             assert!(!is_path(path), "{path}");
