@@ -55,12 +55,18 @@ codes! {
     BadUrl = "bad_url",
     /// Not a whole number with a unit.
     BadDuration = "bad_duration",
+    /// Not a whole number of bytes with a unit.
+    BadSize = "bad_size",
     /// Not a SHA-256 in hexadecimal.
     BadDigest = "bad_digest",
     /// Not a header that can be set or read.
     BadHeader = "bad_header",
     /// Not a host name.
     BadHost = "bad_host",
+    /// Not a method that can stand here.
+    BadMethod = "bad_method",
+    /// Not an origin as browsers send it.
+    BadOrigin = "bad_origin",
     /// Not a path that can stand here.
     BadPath = "bad_path",
     /// A provider that is not declared.
@@ -77,7 +83,7 @@ codes! {
     ProviderMismatch = "provider_mismatch",
     /// Two listeners on one address.
     DuplicateAddress = "duplicate_address",
-    /// Two routes for the same host and path.
+    /// Two routes that take exactly the same requests.
     DuplicateRoute = "duplicate_route",
     /// Two routes of one name.
     DuplicateName = "duplicate_name",

@@ -29,7 +29,13 @@ pub(crate) use listener::{
     TlsVersionWord,
 };
 pub(crate) use provider::{AnchorDocument, OneOrMany, ProviderDocument};
-pub(crate) use route::{AdmissionDocument, AdmissionWord, MatchDocument, RouteDocument};
+pub(crate) use route::{
+    AdmissionDocument, AdmissionWord, CorsDocument, DotSegmentsWord, EncodedSlashesWord,
+    HeaderEditsDocument, HeaderTestDocument, MatchDocument, MirrorDocument, OriginsDocument,
+    OriginsWord, PathDocument, PathKindDocument, PathPolicyDocument, RedirectDocument,
+    RetryDocument, RewriteDocument, RouteDocument, RouteLimitsDocument, RouteTimeoutsDocument,
+    WeightedDocument,
+};
 pub(crate) use upstream::{
     BasicDocument, ClientCertificateDocument, InjectionDocument, SuspectDocument, TimeoutsDocument,
     UpstreamDocument,
@@ -85,8 +91,11 @@ pub(crate) struct Document {
     /// Who may call, by consumer name.
     #[serde(default)]
     pub(crate) consumers: BTreeMap<String, ConsumerDocument>,
-    /// Which requests go to which upstream. The longest path that matches wins, and a route with
-    /// a host wins over one without.
+    /// What is done about paths that two servers may read differently.
+    pub(crate) path_policy: Option<PathPolicyDocument>,
+    /// Which requests go to which upstream. Of several routes that take a request, the one with the
+    /// more exact host wins, then the one with the more exact path, then the one with more
+    /// conditions, then the first.
     #[serde(default)]
     #[schemars(length(min = 1))]
     pub(crate) routes: Vec<RouteDocument>,
@@ -153,4 +162,12 @@ pub(crate) struct ShutdownDocument {
 #[schemars(rename = "Duration")]
 pub(crate) struct DurationText(
     #[schemars(regex(pattern = r"^[0-9]{1,9}(ms|s|m|h)$"))] pub(crate) String,
+);
+
+/// A number of bytes: a whole number and its unit, `B`, `KiB`, `MiB` or `GiB`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(transparent)]
+#[schemars(rename = "Size")]
+pub(crate) struct SizeText(
+    #[schemars(regex(pattern = r"^[0-9]{1,9}(B|KiB|MiB|GiB)$"))] pub(crate) String,
 );

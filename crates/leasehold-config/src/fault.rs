@@ -15,6 +15,8 @@ pub struct Fault {
     message: String,
     help: Option<String>,
     span: Span,
+    /// Another place that the fault is about, and what it is.
+    other: Option<(Span, &'static str)>,
     line: usize,
     column: usize,
 }
@@ -26,6 +28,7 @@ impl Fault {
             message: message.into(),
             help: None,
             span,
+            other: None,
             line: 0,
             column: 0,
         }
@@ -33,6 +36,12 @@ impl Fault {
 
     pub(crate) fn with_help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
+        self
+    }
+
+    /// Shows another place beside the fault's own.
+    pub(crate) const fn with_other(mut self, span: Span, what: &'static str) -> Self {
+        self.other = Some((span, what));
         self
     }
 
@@ -96,10 +105,16 @@ impl Diagnostic for Fault {
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        let span = SourceSpan::new(self.span.start.into(), self.span.len());
-        Some(Box::new(std::iter::once(LabeledSpan::new_with_span(
-            None, span,
-        ))))
+        let label = |text, span: Span| {
+            let span = SourceSpan::new(span.start.into(), span.len());
+            LabeledSpan::new_with_span(text, span)
+        };
+        let other = self
+            .other
+            .map(|(span, what)| label(Some(what.to_owned()), span));
+        Some(Box::new(
+            std::iter::once(label(None, self.span)).chain(other),
+        ))
     }
 }
 

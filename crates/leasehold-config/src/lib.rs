@@ -32,6 +32,11 @@ pub use snapshot::consumer::Consumer;
 pub use snapshot::listener::{
     CertificateFiles, ClientTls, Limits, Listener, ListenerAddress, ListenerTls,
 };
+pub use snapshot::route::cors::{Cors, Origins};
+pub use snapshot::route::edit::{HeaderEdits, HostRewrite, Rewrite};
+pub use snapshot::route::matching::{HeaderTest, HostMatch, Match, PathMatch, PathPolicy};
+pub use snapshot::route::retry::{Retry, RouteLimits, RouteTimeouts};
+pub use snapshot::route::target::{Mirror, Redirect, Target};
 pub use snapshot::route::{Admission, Route};
 pub use snapshot::upstream::{CredentialUse, Injection, Suspect, Timeouts, Upstream};
 pub use snapshot::upstream_traffic::{

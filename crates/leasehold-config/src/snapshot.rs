@@ -18,6 +18,7 @@ use auth::AuthMethod;
 use consumer::Consumer;
 use listener::Listener;
 use route::Route;
+use route::matching::PathPolicy;
 use upstream::Upstream;
 
 /// A configuration without faults: every reference leads somewhere and every default is filled in.
@@ -47,7 +48,9 @@ pub struct Snapshot {
     pub upstreams: Vec<Upstream>,
     /// Who may call.
     pub consumers: Vec<Consumer>,
-    /// Which requests go where; at least one. No two have the same host and path.
+    /// What is done about paths that two servers may read differently.
+    pub path_policy: PathPolicy,
+    /// Which requests go where; at least one. No two take exactly the same.
     pub routes: Vec<Route>,
 }
 

@@ -60,9 +60,11 @@ pub(crate) fn validate(
         providers: check.providers(document.providers, root),
         upstreams: check.upstreams(document.upstreams, &fields, root),
         consumers: check.consumers(document.consumers, root),
+        path_policy: routes::matching::path_policy(document.path_policy),
         routes: check.routes(document.routes, root),
     };
     check.issued_for_somebody(&snapshot, root);
+    check.edits_leave_what_is_ours(&snapshot, root);
     snapshot
 }
 

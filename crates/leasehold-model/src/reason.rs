@@ -10,9 +10,11 @@ use serde::{Serialize, Serializer};
 pub enum ReasonCode {
     /// The request breaks the framing or host rules of RFC 9112.
     BadRequest,
-    /// The body is larger than the listener takes.
+    /// The request's body is larger than it may be.
     BodyTooLarge,
-    /// No route matches the host and path.
+    /// The request's target and headers are larger than they may be.
+    HeadTooLarge,
+    /// No route matches the request.
     NoRoute,
     /// The route wants a consumer key and the request has none.
     ConsumerKeyMissing,
@@ -42,9 +44,10 @@ pub enum ReasonCode {
 
 impl ReasonCode {
     /// Every code, for metrics that must exist from the start.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::BadRequest,
         Self::BodyTooLarge,
+        Self::HeadTooLarge,
         Self::NoRoute,
         Self::ConsumerKeyMissing,
         Self::ConsumerKeyUnknown,
@@ -66,6 +69,7 @@ impl ReasonCode {
         match self {
             Self::BadRequest => "bad_request",
             Self::BodyTooLarge => "body_too_large",
+            Self::HeadTooLarge => "head_too_large",
             Self::NoRoute => "no_route",
             Self::ConsumerKeyMissing => "consumer_key_missing",
             Self::ConsumerKeyUnknown => "consumer_key_unknown",

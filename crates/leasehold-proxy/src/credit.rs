@@ -7,7 +7,7 @@ use crate::server::Pace;
 /// The time that a client may still keep the gateway waiting, by the pace that it must keep up.
 ///
 /// It begins with the whole grace. Waiting uses it up, and each byte earns some of it back.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Credit {
     pace: Pace,
     left: Duration,

@@ -5,6 +5,7 @@ mod error;
 mod load;
 mod policy;
 mod ring;
+mod route;
 mod spec;
 mod standing;
 mod upstream;
@@ -16,7 +17,7 @@ use http::HeaderValue;
 use http::header::AUTHORIZATION;
 use leasehold_broker::Standing;
 use leasehold_consumer::Consumers;
-use leasehold_model::{BootTime, RouteName, UpstreamName};
+use leasehold_model::{BootTime, RouteName};
 
 pub(crate) use badge::Badge;
 pub use badge::ClientFiles;
@@ -27,17 +28,22 @@ pub use policy::{
     Balance, HashKey, HealthCheck, HostPolicy, KeepAlive, Outlier, Protocol, Refresh, TlsPolicy,
     TlsVersion, UpstreamLimits, UpstreamPolicy,
 };
-pub use spec::{Admission, CredentialUse, GatewaySpec, Held, RouteSpec, Suspect, UpstreamSpec};
+pub(crate) use route::{Route, Target};
+pub use spec::{
+    Admission, CredentialUse, GatewaySpec, HeaderTest, Held, HostMatch, HostRewrite, MatchSpec,
+    MirrorSpec, PathMatch, RouteSpec, Suspect, TargetSpec, UpstreamSpec,
+};
 pub(crate) use upstream::{Choice, Draw, Upstream};
 
 use crate::pool::TlsConfigs;
-use crate::steps::admit::{check_path, normal_host, split_authority};
+use crate::steps::path::PathPolicy;
 use crate::steps::route::RouteTable;
 
 /// Where requests may go, and on whose behalf: one immutable snapshot.
 #[derive(Debug)]
 pub struct Gateway {
     pub(crate) routes: RouteTable,
+    pub(crate) path_policy: PathPolicy,
     pub(crate) consumers: Consumers,
     /// What an answer says to a caller without a valid consumer key.
     pub(crate) challenge: HeaderValue,
@@ -56,14 +62,22 @@ impl Gateway {
         let upstreams = build_upstreams(spec.upstreams)?;
         let by_name: HashMap<_, _> = upstreams.iter().map(|it| (it.name.clone(), it)).collect();
         let mut routes = RouteTable::default();
-        let mut numbered = Vec::new();
-        for route in spec.routes {
-            let route = add_route(route, &by_name, &mut routes, &numbered)?;
+        let mut numbered: Vec<Route> = Vec::new();
+        for spec in spec.routes {
+            let matches = route::with_normal_host(&spec)?;
+            let cors = spec.cors.is_some();
+            let route = Route::build(spec, &by_name)?;
+            if let Err(other) = routes.add(&matches, cors) {
+                let first = numbered.get(other).unwrap_or(&route).name.clone();
+                let second = route.name;
+                return Err(GatewayError::SameMatch { first, second });
+            }
             numbered.push(route);
         }
         Ok(Self {
             challenge: challenge(&spec.consumers),
             consumers: spec.consumers,
+            path_policy: spec.path_policy,
             routes,
             numbered,
             upstreams,
@@ -75,10 +89,7 @@ impl Gateway {
     pub fn readiness(&self, now: BootTime) -> Vec<RouteStanding> {
         let standing = |route: &Route| RouteStanding {
             route: route.name.clone(),
-            standing: match &route.upstream.credential {
-                Some(credential) => credential.held.standing(now),
-                None => Standing::Ready,
-            },
+            standing: route.standing(now),
         };
         self.numbered.iter().map(standing).collect()
     }
@@ -88,9 +99,9 @@ impl Gateway {
         self.numbered.get(number)
     }
 
-    /// Returns the names of the routes in the order of their numbers.
-    pub(crate) fn route_names(&self) -> impl Iterator<Item = &RouteName> {
-        self.numbered.iter().map(|route| &route.name)
+    /// Returns the routes in the order of their numbers.
+    pub(crate) fn routes(&self) -> impl Iterator<Item = &Route> {
+        self.numbered.iter()
     }
 
     /// Returns the upstreams in the order of their numbers.
@@ -108,14 +119,6 @@ pub struct RouteStanding {
     pub standing: Standing,
 }
 
-/// A route with what it leads to.
-#[derive(Debug)]
-pub(crate) struct Route {
-    pub(crate) name: RouteName,
-    pub(crate) upstream: Arc<Upstream>,
-    pub(crate) admission: Admission,
-}
-
 fn build_upstreams(specs: Vec<UpstreamSpec>) -> Result<Vec<Arc<Upstream>>, GatewayError> {
     let mut tls = TlsConfigs::new();
     let mut upstreams: Vec<Arc<Upstream>> = Vec::new();
@@ -127,60 +130,6 @@ fn build_upstreams(specs: Vec<UpstreamSpec>) -> Result<Vec<Arc<Upstream>>, Gatew
         upstreams.push(Arc::new(upstream));
     }
     Ok(upstreams)
-}
-
-fn add_route(
-    spec: RouteSpec,
-    upstreams: &HashMap<UpstreamName, &Arc<Upstream>>,
-    table: &mut RouteTable,
-    before: &[Route],
-) -> Result<Route, GatewayError> {
-    let Some(upstream) = upstreams.get(&spec.upstream) else {
-        return Err(GatewayError::UnknownUpstream {
-            route: spec.name,
-            upstream: spec.upstream,
-        });
-    };
-    if let Err(fault) = check_path(&spec.path_prefix) {
-        return Err(GatewayError::PathPrefix {
-            route: spec.name,
-            fault,
-        });
-    }
-    if spec.admission == Admission::Anyone && upstream.is_per_consumer() {
-        return Err(GatewayError::NobodyToIssueFor {
-            route: spec.name,
-            upstream: spec.upstream,
-        });
-    }
-    let host = route_host(&spec)?;
-    if let Err(other) = table.add(host.as_deref(), &spec.path_prefix, before.len()) {
-        let first = before.get(other).map_or(&spec.name, |other| &other.name);
-        return Err(GatewayError::SameMatch {
-            first: first.clone(),
-            second: spec.name,
-        });
-    }
-    Ok(Route {
-        name: spec.name,
-        upstream: Arc::clone(upstream),
-        admission: spec.admission,
-    })
-}
-
-fn route_host(spec: &RouteSpec) -> Result<Option<String>, GatewayError> {
-    let Some(written) = &spec.host else {
-        return Ok(None);
-    };
-    match split_authority(written) {
-        Some((host, None)) if host.len() == written.len() => {
-            Ok(Some(normal_host(host).into_owned()))
-        }
-        _ => Err(GatewayError::Host {
-            route: spec.name.clone(),
-            host: written.clone(),
-        }),
-    }
 }
 
 /// Returns the challenge for where the consumers show their keys.

@@ -7,13 +7,18 @@
 
 mod body;
 mod chores;
+mod cors;
 mod credit;
+mod edit;
 mod gateway;
 mod hop;
 mod metrics;
+mod mirror;
 mod patience;
 mod plan;
 mod pool;
+mod redirect;
+mod rewrite;
 mod server;
 mod service;
 mod spare;
@@ -23,14 +28,20 @@ mod trailers;
 mod version;
 mod via;
 
+pub use cors::Cors;
+pub use edit::HeaderEdits;
 pub use gateway::{
     Admission, Balance, ClientFiles, CredentialUse, Gateway, GatewayError, GatewaySpec, HashKey,
-    HealthCheck, Held, HostPolicy, KeepAlive, Outlier, Protocol, Refresh, RouteSpec, RouteStanding,
-    Suspect, TlsPolicy, TlsVersion, UpstreamLimits, UpstreamPolicy, UpstreamSpec,
+    HeaderTest, HealthCheck, Held, HostMatch, HostPolicy, HostRewrite, KeepAlive, MatchSpec,
+    MirrorSpec, Outlier, PathMatch, Protocol, Refresh, RouteSpec, RouteStanding, Suspect,
+    TargetSpec, TlsPolicy, TlsVersion, UpstreamLimits, UpstreamPolicy, UpstreamSpec,
 };
 pub use metrics::ProxyMetrics;
 pub use pool::{RootsError, TrustedRoots};
+pub use redirect::Redirect;
 pub use server::{
     BindError, ClientAuthorities, Identity, Limits, ListenerAddress, ListenerSpec, ListenerTls,
     Pace, RunningServer, ServedCertificate, Server, TlsError, TlsMaterial, Trusted,
 };
+pub use steps::path::PathPolicy;
+pub use steps::retry::Retry;

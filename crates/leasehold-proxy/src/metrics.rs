@@ -1,9 +1,9 @@
 mod histogram;
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use leasehold_audit::AccessRecord;
-use leasehold_model::{BootTime, ListenerName, ReasonCode};
+use leasehold_model::{BootTime, ListenerName, ReasonCode, RouteName, UpstreamName};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -11,7 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use self::histogram::AtomicHistogram;
-use crate::gateway::{Gateway, Upstream};
+use crate::gateway::{Gateway, Route, Upstream};
 use crate::server::{ListenerTls, ServedCertificate};
 use crate::steps::refuse;
 
@@ -23,6 +23,9 @@ pub struct ProxyMetrics {
     ejections: Family<UpstreamLabels, Counter>,
     upstream_connections: Family<UpstreamLabels, Gauge>,
     unwell: Family<UpstreamLabels, Gauge>,
+    split: Family<SplitLabels, Counter>,
+    retries: Family<RetryLabels, Counter>,
+    mirrored: Family<MirrorLabels, Counter>,
     gateway_time: AtomicHistogram,
     upstream_time: AtomicHistogram,
     pub(crate) in_flight: Gauge,
@@ -79,6 +82,21 @@ impl ProxyMetrics {
             "leasehold_upstream_endpoints_unwell",
             "Endpoints that are unwell, out of reach or left out for their faults, by upstream",
             all.unwell,
+        );
+        registry.register(
+            "leasehold_split_requests",
+            "Requests of routes with several upstreams, by route and chosen upstream",
+            all.split,
+        );
+        registry.register(
+            "leasehold_retries",
+            "Further tries that a route's policy asked for, sent or without budget",
+            all.retries,
+        );
+        registry.register(
+            "leasehold_mirrored_requests",
+            "Copies of requests, by upstream and what became of them",
+            all.mirrored,
         );
         registry.register(
             "leasehold_connections",
@@ -152,6 +170,38 @@ impl ProxyMetrics {
             .inc();
     }
 
+    /// Counts a further try that a route's policy asked for.
+    pub(crate) fn retried(&self, route: &RouteName, outcome: &'static str) {
+        let labels = RetryLabels {
+            route: route.as_str().to_owned(),
+            outcome,
+        };
+        self.retries.get_or_create_owned(&labels).inc();
+    }
+
+    /// Counts a copy of a request.
+    pub(crate) fn mirrored(&self, upstream: &UpstreamName, outcome: &'static str) {
+        let labels = MirrorLabels {
+            upstream: upstream.as_str().to_owned(),
+            outcome,
+        };
+        self.mirrored.get_or_create_owned(&labels).inc();
+    }
+
+    /// Returns the counters of the route's upstreams, where there are several.
+    fn split(&self, route: &Route) -> Vec<Counter> {
+        if route.upstreams().count() < 2 {
+            return Vec::new();
+        }
+        let counter = |upstream: &Arc<Upstream>| {
+            self.split.get_or_create_owned(&SplitLabels {
+                route: route.name.as_str().to_owned(),
+                upstream: upstream.name.as_str().to_owned(),
+            })
+        };
+        route.upstreams().map(counter).collect()
+    }
+
     fn request_counter(&self, route: &str, class: usize, reason: Option<ReasonCode>) -> Counter {
         self.requests.get_or_create_owned(&RequestLabels {
             route: route.to_owned(),
@@ -169,6 +219,8 @@ pub(crate) struct Meters {
     /// For requests that match no route.
     astray: RouteMeter,
     upstreams: Vec<UpstreamMeter>,
+    /// By route and then by place among its upstreams; none where there is one upstream only.
+    split: Vec<Vec<Counter>>,
 }
 
 #[derive(Debug)]
@@ -186,9 +238,10 @@ impl Meters {
         let upstreams = upstreams.map(|it| metrics.upstream_meter(it.name.as_str()));
         Self {
             routes: gateway
-                .route_names()
-                .map(|name| meter(name.as_str()))
+                .routes()
+                .map(|route| meter(route.name.as_str()))
                 .collect(),
+            split: gateway.routes().map(|route| metrics.split(route)).collect(),
             astray: meter(""),
             upstreams: upstreams.collect(),
             metrics,
@@ -203,6 +256,14 @@ impl Meters {
         self.metrics.gateway_time.observe(record.gateway_time);
         if let Some(time) = record.upstream_time {
             self.metrics.upstream_time.observe(time);
+        }
+    }
+
+    /// Counts a request of a route by the upstream that was chosen for it, where there are several.
+    pub(crate) fn chosen(&self, route: usize, place: usize) {
+        let counters = self.split.get(route);
+        if let Some(counter) = counters.and_then(|it| it.get(place)) {
+            counter.inc();
         }
     }
 
@@ -288,6 +349,24 @@ struct RequestLabels {
     route: String,
     status: &'static str,
     reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SplitLabels {
+    route: String,
+    upstream: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RetryLabels {
+    route: String,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct MirrorLabels {
+    upstream: String,
+    outcome: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]

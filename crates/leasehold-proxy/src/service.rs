@@ -1,30 +1,40 @@
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use http::header::TE;
+use bytes::Bytes;
+use http::header::{CONNECTION, HOST, ORIGIN, TE};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Request, Response, Uri, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use leasehold_audit::Recorder;
-use leasehold_model::{Clock, ReasonCode};
+use leasehold_broker::Generation;
+use leasehold_inject::Prepared;
+use leasehold_model::{Clock, ConsumerName, ReasonCode};
+use tokio::time::timeout;
 
 use crate::body::{Demands, RequestBody, ResponseBody, Room};
-use crate::gateway::{Gateway, Route};
+use crate::cors::is_preflight;
+use crate::gateway::{Gateway, HostRewrite, Route, Target, Upstream};
 use crate::metrics::ProxyMetrics;
+use crate::mirror::{Copy, Mirrors};
 use crate::plan::Plan;
 use crate::pool::Pool;
+use crate::rewrite::{rewritten, with_path};
 use crate::spare::Spare;
 use crate::steps::admit::admit;
 use crate::steps::close::Exchange;
-use crate::steps::forward::{Forwarded, forward};
+use crate::steps::forward::Forwarded;
 use crate::steps::identify::identify;
-use crate::steps::inject;
 use crate::steps::observe::observe;
+use crate::steps::path::settle;
 use crate::steps::refuse::{Refusal, is_grpc, respond};
-use crate::steps::streams;
+use crate::steps::route::Ask;
+use crate::steps::{inject, retry, streams};
 use crate::trace::Trace;
 use crate::via::Link;
 use crate::{hop, trailers, version};
@@ -39,7 +49,8 @@ pub(crate) struct Worker {
     pub(crate) clock: Arc<dyn Clock>,
     cuts: AtomicBool,
     /// What copies of request bodies may take up.
-    copies: Arc<Room>,
+    pub(crate) copies: Arc<Room>,
+    pub(crate) mirrors: Mirrors,
 }
 
 impl Worker {
@@ -54,6 +65,7 @@ impl Worker {
             pool: Arc::new(Pool::new(Arc::clone(&clock))),
             cuts: AtomicBool::new(false),
             copies: Arc::new(Room::of(COPIES)),
+            mirrors: Mirrors::new(),
             recorder,
             metrics,
             clock,
@@ -80,7 +92,8 @@ impl Worker {
     }
 }
 
-/// Takes a request through the steps, and returns its answer: the upstream's, or a refusal.
+/// Takes a request through the steps, and returns its answer: the upstream's, the gateway's own, or a
+/// refusal.
 pub(crate) async fn answer(
     worker: Arc<Worker>,
     link: Arc<Link>,
@@ -91,18 +104,25 @@ pub(crate) async fn answer(
     let version = request.version();
     let mut exchange = Exchange::open(&worker, &link, &request, &trace);
     match pass(&worker, &link, request, &trace, &mut exchange).await {
-        Ok(forwarded) => hand_on(forwarded, exchange),
+        Ok(Answer::Upstream(forwarded)) => hand_on(forwarded, exchange),
+        Ok(Answer::Own(response)) => hand_out(response, version, None, exchange),
         Err(refusal) => refuse(refusal, (version, grpc), &trace, exchange),
     }
 }
 
+enum Answer {
+    Upstream(Forwarded),
+    /// The gateway needs no upstream for it.
+    Own(Response<Bytes>),
+}
+
 async fn pass(
-    worker: &Worker,
+    worker: &Arc<Worker>,
     link: &Link,
     request: Request<Incoming>,
     trace: &Trace,
     exchange: &mut Exchange,
-) -> Result<Forwarded, Refusal> {
+) -> Result<Answer, Refusal> {
     let (mut head, incoming) = request.into_parts();
     let limits = &link.via.limits;
     if head.version == Version::HTTP_2 {
@@ -110,54 +130,162 @@ async fn pass(
         streams::translate(&mut head, has_body, limits.headers)?;
     }
     let demands = Demands::of(limits, &head.headers);
-    let (body, upload) = RequestBody::new(incoming, &worker.clock, demands);
+    let (mut body, upload) = RequestBody::new(incoming, &worker.clock, demands);
     exchange.follow(upload);
     if body.size_hint().lower() > limits.body_size {
         return Err(ReasonCode::BodyTooLarge.into());
     }
     let plan = Arc::clone(exchange.plan());
     let gateway = &plan.gateway;
-    let number = {
-        let host = admit(&head)?;
-        gateway.routes.find(&host, head.uri.path())?
-    };
+    let number = find(gateway, &mut head)?;
     let route = gateway.route(number).ok_or(ReasonCode::NoRoute)?;
     exchange.enter(number, route);
+    if let Some(cors) = &route.cors {
+        exchange.set_origin(head.headers.get(ORIGIN).cloned());
+        if is_preflight(&head) {
+            return Ok(Answer::Own(cors.preflight(exchange.origin())));
+        }
+    }
+    limit(route, &head, &mut body)?;
+    let chosen = match &route.target {
+        Target::Upstreams(choice) => Ok(choice.pick().ok_or(ReasonCode::Internal)?),
+        Target::Redirect(redirect) => Err(redirect),
+    };
+    if let Ok((place, upstream)) = chosen {
+        exchange.choose(place, upstream);
+    }
     let consumer = identify(&gateway.consumers, &route.admission, &head.headers)?;
     exchange.note(|record| record.consumer = consumer);
-    prepare(worker, &plan, route, &mut head.headers, trace, exchange).await?;
+    let upstream = match chosen {
+        Ok((_place, upstream)) => upstream,
+        Err(redirect) => {
+            let host = admit(&head)?;
+            let elsewhere = redirect.answer(&host, &head.uri, &route.path)?;
+            return Ok(Answer::Own(elsewhere));
+        }
+    };
+    exchange.set_authority(authority(route, &head.headers));
+    let takes_trailers = upstream.may_share() && version::accepts_trailers(&head.headers);
+    adapt(&plan, route, &mut head, trace)?;
+    if takes_trailers {
+        let trailers = HeaderValue::from_static("trailers");
+        head.headers.insert(TE, trailers);
+    }
+    let copy = Copy::of(route, &head);
+    lend(worker, &plan, upstream, &mut head.headers, exchange).await?;
     let mut request = Request::from_parts(outgoing(head), body);
-    let upstream = &*route.upstream;
-    let spare = Spare::of(&mut request, upstream.retries_refused(), &worker.copies);
-    let forwarded = forward(worker, upstream, request, spare.as_ref(), exchange).await?;
-    observe(worker, upstream, forwarded, spare, exchange).await
+    if let Some(copy) = copy {
+        copy.launch(worker, &plan, &mut request, exchange.consumer().cloned());
+    }
+    let sent = ask(worker, route, upstream, request, exchange);
+    Ok(Answer::Upstream(sent.await?))
 }
 
-/// Makes the head of the request into what the upstream may see.
-async fn prepare(
+/// Finds the number of the route, and brings the path into the form that it is forwarded in.
+fn find(gateway: &Gateway, head: &mut Parts) -> Result<usize, Refusal> {
+    let (number, settled) = {
+        let host = admit(head)?;
+        let path = settle(&head.method, head.uri.path(), gateway.path_policy)?;
+        let number = gateway.routes.find(&Ask::new(head, &host, &path))?;
+        let settled = match path {
+            Cow::Owned(path) => Some(path),
+            Cow::Borrowed(_) => None,
+        };
+        (number, settled)
+    };
+    if let Some(path) = settled {
+        head.uri = with_path(&head.uri, &path).ok_or(ReasonCode::Internal)?;
+    }
+    Ok(number)
+}
+
+/// Refuses what is larger than the route lets it be, as far as that is known yet.
+fn limit(route: &Route, head: &Parts, body: &mut RequestBody) -> Result<(), Refusal> {
+    if let Some(limit) = route.head_limit
+        && size(head) > limit
+    {
+        return Err(ReasonCode::HeadTooLarge.into());
+    }
+    if let Some(limit) = route.body_limit
+        && body.limit(limit)
+    {
+        return Err(ReasonCode::BodyTooLarge.into());
+    }
+    Ok(())
+}
+
+/// Returns how large a head is, as HTTP/1.1 writes it.
+fn size(head: &Parts) -> u64 {
+    let target = head.uri.path_and_query().map_or(0, |it| it.as_str().len());
+    let line = head.method.as_str().len() + target + REST_OF_REQUEST_LINE;
+    let headers = head.headers.iter();
+    let headers = headers.map(|(name, value)| name.as_str().len() + value.len() + REST_OF_HEADER);
+    (line + headers.sum::<usize>()) as u64
+}
+
+/// Returns what the upstream reads as `Host`, where that is not its own authority.
+fn authority(route: &Route, headers: &HeaderMap) -> Option<HeaderValue> {
+    match &route.host {
+        HostRewrite::Upstream => None,
+        HostRewrite::Preserve => headers.get(HOST).cloned(),
+        HostRewrite::Fixed(host) => Some(host.clone()),
+    }
+}
+
+/// Makes the head of the request into what the upstream may see, but for the credential.
+fn adapt(plan: &Plan, route: &Route, head: &mut Parts, trace: &Trace) -> Result<(), Refusal> {
+    // Whatever `Connection` names goes first, so that it can't take away what is put in below.
+    hop::strip_request(&mut head.headers);
+    plan.gateway.consumers.strip(&mut head.headers);
+    route.request_headers.apply(&mut head.headers);
+    trace.pass_on(&mut head.headers);
+    if let Some(replacement) = &route.rewrite_prefix {
+        let path = rewritten(head.uri.path(), &route.path, replacement);
+        head.uri = with_path(&head.uri, &path).ok_or(ReasonCode::Internal)?;
+    }
+    Ok(())
+}
+
+/// Places the upstream's credential in a head that is otherwise ready, and keeps it.
+async fn lend(
     worker: &Worker,
     plan: &Plan,
-    route: &Route,
+    upstream: &Upstream,
     headers: &mut HeaderMap,
-    trace: &Trace,
     exchange: &mut Exchange,
 ) -> Result<(), Refusal> {
-    let consumers = &plan.gateway.consumers;
-    let takes_trailers = route.upstream.may_share() && version::accepts_trailers(headers);
-    // Whatever `Connection` names goes first, so that it can't take away what is put in below.
-    hop::strip_request(headers);
-    if takes_trailers {
-        headers.insert(TE, HeaderValue::from_static("trailers"));
+    let credential = upstream.credential.as_ref();
+    let credential = credential.map(|it| it.held.credential().clone());
+    exchange.note(|record| record.credential = credential);
+    let left = exchange.time_left().unwrap_or(Duration::MAX);
+    let limit = upstream.longest_acquisition().min(left);
+    let generation = equip(worker, plan, upstream, headers, exchange.consumer(), limit).await?;
+    if let Some(generation) = generation {
+        exchange.hold(generation);
     }
-    consumers.strip(headers);
-    trace.pass_on(headers);
-    let Some(credential) = &route.upstream.credential else {
+    Ok(())
+}
+
+/// Places the upstream's credential in a head that is otherwise ready; returns what must be held until
+/// the answer has ended.
+///
+/// # Errors
+///
+/// When there is none to place, within `limit`.
+pub(crate) async fn equip(
+    worker: &Worker,
+    plan: &Plan,
+    upstream: &Upstream,
+    headers: &mut HeaderMap,
+    consumer: Option<&ConsumerName>,
+    limit: Duration,
+) -> Result<Option<Arc<Generation<Prepared>>>, Refusal> {
+    let consumers = &plan.gateway.consumers;
+    let Some(credential) = &upstream.credential else {
         trailers::restrict(headers, &[consumers.header()]);
-        return Ok(());
+        return Ok(None);
     };
-    exchange.note(|record| record.credential = Some(credential.held.credential().clone()));
-    let (now, limit) = (worker.clock.boot(), route.upstream.longest_acquisition());
-    let generation = inject::take(credential, exchange.consumer(), now, limit).await?;
+    let generation = inject::take(credential, consumer, worker.clock.boot(), limit).await?;
     inject::place(credential, &generation, headers)?;
     let place = generation.prepared().header(credential.injection);
     let place = place.map_err(|_unknown| ReasonCode::Internal)?;
@@ -165,12 +293,46 @@ async fn prepare(
         Some(place) => trailers::restrict(headers, &[consumers.header(), place]),
         None => trailers::restrict(headers, &[consumers.header()]),
     }
-    exchange.hold(generation);
-    Ok(())
+    Ok(Some(generation))
+}
+
+/// Sends the request and waits for the head of the answer, for as long as the exchange may take.
+async fn ask(
+    worker: &Worker,
+    route: &Route,
+    upstream: &Upstream,
+    request: Request<RequestBody>,
+    exchange: &mut Exchange,
+) -> Result<Forwarded, Refusal> {
+    let Some(left) = exchange.time_left() else {
+        return send(worker, route, upstream, request, exchange).await;
+    };
+    // Boxed, since few routes have a limit, and it would be a part of every request otherwise.
+    let sent = Box::pin(send(worker, route, upstream, request, exchange));
+    if let Ok(answered) = timeout(left, sent).await {
+        return answered;
+    }
+    exchange.upstream_answered();
+    Err(exchange.late())
+}
+
+async fn send(
+    worker: &Worker,
+    route: &Route,
+    upstream: &Upstream,
+    mut request: Request<RequestBody>,
+    exchange: &mut Exchange,
+) -> Result<Forwarded, Refusal> {
+    let retried = route.retry.as_ref();
+    let retried = retried.is_some_and(|retry| retry.is_for(request.method()));
+    let replayed = upstream.retries_refused() || retried;
+    let mut spare = Spare::of(&mut request, replayed, &worker.copies);
+    let forwarded = retry::send(worker, route, upstream, request, &mut spare, exchange).await?;
+    observe(worker, upstream, forwarded, spare, exchange).await
 }
 
 /// Keeps of the head only what is sent: the received path and query, byte by byte.
-fn outgoing(mut head: Parts) -> Parts {
+pub(crate) fn outgoing(mut head: Parts) -> Parts {
     let target = head.uri.path_and_query().cloned();
     head.uri = Uri::from(target.unwrap_or_else(|| PathAndQuery::from_static("/")));
     head.version = Version::HTTP_11;
@@ -181,6 +343,10 @@ fn outgoing(mut head: Parts) -> Parts {
 fn hand_on(forwarded: Forwarded, mut exchange: Exchange) -> Response<ResponseBody> {
     let (mut head, incoming) = forwarded.response.into_parts();
     hop::strip_response(&mut head.headers);
+    if let Some(route) = exchange.route() {
+        route.response_headers.apply(&mut head.headers);
+    }
+    mark(&mut head.headers, &exchange);
     head.version = Version::HTTP_11;
     exchange.note(|record| record.status = Some(head.status.as_u16()));
     let from = (forwarded.connection, forwarded.flight);
@@ -192,6 +358,19 @@ fn refuse(
     refusal: Refusal,
     (version, grpc): (Version, bool),
     trace: &Trace,
+    exchange: Exchange,
+) -> Response<ResponseBody> {
+    let challenge = &exchange.plan().gateway.challenge;
+    let mut response = respond(refusal, trace.id(), challenge, grpc);
+    mark(response.headers_mut(), &exchange);
+    hand_out(response, version, Some(refusal.reason), exchange)
+}
+
+/// Hands out an answer that is the gateway's own.
+fn hand_out(
+    mut response: Response<Bytes>,
+    version: Version,
+    reason: Option<ReasonCode>,
     mut exchange: Exchange,
 ) -> Response<ResponseBody> {
     let unread = exchange
@@ -200,16 +379,28 @@ fn refuse(
     if unread {
         exchange.leave_unread();
     }
-    let challenge = &exchange.plan().gateway.challenge;
-    // In HTTP/2 only the stream ends, and no header says so.
-    let close = unread && version != Version::HTTP_2;
-    let response = respond(refusal, trace.id(), challenge, close, grpc);
+    // What follows of the request will not be read. In HTTP/2 only the stream ends, and no header says so.
+    if unread && version != Version::HTTP_2 {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+    }
     exchange.note(|record| {
         record.status = Some(response.status().as_u16());
-        record.reason = Some(refusal.reason);
+        record.reason = reason;
     });
     response.map(|text| ResponseBody::own(text, exchange))
 }
 
+/// Says in an answer which pages of other origins may read it.
+fn mark(headers: &mut HeaderMap, exchange: &Exchange) {
+    if let Some(cors) = exchange.route().and_then(|route| route.cors.as_ref()) {
+        cors.mark(exchange.origin(), headers);
+    }
+}
+
+/// A method's space, the version with its space, and the end of the line.
+const REST_OF_REQUEST_LINE: usize = 12;
+/// A colon, a space and the end of the line.
+const REST_OF_HEADER: usize = 4;
 /// Copies of 512 of the largest bodies that are kept at all.
 const COPIES: usize = 32 * 1024 * 1024;

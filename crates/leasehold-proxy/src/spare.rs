@@ -32,7 +32,9 @@ impl Spare {
         let kept = if bare {
             None
         } else {
-            Some(request.body_mut().keep(room)?)
+            let kept = request.body_mut().keep(room)?;
+            kept.want_back();
+            Some(kept)
         };
         let mut head = Request::new(()).into_parts().0;
         head.method = request.method().clone();
@@ -70,13 +72,24 @@ impl Spare {
     pub(crate) async fn body(&self) -> Option<RequestBody> {
         match &self.kept {
             None => Some(RequestBody::none()),
-            Some(kept) => kept.whole().await.map(RequestBody::again),
+            Some(kept) => match kept.untouched() {
+                Some(body) => Some(body),
+                None => kept.whole().await.map(RequestBody::again),
+            },
         }
     }
 
     /// Returns the request with such a body.
     pub(crate) fn request(&self, body: RequestBody) -> Request<RequestBody> {
         Request::from_parts(self.head.clone(), body)
+    }
+}
+
+impl Drop for Spare {
+    fn drop(&mut self) {
+        if let Some(kept) = &self.kept {
+            kept.give_up();
+        }
     }
 }
 

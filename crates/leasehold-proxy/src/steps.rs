@@ -6,6 +6,8 @@ pub(crate) mod forward;
 pub(crate) mod identify;
 pub(crate) mod inject;
 pub(crate) mod observe;
+pub(crate) mod path;
 pub(crate) mod refuse;
+pub(crate) mod retry;
 pub(crate) mod route;
 pub(crate) mod streams;

@@ -54,6 +54,8 @@ pub(crate) enum ComposeError {
         #[source]
         source: http::header::InvalidHeaderName,
     },
+    #[error("a {what} of a route is not well formed")]
+    Route { what: &'static str },
     #[error("set up the data plane")]
     Gateway(#[from] GatewayError),
 }

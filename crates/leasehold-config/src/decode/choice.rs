@@ -40,8 +40,25 @@ impl<'a> Decoder<'a> {
                 None
             }
             [only] => Some(**only),
+            several if several.iter().all(|leaf| word_of(leaf.schema).is_some()) => {
+                self.by_word(several, here)
+            }
             several => self.by_kind(several, here),
         }
+    }
+
+    /// Of several words, returns the one that the node is.
+    fn by_word(&mut self, leaves: &[&Leaf<'a>], here: Here<'a>) -> Option<Leaf<'a>> {
+        let leaf = leaves.iter().find(|leaf| has_word(leaf.schema, here.node));
+        if leaf.is_none() {
+            self.report.hide_unless_name(here.node);
+            let message = format!("there is no such word for `{}`", here.key);
+            let words = leaves.iter().filter_map(|leaf| word_of(leaf.schema));
+            let help = format!("it is one of {}", words::list(words));
+            self.report
+                .add(Fault::new(Code::UnknownValue, here.at, message).with_help(help));
+        }
+        leaf.map(|leaf| **leaf)
     }
 
     /// Follows references and alternatives down to the schemas that a value can have.
@@ -108,6 +125,10 @@ fn kind_of(schema: &Value) -> Option<&str> {
 
 fn has_type(schema: &Value, wanted: &str) -> bool {
     schema.get("type").and_then(Value::as_str) == Some(wanted)
+}
+
+fn word_of(schema: &Value) -> Option<&str> {
+    schema.get("const")?.as_str()
 }
 
 /// Tells whether a node is the word that a schema asks for, if it asks for one.

@@ -1,7 +1,22 @@
 //! Which requests go where, as written.
 
+mod cors;
+mod edit;
+mod matching;
+mod retry;
+mod target;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
+
+pub(crate) use cors::{CorsDocument, OriginsDocument, OriginsWord};
+pub(crate) use edit::{HeaderEditsDocument, RewriteDocument};
+pub(crate) use matching::{
+    DotSegmentsWord, EncodedSlashesWord, HeaderTestDocument, MatchDocument, PathDocument,
+    PathKindDocument, PathPolicyDocument,
+};
+pub(crate) use retry::{RetryDocument, RouteLimitsDocument, RouteTimeoutsDocument};
+pub(crate) use target::{MirrorDocument, RedirectDocument, WeightedDocument};
 
 /// Which requests go to which upstream.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -13,23 +28,32 @@ pub(crate) struct RouteDocument {
     /// Which requests the route takes. Default: all.
     #[serde(rename = "match")]
     pub(crate) matches: Option<MatchDocument>,
-    /// The upstream's name.
-    pub(crate) upstream: String,
+    /// The upstream's name. Exactly one of `upstream`, `upstreams` and `redirect` is there.
+    pub(crate) upstream: Option<String>,
+    /// Several upstreams that share the requests by weight.
+    #[schemars(length(min = 1))]
+    pub(crate) upstreams: Option<Vec<WeightedDocument>>,
+    /// Where the gateway itself sends the caller, instead of asking an upstream.
+    pub(crate) redirect: Option<RedirectDocument>,
     /// The names of the consumers that the route is open to, or the word `anyone`.
     pub(crate) consumers: AdmissionDocument,
-}
-
-/// Which requests a route takes.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(rename = "Match")]
-pub(crate) struct MatchDocument {
-    /// The exact host name, without a port. Default: every host.
-    pub(crate) host: Option<String>,
-    /// The beginning of the path, by whole segments: `/pay` takes `/pay` and `/pay/x` and leaves
-    /// `/payments` alone.
-    #[schemars(extend("default" = "/"), regex(pattern = "^/"))]
-    pub(crate) path: Option<String>,
+    /// What of the target the upstream sees in another form.
+    pub(crate) rewrite: Option<RewriteDocument>,
+    /// What is changed in the request's head before the credential is placed.
+    pub(crate) request_headers: Option<HeaderEditsDocument>,
+    /// What is changed in the head of the upstream's answer.
+    pub(crate) response_headers: Option<HeaderEditsDocument>,
+    /// Who else gets a copy of the requests. Answers to copies are discarded.
+    pub(crate) mirror: Option<MirrorDocument>,
+    /// How long the exchange may take.
+    pub(crate) timeouts: Option<RouteTimeoutsDocument>,
+    /// When a request is sent again. Default: only where nothing of it can have been sent, and one
+    /// that may be sent twice where a kept connection was dead.
+    pub(crate) retry: Option<RetryDocument>,
+    /// Which pages of other origins may read the answers in a browser.
+    pub(crate) cors: Option<CorsDocument>,
+    /// How large a request may be.
+    pub(crate) limits: Option<RouteLimitsDocument>,
 }
 
 /// Whom a route is open to.

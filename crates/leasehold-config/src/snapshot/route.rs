@@ -1,18 +1,44 @@
-use leasehold_model::{ConsumerName, RouteName, UpstreamName};
+pub(crate) mod cors;
+pub(crate) mod edit;
+pub(crate) mod matching;
+pub(crate) mod retry;
+pub(crate) mod target;
 
-/// Which requests go to which upstream.
+use leasehold_model::{ConsumerName, RouteName};
+
+use cors::Cors;
+use edit::{HeaderEdits, Rewrite};
+use matching::Match;
+use retry::{Retry, RouteLimits, RouteTimeouts};
+use target::{Mirror, Target};
+
+/// Which requests go where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
     /// Its name; no two routes have the same.
     pub name: RouteName,
-    /// The exact host in small letters, without a port; every host where there is none.
-    pub host: Option<String>,
-    /// The beginning of the path, with its leading `/`.
-    pub path: String,
-    /// Where its requests go.
-    pub upstream: UpstreamName,
+    /// Which requests it takes; no two routes take exactly the same.
+    pub matches: Match,
+    /// What is done with them.
+    pub target: Target,
     /// Whom it is open to.
     pub consumers: Admission,
+    /// What of the target the upstream sees in another form.
+    pub rewrite: Rewrite,
+    /// What is changed in the request's head.
+    pub request_headers: HeaderEdits,
+    /// What is changed in the answer's head.
+    pub response_headers: HeaderEdits,
+    /// Who gets copies, where anybody does.
+    pub mirror: Option<Mirror>,
+    /// How long the exchange may take.
+    pub timeouts: RouteTimeouts,
+    /// When a request is sent again, beyond what is safe for every request.
+    pub retry: Option<Retry>,
+    /// Which pages of other origins may read the answers, where any may.
+    pub cors: Option<Cors>,
+    /// How large a request may be.
+    pub limits: RouteLimits,
 }
 
 /// Whom a route is open to.

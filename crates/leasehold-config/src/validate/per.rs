@@ -3,13 +3,15 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use leasehold_model::UpstreamName;
+
 use super::Check;
 use super::source::Form;
 use crate::code::Code;
 use crate::document::{PerConsumerDocument, PerDocument};
 use crate::node::Place;
 use crate::snapshot::route::Admission;
-use crate::snapshot::{Per, Snapshot};
+use crate::snapshot::{Credential, Per, Snapshot};
 use crate::words;
 
 impl Check<'_> {
@@ -45,19 +47,13 @@ impl Check<'_> {
     pub(super) fn issued_for_somebody(&mut self, snapshot: &Snapshot, root: Place<'_>) {
         let section = root.field("routes");
         for (index, route) in snapshot.routes.iter().enumerate() {
-            let upstreams = &snapshot.upstreams;
-            let upstream = upstreams.iter().find(|it| it.name == route.upstream);
-            let used = upstream.and_then(|upstream| upstream.credential.as_ref());
-            let credential = used.and_then(|used| {
-                let mut credentials = snapshot.credentials.iter();
-                credentials.find(|it| it.name == used.credential)
-            });
-            let Some(credential) = credential else {
+            let mirrored = route.mirror.iter().map(|mirror| &mirror.upstream);
+            let mut upstreams = route.target.upstreams().chain(mirrored);
+            let Some(credential) = upstreams.find_map(|name| issued_per_consumer(snapshot, name))
+            else {
                 continue;
             };
-            if matches!(credential.per, Per::Consumer { .. })
-                && route.consumers == Admission::Anyone
-            {
+            if route.consumers == Admission::Anyone {
                 let name = words::shown(credential.name.as_str(), "the credential");
                 let message = format!(
                     "{name} is issued for each consumer, and this route is open to `anyone`"
@@ -68,6 +64,18 @@ impl Check<'_> {
             }
         }
     }
+}
+
+/// Returns the credential of the upstream, where each consumer has one of its own.
+fn issued_per_consumer<'a>(
+    snapshot: &'a Snapshot,
+    upstream: &UpstreamName,
+) -> Option<&'a Credential> {
+    let upstream = snapshot.upstreams.iter().find(|it| it.name == *upstream)?;
+    let used = upstream.credential.as_ref()?;
+    let mut credentials = snapshot.credentials.iter();
+    let credential = credentials.find(|it| it.name == used.credential)?;
+    matches!(credential.per, Per::Consumer { .. }).then_some(credential)
 }
 
 const DEFAULT_CAP: NonZeroUsize = NonZeroUsize::new(100).expect("one hundred is not zero");

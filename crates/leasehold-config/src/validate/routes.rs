@@ -1,11 +1,19 @@
-use std::collections::HashSet;
+mod cors;
+mod edit;
+pub(super) mod matching;
+mod retry;
+mod target;
 
-use leasehold_model::{ConsumerName, RouteName, UpstreamName};
+use std::collections::{HashMap, HashSet};
 
-use super::{CONSUMER, Check, UPSTREAM};
+use leasehold_model::{ConsumerName, RouteName};
+
+use super::{CONSUMER, Check};
 use crate::code::Code;
-use crate::document::{AdmissionDocument, AdmissionWord, MatchDocument, RouteDocument};
-use crate::node::Place;
+use crate::document::{AdmissionDocument, AdmissionWord, RouteDocument};
+use crate::fault::Fault;
+use crate::node::{Place, Span};
+use crate::snapshot::route::matching::Match;
 use crate::snapshot::route::{Admission, Route};
 use crate::words;
 
@@ -24,45 +32,62 @@ impl Check<'_> {
     }
 
     fn route(&mut self, written: RouteDocument, place: Place<'_>) -> Route {
-        let MatchDocument { host, path } = written.matches.unwrap_or_default();
-        let matches = place.field("match");
-        let host = host.map(|host| self.host(&host, matches.field("host")));
-        let path = self.prefix_path(path, matches.field("path"));
-        self.reference(&written.upstream, UPSTREAM, place.field("upstream"));
+        let matches = self.matches(written.matches.unwrap_or_default(), place.field("match"));
+        let targets = (written.upstream, written.upstreams, written.redirect);
+        let requests = place.field("request_headers");
+        let responses = place.field("response_headers");
         Route {
-            name: self.route_name(written.name, host.as_deref(), &path, place),
-            upstream: UpstreamName::from(written.upstream.as_str()),
+            name: self.route_name(written.name, &matches, place),
+            target: self.target(targets, &matches, place),
             consumers: self.admission(written.consumers, place.field("consumers")),
-            host,
-            path,
+            rewrite: self.rewrite(written.rewrite, place.field("rewrite")),
+            request_headers: self.edits(written.request_headers, requests),
+            response_headers: self.edits(written.response_headers, responses),
+            mirror: written
+                .mirror
+                .as_ref()
+                .map(|it| self.mirror(it, place.field("mirror"))),
+            timeouts: self.route_timeouts(written.timeouts, place.field("timeouts")),
+            retry: written.retry.map(|it| self.retry(it, place.field("retry"))),
+            cors: written
+                .cors
+                .map(|it| self.cors(it, &matches, place.field("cors"))),
+            limits: self.route_limits(written.limits, place.field("limits")),
+            matches,
         }
     }
 
     /// Reports a route that could never be told from one above it.
     fn collisions(&mut self, route: &Route, above: &mut Above, place: Place<'_>) {
-        let is_new = above
+        let at = place.field("match");
+        let same = above
             .matches
-            .insert((route.host.clone(), route.path.clone()));
+            .insert(same_requests(&route.matches), at.span());
         let has_new_name = above.names.insert(route.name.clone());
-        if !is_new {
-            let message = "another route takes the same host and path";
+        if let Some(other) = same {
+            let message = "another route takes exactly the same requests";
             let help = "remove one of them, or give this one another `match`";
-            self.fault(Code::DuplicateRoute, place.field("match"), message, help);
+            let fault = Fault::new(Code::DuplicateRoute, at.span(), message).with_help(help);
+            self.report.add(fault.with_other(other, "the other one"));
         } else if !has_new_name {
             let message = "another route has this name";
-            self.fault(Code::DuplicateName, place.field("name"), message, "");
+            let help = "give one of them another `name`";
+            self.fault(Code::DuplicateName, place.field("name"), message, help);
         }
     }
 
     fn route_name(
         &mut self,
         written: Option<String>,
-        host: Option<&str>,
-        path: &str,
+        matches: &Match,
         place: Place<'_>,
     ) -> RouteName {
         let Some(name) = written else {
-            let derived = format!("{}{path}", host.unwrap_or_default());
+            let derived = format!(
+                "{}{}",
+                matching::host_text(&matches.host),
+                matches.path.text()
+            );
             return RouteName::from(derived.as_str());
         };
         if !words::is_name(&name) {
@@ -71,28 +96,6 @@ impl Check<'_> {
             self.fault(Code::BadName, place, "this is not a name", words::NAME_HELP);
         }
         RouteName::from(name.as_str())
-    }
-
-    fn host(&mut self, written: &str, place: Place<'_>) -> String {
-        let host = written.to_ascii_lowercase();
-        if !is_host(&host) {
-            self.report.hide_unless_name(place.node());
-            let message = "this is not a host name";
-            let help = "write the name alone, like `api.example.com`: no scheme, port or `*`";
-            self.fault(Code::BadHost, place, message, help);
-        }
-        host
-    }
-
-    fn prefix_path(&mut self, written: Option<String>, place: Place<'_>) -> String {
-        let path = written.unwrap_or_else(|| "/".to_owned());
-        if !is_prefix_path(&path) {
-            self.report.hide_unless_name(place.node());
-            let message = "this is not the beginning of a path";
-            let help = "it begins with `/` and has no `?`, `#`, `//`, `.` or `..` segment";
-            self.fault(Code::BadPath, place, message, help);
-        }
-        path
     }
 
     fn admission(&mut self, written: AdmissionDocument, place: Place<'_>) -> Admission {
@@ -112,66 +115,15 @@ impl Check<'_> {
 /// What the routes above one are.
 #[derive(Default)]
 struct Above {
-    matches: HashSet<(Option<String>, String)>,
+    matches: HashMap<Match, Span>,
     names: HashSet<RouteName>,
 }
 
-fn is_host(host: &str) -> bool {
-    let is_ip_literal = host
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'))
-        .is_some_and(|inner| inner.parse::<std::net::Ipv6Addr>().is_ok());
-    let is_label = |label: &str| {
-        let plain = |each: u8| each.is_ascii_alphanumeric() || matches!(each, b'-' | b'_');
-        !label.is_empty() && label.len() <= 63 && label.bytes().all(plain)
-    };
-    is_ip_literal || host.len() <= 253 && host.split('.').all(is_label)
-}
-
-/// Paths are compared as they are sent, so what no well-formed request has can never match.
-fn is_prefix_path(path: &str) -> bool {
-    let Some(segments) = path.strip_prefix('/') else {
-        return false;
-    };
-    let mut inner = segments.strip_suffix('/').unwrap_or(segments).split('/');
-    path.bytes().all(|each| each.is_ascii_graphic())
-        && !path.contains(['?', '#', '\\'])
-        && (segments.is_empty()
-            || inner.all(|segment| !segment.is_empty() && !matches!(segment, "." | "..")))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_host_is_a_name_alone() {
-        for host in ["api.example.com", "localhost", "10.0.0.1", "[::1]", "a_b"] {
-            assert!(is_host(host), "{host}");
-        }
-        for host in [
-            "",
-            "a:80",
-            "*.example.com",
-            "http://a",
-            "a/",
-            "a..b",
-            "a.",
-            "::1",
-        ] {
-            assert!(!is_host(host), "{host}");
-        }
-    }
-
-    #[test]
-    fn a_path_that_no_request_has_is_refused() {
-        for path in ["/", "/a", "/a/", "/a/b.c/d%20e"] {
-            assert!(is_prefix_path(path), "{path}");
-        }
-        for path in [
-            "", "a", "//", "/a//b", "/a/../b", "/.", "/a?b", "/a b", "/ä",
-        ] {
-            assert!(!is_prefix_path(path), "{path}");
-        }
+/// Returns a match that is equal for routes that take the same requests: the names in a template
+/// say nothing.
+fn same_requests(matches: &Match) -> Match {
+    Match {
+        path: matching::nameless(&matches.path),
+        ..matches.clone()
     }
 }

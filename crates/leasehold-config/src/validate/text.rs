@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Check;
 use crate::code::Code;
-use crate::document::DurationText;
+use crate::document::{DurationText, SizeText};
 use crate::node::Place;
 use crate::words;
 
@@ -33,6 +33,35 @@ impl Check<'_> {
             self.fault(Code::OutOfRange, place, message, "");
         }
         duration
+    }
+
+    /// Reads a number of bytes, of which there is at least one.
+    pub(super) fn size(&mut self, written: Option<&SizeText>, place: Place<'_>) -> Option<u64> {
+        let SizeText(text) = written?;
+        let size = size(text).filter(|size| *size > 0);
+        if size.is_none() {
+            self.report.hide_unless_name(place.node());
+            let message = "this is not a number of bytes";
+            let help =
+                "write a whole number and its unit, `B`, `KiB`, `MiB` or `GiB`, like `64KiB`";
+            self.fault(Code::BadSize, place, message, help);
+        }
+        size
+    }
+
+    /// Reads the name of a method.
+    pub(super) fn method(&mut self, text: &str, place: Place<'_>) {
+        let is_method = !text.is_empty()
+            && text.len() <= LONGEST_METHOD
+            && text
+                .bytes()
+                .all(|each| each.is_ascii_uppercase() || b"-_".contains(&each));
+        if !is_method || matches!(text, "CONNECT" | "TRACE" | "TRACK") {
+            self.report.hide_unless_name(place.node());
+            let message = "this is not a method that is forwarded";
+            let help = "write it in capitals, like `GET`; CONNECT, TRACE and TRACK never go on";
+            self.fault(Code::BadMethod, place, message, help);
+        }
     }
 
     /// Reads an IP address with a port.
@@ -86,6 +115,19 @@ impl Check<'_> {
     }
 }
 
+fn size(text: &str) -> Option<u64> {
+    let digits = text.find(|each: char| !each.is_ascii_digit())?;
+    let (number, unit) = text.split_at_checked(digits)?;
+    let number: u64 = number.parse().ok().filter(|number| *number <= MOST)?;
+    match unit {
+        "B" => Some(number),
+        "KiB" => number.checked_mul(1 << 10),
+        "MiB" => number.checked_mul(1 << 20),
+        "GiB" => number.checked_mul(1 << 30),
+        _ => None,
+    }
+}
+
 fn duration(text: &str) -> Option<Duration> {
     let digits = text.find(|each: char| !each.is_ascii_digit())?;
     let (number, unit) = text.split_at_checked(digits)?;
@@ -111,6 +153,7 @@ const fn is_token_char(byte: u8) -> bool {
 
 /// The nine digits that the schema allows.
 const MOST: u64 = 999_999_999;
+const LONGEST_METHOD: usize = 32;
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Headers that say something about the connection, the framing or the trace of a request, in
@@ -136,6 +179,31 @@ const RESERVED: &[&str] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_size_is_a_whole_number_and_a_unit() {
+        for (text, bytes) in [
+            ("7B", 7),
+            ("64KiB", 65_536),
+            ("10MiB", 10 << 20),
+            ("1GiB", 1 << 30),
+        ] {
+            assert_eq!(size(text), Some(bytes), "{text}");
+        }
+        for text in [
+            "",
+            "1",
+            "KiB",
+            "1.5KiB",
+            "1 KiB",
+            "1kb",
+            "1K",
+            "-1B",
+            "9999999999B",
+        ] {
+            assert_eq!(size(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn a_duration_is_a_whole_number_and_a_unit() {

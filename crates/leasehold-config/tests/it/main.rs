@@ -11,5 +11,6 @@ mod faults;
 mod generated;
 mod logins;
 mod mutations;
+mod routes;
 mod secrets;
 mod snapshots;

@@ -5,9 +5,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use leasehold_config::{
-    Admission, AuthMethod, Balance, CredentialUse, HostPolicy, Injection, KeepAlive, LoadError,
-    Outlier, Per, Protocol, ProviderKind, RecordTarget, SecretId, Snapshot, Source, Suspect,
-    Traffic, UpstreamLimits, UpstreamTls, Workers, load, read,
+    Admission, AuthMethod, Balance, CredentialUse, HostMatch, HostPolicy, Injection, KeepAlive,
+    LoadError, Outlier, PathMatch, Per, Protocol, ProviderKind, RecordTarget, SecretId, Snapshot,
+    Source, Suspect, Traffic, UpstreamLimits, UpstreamTls, Workers, load, read,
 };
 use leasehold_model::CredentialName;
 
@@ -337,9 +337,13 @@ fn routes_keep_their_order_and_get_their_names() {
         .collect();
     assert_eq!(names, ["api.example.com/payments/", "/"]);
     let first = snapshot.routes.first().expect("a route");
-    assert_eq!(first.host.as_deref(), Some("api.example.com"));
+    assert_eq!(
+        first.matches.host,
+        HostMatch::Exact("api.example.com".to_owned())
+    );
     let last = snapshot.routes.last().expect("a route");
-    assert_eq!((last.host.as_deref(), last.path.as_str()), (None, "/"));
+    assert_eq!(last.matches.host, HostMatch::Any);
+    assert_eq!(last.matches.path, PathMatch::Prefix("/".to_owned()));
     assert_eq!(last.consumers, Admission::Anyone);
 }
 

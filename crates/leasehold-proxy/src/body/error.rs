@@ -6,10 +6,13 @@ pub(crate) enum BodyError {
     /// Whoever sends it broke it off.
     #[error("the body broke off")]
     Broken(#[source] hyper::Error),
+    /// It is larger than it may be.
+    #[error("the body is larger than {0} bytes")]
+    TooLarge(u64),
+    /// The whole exchange took longer than it may.
+    #[error("the exchange took longer than it may")]
+    Overdue,
     /// Whoever sends it was silent for too long.
     #[error("no part of the body within {} ms", .0.as_millis())]
     Late(Duration),
-    /// It is larger than it may be.
-    #[error("the body has more than {0} bytes")]
-    TooLarge(u64),
 }

@@ -1,6 +1,6 @@
 use std::fmt;
 use std::mem;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use bytes::{Bytes, BytesMut};
@@ -8,6 +8,8 @@ use http::HeaderMap;
 use http_body::Frame;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+
+use super::request::RequestBody;
 
 /// A copy of a small body, made while that goes to the upstream, so that it can be sent again.
 ///
@@ -17,6 +19,8 @@ pub(crate) struct Kept {
     state: Mutex<State>,
     changed: Notify,
     room: Arc<Room>,
+    /// Whether the body itself is wanted back where nothing of it was read.
+    is_wanted_back: AtomicBool,
 }
 
 /// What all copies of one worker may take up together, so that bodies that never end can't take up
@@ -56,12 +60,49 @@ impl Kept {
     /// than what is kept.
     pub(crate) async fn whole(&self) -> Option<Whole> {
         loop {
+            // Made before the state is looked at, so that no change in between is missed.
+            let changed = self.changed.notified();
             match &*self.state.lock() {
-                State::Partly(_) => {}
+                State::Partly(_) | State::Untouched(_) => {}
                 State::Whole(whole) => return Some(whole.clone()),
                 State::Lost => return None,
             }
-            self.changed.notified().await;
+            changed.await;
+        }
+    }
+
+    /// Says that the body itself is wanted back where nothing of it was read.
+    pub(crate) fn want_back(&self) {
+        self.is_wanted_back.store(true, Ordering::Relaxed);
+    }
+
+    /// Says that the body is not wanted back any more.
+    pub(crate) fn give_up(&self) {
+        self.is_wanted_back.store(false, Ordering::Relaxed);
+        if let Some(body) = self.untouched() {
+            self.lose();
+            drop(body);
+        }
+    }
+
+    /// Keeps a body that nothing was read of; returns it where nobody wants it back.
+    pub(super) fn put_back(&self, body: Box<RequestBody>) -> Option<Box<RequestBody>> {
+        if !self.is_wanted_back.load(Ordering::Relaxed) {
+            return Some(body);
+        }
+        *self.state.lock() = State::Untouched(body);
+        None
+    }
+
+    /// Returns the body itself, where its request was given up before anything of it was read.
+    pub(crate) fn untouched(&self) -> Option<RequestBody> {
+        let mut state = self.state.lock();
+        match mem::replace(&mut *state, State::Partly(BytesMut::new())) {
+            State::Untouched(body) => Some(*body),
+            other => {
+                *state = other;
+                None
+            }
         }
     }
 
@@ -80,7 +121,7 @@ impl Kept {
         } else {
             self.room.give_back(data.len());
             *state = State::Lost;
-            self.changed.notify_one();
+            self.changed.notify_waiters();
         }
     }
 
@@ -89,7 +130,7 @@ impl Kept {
         if let State::Partly(data) = &mut *state {
             let data = Some(mem::take(data).freeze());
             *state = State::Whole(Whole { data, trailers });
-            self.changed.notify_one();
+            self.changed.notify_waiters();
         }
     }
 
@@ -98,7 +139,7 @@ impl Kept {
         if let State::Partly(data) = &*state {
             self.room.give_back(data.len());
             *state = State::Lost;
-            self.changed.notify_one();
+            self.changed.notify_waiters();
         }
     }
 }
@@ -108,7 +149,7 @@ impl Drop for Kept {
         let bytes = match self.state.get_mut() {
             State::Partly(data) => data.len(),
             State::Whole(whole) => whole.len(),
-            State::Lost => 0,
+            State::Untouched(_) | State::Lost => 0,
         };
         self.room.give_back(bytes);
     }
@@ -157,9 +198,15 @@ impl Copyist {
         let kept = Arc::new(Kept {
             state: Mutex::new(State::Partly(BytesMut::new())),
             changed: Notify::new(),
+            is_wanted_back: AtomicBool::new(false),
             room: Arc::clone(room),
         });
         (Self(Arc::downgrade(&kept)), kept)
+    }
+
+    /// Returns the copy, where anybody wants it still.
+    pub(super) fn kept(&self) -> Option<Arc<Kept>> {
+        self.0.upgrade()
     }
 
     /// Copies a frame; `last` where no other follows.
@@ -191,6 +238,8 @@ enum State {
     /// So much of it has gone to the upstream.
     Partly(BytesMut),
     Whole(Whole),
+    /// Its request was given up before anything of it was read.
+    Untouched(Box<RequestBody>),
     /// It is too large, or broke off, or there was no room for it.
     Lost,
 }

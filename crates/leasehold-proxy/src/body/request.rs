@@ -1,5 +1,6 @@
 use std::error::Error as _;
 use std::io;
+use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -68,7 +69,6 @@ pub(crate) struct RequestBody {
     upload: Option<Arc<Upload>>,
     patience: Patience,
     credit: Credit,
-    largest: u64,
     /// Where the body may be sent again.
     copyist: Option<Copyist>,
     /// The trailers that may go on, where nobody else sees to that.
@@ -82,12 +82,10 @@ impl RequestBody {
         clock: &Arc<dyn Clock>,
         demands: Demands,
     ) -> (Self, Option<Arc<Upload>>) {
-        let upload = || Arc::new(Upload::new(Arc::clone(clock), demands.patience));
+        let upload = || Arc::new(Upload::new(Arc::clone(clock), demands));
         let upload = (!incoming.is_end_stream()).then(upload);
-        let body = Self {
-            upload: upload.clone(),
-            ..Self::with(Source::Consumer(incoming), demands)
-        };
+        let mut body = Self::with(Source::Consumer(incoming), demands);
+        body.upload.clone_from(&upload);
         (body, upload)
     }
 
@@ -101,10 +99,23 @@ impl RequestBody {
         Self::of(Source::Again(whole))
     }
 
+    /// Breaks the body off where it turns out to be larger than that; returns whether it is known to
+    /// be.
+    pub(crate) fn limit(&mut self, limit: u64) -> bool {
+        if let Some(upload) = &self.upload {
+            upload.limit.fetch_min(limit, Ordering::Relaxed);
+        }
+        self.size_hint().lower() > limit
+    }
+
     /// Keeps a copy of the body as it is read, unless it is known to be too large for that.
     pub(crate) fn keep(&mut self, room: &Arc<Room>) -> Option<Arc<Kept>> {
         if self.size_hint().lower() > LARGEST as u64 {
             return None;
+        }
+        // A second copy would be the same.
+        if let Some(kept) = self.copyist.as_ref().and_then(Copyist::kept) {
+            return Some(kept);
         }
         let (copyist, kept) = Copyist::new(room);
         self.copyist = Some(copyist);
@@ -126,7 +137,6 @@ impl RequestBody {
             upload: None,
             patience: Patience::new(demands.patience),
             credit: Credit::new(demands.pace),
-            largest: demands.largest,
             copyist: None,
             announced: None,
         }
@@ -185,9 +195,10 @@ impl Body for RequestBody {
         let frame = ready!(polled);
         let length = length(frame.as_ref());
         this.credit.earn(length, || upload.clock.boot());
-        if upload.bytes().saturating_add(length) > this.largest {
+        let limit = upload.limit.load(Ordering::Relaxed);
+        if upload.bytes().saturating_add(length) > limit {
             upload.enter(Stage::TooLarge);
-            return Poll::Ready(Some(Err(BodyError::TooLarge(this.largest))));
+            return Poll::Ready(Some(Err(BodyError::TooLarge(limit))));
         }
         // Nothing follows trailers, and hyper does not ask.
         let trailers = matches!(&frame, Some(Ok(frame)) if frame.is_trailers());
@@ -207,6 +218,29 @@ impl Body for RequestBody {
         match &self.source {
             Source::Consumer(incoming) => incoming.size_hint(),
             Source::Again(whole) => SizeHint::with_exact(whole.len() as u64),
+        }
+    }
+}
+
+impl Drop for RequestBody {
+    /// Gives the body back where it may be sent again and nothing of it was read.
+    fn drop(&mut self) {
+        let is_fresh = self.upload.as_ref().is_some_and(|it| it.is_untouched());
+        let kept = self.copyist.as_ref().and_then(Copyist::kept);
+        let (true, Some(kept)) = (is_fresh, kept) else {
+            return;
+        };
+        let body = Box::new(Self {
+            source: mem::replace(&mut self.source, Source::Again(Whole::NOTHING)),
+            upload: self.upload.take(),
+            patience: Patience::new(self.patience.limit()),
+            credit: self.credit.clone(),
+            copyist: self.copyist.take(),
+            announced: self.announced.take(),
+        });
+        if let Some(mut unwanted) = kept.put_back(body) {
+            // Or it would be given back once more.
+            unwanted.upload = None;
         }
     }
 }
@@ -245,6 +279,8 @@ enum Source {
 pub(crate) struct Upload {
     clock: Arc<dyn Clock>,
     bytes: AtomicU64,
+    /// How many there may be.
+    limit: AtomicU64,
     stage: AtomicU8,
     /// When the stage began, or the last frame went on.
     since: AtomicU64,
@@ -270,6 +306,11 @@ impl Upload {
     /// Tells whether the whole body was read.
     pub(crate) fn is_complete(&self) -> bool {
         self.stage() == Stage::Ended
+    }
+
+    /// Tells whether nobody has asked for any of the body yet.
+    fn is_untouched(&self) -> bool {
+        self.stage() == Stage::Flowing && self.bytes() == 0
     }
 
     /// Returns why the body broke off, where it did.
@@ -299,16 +340,17 @@ impl Upload {
         }
     }
 
-    fn new(clock: Arc<dyn Clock>, patience: Duration) -> Self {
+    fn new(clock: Arc<dyn Clock>, demands: Demands) -> Self {
         let now = clock.boot();
         Self {
             clock,
             bytes: AtomicU64::new(0),
+            limit: AtomicU64::new(demands.largest),
             stage: AtomicU8::new(Stage::Flowing as u8),
             since: AtomicU64::new(now.as_nanos()),
             waited: AtomicU64::new(0),
             left: AtomicU64::new(u64::MAX),
-            patience,
+            patience: demands.patience,
         }
     }
 
@@ -389,7 +431,7 @@ enum Stage {
     Left,
     /// The consumer sent what is no body.
     Malformed,
-    /// The consumer sent more than it may.
+    /// The consumer sent more than there may be.
     TooLarge,
 }
 
@@ -444,7 +486,10 @@ mod tests {
         let clock = Arc::new(ManualClock::default());
         let upload = Upload::new(
             Arc::clone(&clock) as Arc<dyn Clock>,
-            Duration::from_secs(60),
+            Demands {
+                patience: Duration::from_secs(60),
+                ..Demands::NOTHING
+            },
         );
         (clock, upload)
     }

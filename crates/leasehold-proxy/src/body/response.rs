@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use leasehold_model::ReasonCode;
+use tokio::time::{Sleep, sleep};
 
 use super::BodyError;
 use crate::gateway::Flight;
@@ -25,18 +26,21 @@ pub(crate) struct ResponseBody {
 impl ResponseBody {
     /// Wraps what an upstream answers; the connection goes back to its pool at the end of it.
     ///
-    /// Where that is silent for longer than `limit`, in mid-answer, it is given up.
+    /// Where that is silent for longer than `limit`, in mid-answer, it is given up, and so it is where
+    /// the exchange takes longer than its route lets it.
     pub(crate) fn upstream(
         incoming: Incoming,
         from: (Connection, Flight),
         limit: Duration,
         exchange: Exchange,
     ) -> Self {
+        let left = exchange.time_left();
         Self {
             content: Content::Upstream {
                 incoming,
                 from: Some(from),
                 patience: Patience::new(limit),
+                deadline: left.map(|left| Box::pin(sleep(left))),
             },
             exchange: Some(exchange),
         }
@@ -116,6 +120,12 @@ impl Body for ResponseBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
+        if this.content.poll_overdue(cx).is_ready() {
+            let stall = this.exchange.as_ref().map(Exchange::late);
+            let reason = stall.map_or(ReasonCode::UpstreamTimeout, |refusal| refusal.reason);
+            this.fail(&BodyError::Overdue, reason);
+            return Poll::Ready(Some(Err(BodyError::Overdue)));
+        }
         let polled = this.content.poll(cx);
         if let (Some(exchange), Content::Upstream { .. }) = (&mut this.exchange, &this.content) {
             exchange.await_upstream(polled.is_pending());
@@ -155,11 +165,24 @@ enum Content {
         incoming: Incoming,
         from: Option<(Connection, Flight)>,
         patience: Patience,
+        /// When the whole exchange must have ended.
+        deadline: Option<Pin<Box<Sleep>>>,
     },
     Own(Option<Bytes>),
 }
 
 impl Content {
+    /// Waits until the exchange has taken as long as it may.
+    fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::Upstream {
+                deadline: Some(deadline),
+                ..
+            } => deadline.as_mut().poll(cx),
+            Self::Upstream { .. } | Self::Own(_) => Poll::Pending,
+        }
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self {
             Self::Upstream {

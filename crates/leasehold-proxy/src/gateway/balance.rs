@@ -22,7 +22,7 @@ impl Shares<'_> {
     }
 }
 
-/// Draws two by their shares, and returns the one that has less to do for its share.
+/// Draws two different ones by their shares, and returns the one that has less to do for its share.
 pub(super) fn least_request(
     shares: &Shares<'_>,
     load: impl Fn(usize) -> usize,
@@ -33,7 +33,21 @@ pub(super) fn least_request(
         return None;
     }
     let first = shares.at((roll >> 32) % total)?;
-    let second = shares.at((roll & u64::from(u32::MAX)) % total)?;
+    let without_first = |place| {
+        if place == first {
+            0
+        } else {
+            (shares.of)(place)
+        }
+    };
+    let others = Shares {
+        count: shares.count,
+        of: &without_first,
+    };
+    let second = match others.total() {
+        0 => first,
+        rest => others.at((roll & u64::from(u32::MAX)) % rest)?,
+    };
     // Compared crosswise: nothing is lost to a division.
     let cost = |one: usize, other: usize| load(one) as u64 * (shares.of)(other);
     Some(if cost(second, first) < cost(first, second) {
@@ -76,8 +90,8 @@ mod tests {
             let chosen = choose(&[1, 1, 1, 1], &loads, roll).expect("one");
             seen[chosen] += 1;
         }
-        // Drawn first or second: 1 − (3/4)².
-        assert!((380..500).contains(&seen[1]), "{seen:?}");
+        // Drawn first, or second of the other three: 1/4 + 3/4 · 1/3.
+        assert!((440..560).contains(&seen[1]), "{seen:?}");
     }
 
     #[test]

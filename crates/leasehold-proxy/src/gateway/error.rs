@@ -1,3 +1,4 @@
+use http::HeaderName;
 use leasehold_inject::IdentityError;
 use leasehold_model::{RouteName, UpstreamName};
 
@@ -28,13 +29,24 @@ pub enum GatewayError {
         /// Where it leads.
         upstream: UpstreamName,
     },
-    /// A route's path prefix can match no request.
-    #[error("the path prefix of route `{route}` can't match: {fault}")]
-    PathPrefix {
+    /// A route's upstreams have no weight, or more than there can be.
+    #[error("the upstreams of route `{0}` have no weight that requests could be shared out by")]
+    NoChoice(RouteName),
+    /// A route's path can match no request, or what it puts there can be in none.
+    #[error("a path of route `{route}` can't be in a request: {fault}")]
+    Path {
         /// The route.
         route: RouteName,
-        /// What is wrong with the prefix.
+        /// What is wrong with the path.
         fault: &'static str,
+    },
+    /// A route edits a header that it must not.
+    #[error("route `{route}` edits `{header}`, which belongs to the connection or the gateway")]
+    Edit {
+        /// The route.
+        route: RouteName,
+        /// The header.
+        header: HeaderName,
     },
     /// A route's host can match no request.
     #[error("route `{route}` is for `{host}`, which is not a host name or address alone")]

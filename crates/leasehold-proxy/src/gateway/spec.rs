@@ -1,50 +1,34 @@
-use std::collections::BTreeSet;
+mod route;
+
 use std::time::Duration;
 
 use http::StatusCode;
 use leasehold_broker::{Family, Handle, Standing};
 use leasehold_consumer::Consumers;
 use leasehold_inject::{InjectionIndex, Prepared};
-use leasehold_model::{BootTime, ConsumerName, CredentialName, RouteName, UpstreamName};
+use leasehold_model::{BootTime, ConsumerName, CredentialName, UpstreamName};
 use url::Url;
+
+pub use route::{
+    Admission, HeaderTest, HostMatch, HostRewrite, MatchSpec, MirrorSpec, PathMatch, RouteSpec,
+    TargetSpec,
+};
 
 use super::policy::UpstreamPolicy;
 use crate::pool::TrustedRoots;
+use crate::steps::path::PathPolicy;
 
 /// What a [`crate::Gateway`] is made from.
 #[derive(Debug)]
 pub struct GatewaySpec {
-    /// The routes, in any order.
+    /// What is done about paths that two servers may read differently.
+    pub path_policy: PathPolicy,
+    /// The routes. Of two that take the same request by equal right, the first one does.
     pub routes: Vec<RouteSpec>,
     /// The upstreams that routes lead to.
     pub upstreams: Vec<UpstreamSpec>,
     /// Who may call.
     pub consumers: Consumers,
-}
-
-/// A rule that sends requests to an upstream.
-#[derive(Clone, Debug)]
-pub struct RouteSpec {
-    /// Its name.
-    pub name: RouteName,
-    /// The one host that it is for, without a port; any host where there is none.
-    pub host: Option<String>,
-    /// What the path begins with. A prefix that does not end in a slash matches up to one: `/pay`
-    /// is for `/pay` and `/pay/x`, and not for `/payments`.
-    pub path_prefix: String,
-    /// Where the requests go.
-    pub upstream: UpstreamName,
-    /// Who may send them.
-    pub admission: Admission,
-}
-
-/// Whom a route is open to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Admission {
-    /// Whoever sends a request, known or not.
-    Anyone,
-    /// These consumers and nobody else.
-    These(BTreeSet<ConsumerName>),
 }
 
 /// A service that requests are forwarded to.

@@ -19,7 +19,7 @@ fn a_route_must_lead_somewhere_and_match_something() {
                 vec![route("a", None, prefix, "u")],
                 vec![upstream(&["http://h"])]
             ),
-            Err(GatewayError::PathPrefix { .. })
+            Err(GatewayError::Path { .. })
         ));
     }
     for host in ["", "a:80", "a/b", "*.example.com", "a:"] {
@@ -31,6 +31,49 @@ fn a_route_must_lead_somewhere_and_match_something() {
             Err(GatewayError::Host { .. })
         ));
     }
+}
+
+#[test]
+fn what_a_route_puts_in_a_request_is_checked_too() {
+    let fault = |change: fn(&mut RouteSpec)| {
+        let mut route = route("a", None, "/", "u");
+        change(&mut route);
+        build(vec![route], vec![upstream(&["http://h"])]).expect_err("a fault")
+    };
+    for path in ["/a/../", "/a<b", "/a b"] {
+        let mut route = route("a", None, "/", "u");
+        route.rewrite_prefix = Some(path.to_owned());
+        let rewritten = build(vec![route], vec![upstream(&["http://h"])]);
+        assert!(
+            matches!(rewritten, Err(GatewayError::Path { .. })),
+            "{path}"
+        );
+    }
+    let edited = fault(|it| it.request_headers.remove = vec![http::header::CONTENT_LENGTH]);
+    assert!(matches!(edited, GatewayError::Edit { .. }));
+    let unshared = fault(|it| it.target = TargetSpec::Upstreams(vec![("u".into(), 0)]));
+    assert!(matches!(unshared, GatewayError::NoChoice(_)));
+}
+
+#[test]
+fn requests_are_shared_out_by_weight() {
+    let mut spec = route("a", None, "/", "u");
+    let weights = [("u", 3), ("w", 0), ("v", 1)];
+    spec.target = TargetSpec::Upstreams(weights.map(|(name, it)| (name.into(), it)).to_vec());
+    let upstreams = ["u", "v", "w"].map(|name| UpstreamSpec {
+        name: name.into(),
+        ..upstream(&["http://h"])
+    });
+    let gateway = build(vec![spec], upstreams.to_vec()).expect("a gateway");
+    let Some(Target::Upstreams(choice)) = gateway.route(0).map(|route| &route.target) else {
+        panic!("the route has upstreams");
+    };
+    let mut counts = [0; 2];
+    for _ in 0..4000 {
+        let (place, _) = choice.pick().expect("one of them");
+        counts[place] += 1;
+    }
+    assert!((2800..3200).contains(&counts[0]), "{counts:?}");
 }
 
 #[test]
@@ -221,6 +264,7 @@ fn the_challenge_fits_the_header_that_the_key_is_shown_in() {
 
 fn build(routes: Vec<RouteSpec>, upstreams: Vec<UpstreamSpec>) -> Result<Gateway, GatewayError> {
     Gateway::new(GatewaySpec {
+        path_policy: PathPolicy::default(),
         routes,
         upstreams,
         consumers: Consumers::new(AUTHORIZATION, []),
@@ -228,13 +272,9 @@ fn build(routes: Vec<RouteSpec>, upstreams: Vec<UpstreamSpec>) -> Result<Gateway
 }
 
 fn route(name: &str, host: Option<&str>, prefix: &str, upstream: &str) -> RouteSpec {
-    RouteSpec {
-        name: name.into(),
-        host: host.map(str::to_owned),
-        path_prefix: prefix.to_owned(),
-        upstream: upstream.into(),
-        admission: Admission::Anyone,
-    }
+    let mut route = RouteSpec::to(name, prefix, upstream, Admission::Anyone);
+    route.matches.host = host.map_or(HostMatch::Any, |it| HostMatch::Exact(it.to_owned()));
+    route
 }
 
 fn upstream(endpoints: &[&str]) -> UpstreamSpec {

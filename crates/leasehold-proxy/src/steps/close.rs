@@ -5,15 +5,17 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use http::Request;
+use http::{HeaderValue, Request};
 use hyper::body::Incoming;
 use leasehold_audit::{AccessRecord, OpenRecord};
 use leasehold_broker::Generation;
 use leasehold_inject::Prepared;
 use leasehold_model::{BootTime, Chain, ConsumerName, ReasonCode};
 
+use super::refuse::Refusal;
+use super::retry::Budget;
 use crate::body::{Stall, Upload};
-use crate::gateway::Route;
+use crate::gateway::{Route, Upstream};
 use crate::plan::Plan;
 use crate::service::Worker;
 use crate::trace::Trace;
@@ -37,6 +39,10 @@ pub(crate) struct Exchange {
     /// Held to the end, since its last holder's drop is what lets the broker revoke it.
     generation: Option<Arc<Generation<Prepared>>>,
     upload: Option<Arc<Upload>>,
+    /// What an upstream reads as `Host`, where its route says so.
+    authority: Option<HeaderValue>,
+    /// The origin of the page that asks, where answers are marked for it.
+    origin: Option<HeaderValue>,
     /// The connection that it came over, which is told where the consumer may still be sending.
     link: Arc<Link>,
     opened: BootTime,
@@ -69,6 +75,8 @@ impl Exchange {
             route: None,
             generation: None,
             upload: None,
+            authority: None,
+            origin: None,
             link: Arc::clone(link),
             opened: worker.clock.boot(),
             upstream: Stopwatch::default(),
@@ -92,10 +100,61 @@ impl Exchange {
     /// Writes down which route the request takes.
     pub(crate) fn enter(&mut self, number: usize, route: &Route) {
         self.route = Some(number);
-        self.note(|record| {
-            record.route = Some(route.name.clone());
-            record.upstream = Some(route.upstream.name.clone());
-        });
+        self.note(|record| record.route = Some(route.name.clone()));
+    }
+
+    /// Writes down which of the route's upstreams it goes to, by its place among them.
+    pub(crate) fn choose(&mut self, place: usize, upstream: &Upstream) {
+        self.note(|record| record.upstream = Some(upstream.name.clone()));
+        if let Some(route) = self.route {
+            self.plan.meters.chosen(route, place);
+        }
+    }
+
+    /// Returns the route that the request takes, where it has found one.
+    pub(crate) fn route(&self) -> Option<&Route> {
+        self.plan.gateway.route(self.route?)
+    }
+
+    /// Does something with what the route's further tries are paid from.
+    pub(crate) fn budget<T>(&self, act: impl FnOnce(&Budget) -> T) -> Option<T> {
+        self.plan.budget(self.route?).map(act)
+    }
+
+    /// Says what upstreams read as `Host`, where the route and not the upstream decides.
+    pub(crate) fn set_authority(&mut self, authority: Option<HeaderValue>) {
+        self.authority = authority;
+    }
+
+    /// Returns what upstreams read as `Host`, where the route decides.
+    pub(crate) const fn authority(&self) -> Option<&HeaderValue> {
+        self.authority.as_ref()
+    }
+
+    /// Keeps the origin of the page that asks.
+    pub(crate) fn set_origin(&mut self, origin: Option<HeaderValue>) {
+        self.origin = origin;
+    }
+
+    /// Returns the origin of the page that asks.
+    pub(crate) const fn origin(&self) -> Option<&HeaderValue> {
+        self.origin.as_ref()
+    }
+
+    /// Returns how much is left of the time that the route gives an exchange, where it gives one.
+    pub(crate) fn time_left(&self) -> Option<Duration> {
+        let limit = self.route()?.timeout?;
+        let spent = self.worker.clock.boot().since(self.opened);
+        Some(limit.saturating_sub(spent))
+    }
+
+    /// Tells what it means that the upstream was not waited for any longer.
+    pub(crate) fn late(&self) -> Refusal {
+        if let Some(broken) = self.upload().and_then(Upload::broken) {
+            return broken.into();
+        }
+        // The limit does not matter: who is to blame does not hang on it.
+        ReasonCode::from(self.stall(Duration::ZERO).0).into()
     }
 
     /// Keeps the generation that the upstream is shown.

@@ -15,6 +15,8 @@ use http::header::HOST;
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
+use leasehold_broker::Generation;
+use leasehold_inject::Prepared;
 use leasehold_model::{BootTime, ReasonCode};
 use tokio::time::timeout;
 
@@ -70,7 +72,7 @@ async fn to_some_endpoint(
         roll: fastrand::u64(..),
         key: upstream.key(request.headers(), exchange.consumer()),
     };
-    let bound = bound(upstream, exchange);
+    let bound = bound(upstream, exchange.shared_generation());
     let mut tried = Vec::new();
     loop {
         let flight = match upstream.choose(&tried, &draw, worker.clock.boot()) {
@@ -87,7 +89,7 @@ async fn to_some_endpoint(
             bound: bound.as_ref(),
             spare,
         };
-        attempt.address(&mut request);
+        attempt.address(&mut request, exchange);
         match attempt.send(request, exchange).await {
             Outcome::Answered(answer) => {
                 return Ok(answer.forwarded(flight.bound_to(bound), upstream));
@@ -110,10 +112,26 @@ async fn to_some_endpoint(
     }
 }
 
-/// Returns what connections for the request have to be bound to, where they do.
-fn bound(upstream: &Upstream, exchange: &Exchange) -> Option<Bound> {
-    let leased = upstream.credential.as_ref();
-    let leased = leased.zip(exchange.shared_generation());
+/// Writes a request as the connection has it.
+pub(crate) fn speak(
+    connection: &Connection,
+    upstream: &Upstream,
+    endpoint: &Endpoint,
+    request: &mut Request<RequestBody>,
+) {
+    if connection.is_shared() {
+        version::to_http2(request, &endpoint.origin.scheme);
+    } else if upstream.may_share() {
+        version::to_http1(request);
+    }
+}
+
+/// Returns what connections for a request with that generation have to be bound to, where they do.
+pub(crate) fn bound(
+    upstream: &Upstream,
+    generation: Option<&Arc<Generation<Prepared>>>,
+) -> Option<Bound> {
+    let leased = upstream.credential.as_ref().zip(generation);
     let leased = leased.and_then(|(used, generation)| Bound::to(generation, used.injection));
     let files = || upstream.badge.as_ref();
     leased.or_else(|| Some(Bound::to_files(files()?.identity())))
@@ -165,8 +183,9 @@ struct Attempt<'a> {
 
 impl Attempt<'_> {
     /// Makes the endpoint the one that the request is for.
-    fn address(&self, request: &mut Request<RequestBody>) {
-        if let Some(host) = self.upstream.host(self.endpoint) {
+    fn address(&self, request: &mut Request<RequestBody>, exchange: &Exchange) {
+        let of_route = exchange.authority();
+        if let Some(host) = of_route.or_else(|| self.upstream.host(self.endpoint)) {
             request.headers_mut().insert(HOST, host.clone());
         }
     }
@@ -182,11 +201,13 @@ impl Attempt<'_> {
             match self.send_over(connection, request, exchange).await {
                 // The upstream had closed it.
                 Outcome::Unsent(unsent) => request = unsent,
-                Outcome::Refused(error) if refusals < MOST_REFUSALS => match self.whole_again() {
-                    Some(again) => request = again,
-                    None => return Outcome::Refused(error),
-                },
-                Outcome::Lost(error) => match self.again() {
+                Outcome::Refused(error) if refusals < MOST_REFUSALS => {
+                    match self.whole_again(exchange) {
+                        Some(again) => request = again,
+                        None => return Outcome::Refused(error),
+                    }
+                }
+                Outcome::Lost(error) => match self.again(exchange) {
                     Some(again) => {
                         request = again;
                         break;
@@ -211,7 +232,7 @@ impl Attempt<'_> {
                 Err(_told) => return Outcome::Unsent(request),
             };
             match self.send_over(connection, request, exchange).await {
-                Outcome::Refused(error) => match self.whole_again().filter(|_| left > 0) {
+                Outcome::Refused(error) => match self.whole_again(exchange).filter(|_| left > 0) {
                     Some(again) => request = again,
                     None => return Outcome::Refused(error),
                 },
@@ -222,16 +243,16 @@ impl Attempt<'_> {
     }
 
     /// Returns the request for a second try, where it may be sent twice.
-    fn again(&self) -> Option<Request<RequestBody>> {
+    fn again(&self, exchange: &Exchange) -> Option<Request<RequestBody>> {
         let mut again = self.spare?.safe_copy()?;
-        self.address(&mut again);
+        self.address(&mut again, exchange);
         Some(again)
     }
 
     /// Returns the request for a second try, whatever it is, where all of it was kept.
-    fn whole_again(&self) -> Option<Request<RequestBody>> {
+    fn whole_again(&self, exchange: &Exchange) -> Option<Request<RequestBody>> {
         let mut again = self.spare?.whole_copy()?;
-        self.address(&mut again);
+        self.address(&mut again, exchange);
         Some(again)
     }
 
@@ -283,11 +304,7 @@ impl Attempt<'_> {
         mut request: Request<RequestBody>,
         exchange: &Exchange,
     ) -> Outcome {
-        if connection.is_shared() {
-            version::to_http2(&mut request, &self.endpoint.origin.scheme);
-        } else if self.upstream.may_share() {
-            version::to_http1(&mut request);
-        }
+        speak(&connection, self.upstream, self.endpoint, &mut request);
         let answer = connection.send(request);
         let answer = self.in_time(exchange.upload(), answer).await;
         match answer {

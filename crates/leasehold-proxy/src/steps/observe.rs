@@ -110,7 +110,7 @@ struct NotAgain;
 
 /// Reads an answer that nobody wants to its end, where that is near, so that its connection can be used
 /// again; closes the connection otherwise.
-async fn discard(unwanted: Forwarded) {
+pub(crate) async fn discard(unwanted: Forwarded) {
     let mut body = unwanted.response.into_body();
     if timeout(SHORT, read_to_end(&mut body)).await == Ok(true) {
         unwanted.connection.give_back();

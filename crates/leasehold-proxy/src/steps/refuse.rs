@@ -1,7 +1,7 @@
 //! The one place where a reason becomes a status and a text.
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use leasehold_audit::TraceId;
 use leasehold_model::ReasonCode;
@@ -40,7 +40,11 @@ pub(crate) const fn answer(reason: ReasonCode) -> (StatusCode, &'static str) {
         ReasonCode::BadRequest => (StatusCode::BAD_REQUEST, "the request is not well formed"),
         ReasonCode::BodyTooLarge => (
             StatusCode::PAYLOAD_TOO_LARGE,
-            "the request's body is larger than the gateway takes",
+            "the request's body is larger than it may be",
+        ),
+        ReasonCode::HeadTooLarge => (
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "the request's head is larger than it may be",
         ),
         ReasonCode::NoRoute => (StatusCode::NOT_FOUND, "no route leads there"),
         ReasonCode::ConsumerKeyMissing => (StatusCode::UNAUTHORIZED, "a consumer key is needed"),
@@ -89,13 +93,10 @@ pub(crate) const fn answer(reason: ReasonCode) -> (StatusCode, &'static str) {
 }
 
 /// Makes the answer to a refused request.
-///
-/// With `close` it says that the connection ends: what follows of the request will not be read.
 pub(crate) fn respond(
     refusal: Refusal,
     trace_id: TraceId,
     challenge: &HeaderValue,
-    close: bool,
     grpc: bool,
 ) -> Response<Bytes> {
     if grpc {
@@ -111,9 +112,6 @@ pub(crate) fn respond(
     }
     if status == StatusCode::SERVICE_UNAVAILABLE {
         headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
-    }
-    if close {
-        headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
 }
@@ -188,11 +186,10 @@ mod tests {
 
     #[test]
     fn a_refusal_is_a_problem_document_with_its_reason() {
-        let response = refuse(ReasonCode::CredentialUnavailable, false);
+        let response = refuse(ReasonCode::CredentialUnavailable);
         assert_eq!(response.status(), 503);
         assert_eq!(response.headers()[RETRY_AFTER], "1");
         assert_eq!(response.headers()[CONTENT_TYPE], PROBLEM_JSON);
-        assert!(!response.headers().contains_key(CONNECTION));
         let problem: serde_json::Value =
             serde_json::from_slice(response.body()).expect("a JSON document");
         assert_eq!(problem["type"], "about:blank");
@@ -205,10 +202,9 @@ mod tests {
     #[test]
     fn only_a_401_carries_a_challenge() {
         for reason in ReasonCode::ALL {
-            let response = refuse(reason, true);
+            let response = refuse(reason);
             let challenged = response.headers().contains_key(WWW_AUTHENTICATE);
             assert_eq!(challenged, response.status() == 401, "{reason}");
-            assert_eq!(response.headers()[CONNECTION], "close");
             assert!(response.status().is_client_error() || response.status().is_server_error());
         }
     }
@@ -217,8 +213,9 @@ mod tests {
     fn a_refused_grpc_request_reads_its_outcome_from_the_head() {
         let trace_id = TraceId::new(7).expect("not zero");
         let challenge = HeaderValue::from_static("Bearer");
+        let refuse = |reason: ReasonCode| respond(reason.into(), trace_id, &challenge, true);
         for reason in ReasonCode::ALL {
-            let response = respond(reason.into(), trace_id, &challenge, true, true);
+            let response = refuse(reason);
             assert_eq!(
                 (response.status().as_u16(), response.body().len()),
                 (200, 0)
@@ -226,9 +223,7 @@ mod tests {
             let message = response.headers()[GRPC_MESSAGE].to_str().expect("text");
             assert!(message.is_ascii() && !message.contains('%'), "{message}");
         }
-        let status = |reason: ReasonCode| {
-            respond(reason.into(), trace_id, &challenge, true, true).headers()[GRPC_STATUS].clone()
-        };
+        let status = |reason: ReasonCode| refuse(reason).headers()[GRPC_STATUS].clone();
         assert_eq!(status(ReasonCode::UpstreamOverloaded), "14");
         assert_eq!(status(ReasonCode::ConsumerKeyMissing), "16");
         assert_eq!(status(ReasonCode::NoRoute), "12");
@@ -248,9 +243,9 @@ mod tests {
         }
     }
 
-    fn refuse(reason: ReasonCode, close: bool) -> Response<Bytes> {
+    fn refuse(reason: ReasonCode) -> Response<Bytes> {
         let trace_id = TraceId::new(7).expect("not zero");
         let challenge = HeaderValue::from_static("Bearer");
-        respond(reason.into(), trace_id, &challenge, close, false)
+        respond(reason.into(), trace_id, &challenge, false)
     }
 }

@@ -1,197 +1,164 @@
 //! Finds the route, on exactly the bytes that are forwarded.
+//!
+//! Of all routes that take a request, one is chosen: by its host (exact, then the longest `*.` suffix,
+//! then any), by its path (exact, then template, then the longest prefix), by how many conditions it
+//! has, by its place in the document. A route whose conditions are not met is as if it were not there.
+//!
+//! Each look-up is made twice where an upstream could see another request than the one that was sent:
+//! once as it was sent, once as such an upstream would see it. Both must come to the same route. A
+//! rewritten path need not be looked at again: a rewrite puts one text before whole segments, so what
+//! an upstream makes of the result is the rewrite of what it would have made of the path.
+
+mod condition;
+mod normal;
+mod paths;
+mod template;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 
 use leasehold_model::ReasonCode;
 
-use super::admit::escaped_byte;
 use super::refuse::Refusal;
+use crate::gateway::{HostMatch, MatchSpec};
+use condition::Conditions;
+use normal::normal_path;
+use paths::Paths;
+
+pub(crate) use condition::Ask;
 
 /// The rules by which requests find their routes, which are numbered in the order they were given.
 #[derive(Debug, Default)]
 pub(crate) struct RouteTable {
-    by_host: HashMap<Box<str>, Vec<Rule>>,
-    any_host: Vec<Rule>,
+    exact: HashMap<Box<str>, Views>,
+    /// By the host that they are below.
+    below: HashMap<Box<str>, Views>,
+    longest_below: usize,
+    any: Views,
+    /// By route number.
+    conditions: Vec<Conditions>,
+    looks_at: LooksAt,
 }
 
 impl RouteTable {
-    /// Adds the route with the number `route`; returns the one that matches the same requests
-    /// already, where there is one.
-    pub(crate) fn add(
-        &mut self,
-        host: Option<&str>,
-        prefix: &str,
-        route: usize,
-    ) -> Result<(), usize> {
-        let rules = match host {
-            Some(host) => self.by_host.entry(host.into()).or_default(),
-            None => &mut self.any_host,
+    /// Adds the next route, whose hosts are written as [`super::admit::admit`] returns them; returns
+    /// the number of the one that takes exactly the same requests, where there is one.
+    ///
+    /// With `cors`, the route takes the questions that browsers ask before its requests, too.
+    pub(crate) fn add(&mut self, matches: &MatchSpec, cors: bool) -> Result<(), usize> {
+        let route = self.conditions.len();
+        let conditions = Conditions::new(matches, cors);
+        self.looks_at.add(&conditions);
+        self.conditions.push(conditions);
+        let views = match &matches.host {
+            HostMatch::Any => &mut self.any,
+            HostMatch::Exact(host) => self.exact.entry(host.as_str().into()).or_default(),
+            HostMatch::Below(host) => {
+                self.longest_below = self.longest_below.max(host.len());
+                self.below.entry(host.as_str().into()).or_default()
+            }
         };
-        let rule = Rule {
-            prefix: prefix.into(),
-            normal: normal_path(prefix).into(),
-            route,
-        };
-        if let Some(other) = rules.iter().find(|other| other.normal == rule.normal) {
-            return Err(other.route);
+        let normal = matches.path.map(|path| normal_path(path).into_owned());
+        let rules = views.normal.at(&normal);
+        let same = |other: &&usize| self.conditions.get(**other) == self.conditions.get(route);
+        if let Some(other) = rules.iter().find(same) {
+            return Err(*other);
         }
-        // The longest first. Of two prefixes where one begins the other, the longer is also longer
-        // in its normal form.
-        let longer = |other: &Rule| other.normal.len() >= rule.normal.len();
-        rules.insert(rules.partition_point(longer), rule);
+        insert(rules, route, &self.conditions);
+        insert(views.sent.at(&matches.path), route, &self.conditions);
         Ok(())
     }
 
-    /// Finds the number of the route for a host, as [`super::admit::admit`] returned it, and a path.
-    ///
-    /// Routes of that host come before those of any host, and longer prefixes before shorter ones.
+    /// Finds the number of the route for a request.
     ///
     /// # Errors
     ///
-    /// When there is none, and when an upstream that decodes the path, drops its parameters or
-    /// merges its slashes would see the path of another route: what the one route keeps out must not come in by the other.
-    pub(crate) fn find(&self, host: &str, path: &str) -> Result<usize, Refusal> {
-        let route = self.first(host, |rule| begins(path, &rule.prefix));
-        let normal = normal_path(path);
-        if let Cow::Owned(normal) = normal
-            && self.first(host, |rule| begins(&normal, &rule.normal)) != route
-        {
-            return Err(Refusal::bad_request(
-                "the path, once decoded, is that of another route",
-            ));
+    /// When there is none, and when an upstream that decodes the path or the query, drops parameters,
+    /// merges slashes, or chooses one of several equal headers would see the request of another route:
+    /// what the one route keeps out must not come in by the other.
+    pub(crate) fn find(&self, ask: &Ask<'_>) -> Result<usize, Refusal> {
+        let takes = |route| self.conditions(route).is_none_or(|it| it.are_met(ask));
+        let route = self.first(ask.host, |views| views.sent.find(ask.path, &takes));
+        let normal = normal_path(ask.path);
+        if matches!(normal, Cow::Owned(_)) || self.looks_at.what_may_differ(ask) {
+            let may_take = |route| self.conditions(route).is_none_or(|it| it.may_be_met(ask));
+            let other = self.first(ask.host, |views| views.normal.find(&normal, &may_take));
+            if other != route {
+                return Err(Refusal::bad_request(
+                    "the request, once decoded, is that of another route",
+                ));
+            }
         }
         route.ok_or_else(|| ReasonCode::NoRoute.into())
     }
 
-    fn first(&self, host: &str, matches: impl Fn(&Rule) -> bool) -> Option<usize> {
-        let own = self.by_host.get(host).map_or(&[][..], Vec::as_slice);
-        let mut rules = own.iter().chain(&self.any_host);
-        rules.find(|rule| matches(rule)).map(|rule| rule.route)
+    /// Returns the conditions of a route; `None` where it has none.
+    fn conditions(&self, route: usize) -> Option<&Conditions> {
+        let conditions = self.conditions.get(route);
+        conditions.filter(|it| !it.is_empty())
+    }
+
+    /// Looks among the routes for the host, from the most exact to those for any.
+    fn first(&self, host: &str, find: impl Fn(&Views) -> Option<usize>) -> Option<usize> {
+        let exact = self.exact.get(host).and_then(&find);
+        let below = || self.suffixes(host).find_map(&find);
+        exact.or_else(below).or_else(|| find(&self.any))
+    }
+
+    /// Returns the routes for hosts below one that the host is below, the longest first.
+    fn suffixes<'a>(&'a self, host: &'a str) -> impl Iterator<Item = &'a Views> {
+        // A longer suffix than there is can't be there: without this, a host of dots would be costly.
+        let longest = self.longest_below;
+        let dots = host.bytes().enumerate().filter(|(_, byte)| *byte == b'.');
+        let suffixes = dots.filter_map(|(dot, _)| host.get(dot + 1..));
+        suffixes
+            .filter(move |suffix| suffix.len() <= longest)
+            .filter_map(|suffix| self.below.get(suffix))
     }
 }
 
-#[derive(Debug)]
-struct Rule {
-    prefix: Box<str>,
-    normal: Box<str>,
-    route: usize,
+/// Puts a route among others for the same path: those with more conditions first, then those that
+/// were there first.
+fn insert(rules: &mut Vec<usize>, route: usize, conditions: &[Conditions]) {
+    let count = |route: usize| conditions.get(route).map_or(0, Conditions::len);
+    let before = |other: &usize| count(*other) >= count(route);
+    rules.insert(rules.partition_point(before), route);
 }
 
-/// Tells whether `path` lies below `prefix`: a prefix that does not end in a slash ends at one, so
-/// that `/pay` leaves `/payments` alone.
-fn begins(path: &str, prefix: &str) -> bool {
-    path.strip_prefix(prefix)
-        .is_some_and(|rest| prefix.ends_with('/') || rest.is_empty() || rest.starts_with('/'))
+/// The routes for a host by their paths, as those are sent and as an upstream may see them.
+#[derive(Debug, Default)]
+struct Views {
+    sent: Paths,
+    normal: Paths,
 }
 
-/// Decodes the path, drops its parameters and merges its slashes, as many upstreams do before they
-/// look at it.
-fn normal_path(path: &str) -> Cow<'_, str> {
-    if !path.contains(['%', ';']) && !path.contains("//") {
-        return Cow::Borrowed(path);
+/// What, beside the path, any route looks at.
+#[derive(Debug, Default)]
+struct LooksAt {
+    methods: bool,
+    headers: bool,
+    query: bool,
+}
+
+impl LooksAt {
+    fn add(&mut self, conditions: &Conditions) {
+        self.methods |= conditions.look_at_methods();
+        self.headers |= conditions.look_at_headers();
+        self.query |= conditions.look_at_query();
     }
-    let mut normal = Vec::with_capacity(path.len());
-    let mut rest = path.as_bytes();
-    while let Some((&byte, after)) = rest.split_first() {
-        rest = after;
-        let mut byte = byte;
-        if byte == b'%'
-            && let Some(escaped) = escaped_byte(after)
-        {
-            byte = escaped;
-            rest = after.get(2..).unwrap_or_default();
-        }
-        if byte == b';' {
-            let end = rest.iter().position(|byte| *byte == b'/');
-            rest = end.and_then(|end| rest.get(end..)).unwrap_or_default();
-            continue;
-        }
-        let merged = byte == b'/' && normal.last() == Some(&b'/');
-        if !merged {
-            normal.push(byte);
-        }
+
+    /// Tells whether an upstream may see something else of the request there than was sent.
+    fn what_may_differ(&self, ask: &Ask<'_>) -> bool {
+        self.headers
+            || self.query && ask.query.is_some()
+            || self.methods
+                && ask
+                    .method
+                    .as_str()
+                    .bytes()
+                    .any(|it| it.is_ascii_lowercase())
     }
-    // Only compared with others of its kind: bytes that are no text may be replaced in all of them.
-    Cow::Owned(String::from_utf8_lossy(&normal).into_owned())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_longest_prefix_wins_whatever_the_order() {
-        let table = table(&[(None, "/"), (None, "/a/b/"), (None, "/a/")]);
-        assert_eq!(table.find("h", "/a/b/c"), Ok(1));
-        assert_eq!(table.find("h", "/a/c"), Ok(2));
-        assert_eq!(table.find("h", "/c"), Ok(0));
-    }
-
-    #[test]
-    fn a_host_of_its_own_comes_before_any_host() {
-        let table = table(&[(None, "/a/long/"), (Some("h"), "/a/"), (None, "/b/")]);
-        assert_eq!(table.find("h", "/a/long/x"), Ok(1));
-        assert_eq!(table.find("i", "/a/long/x"), Ok(0));
-        assert_eq!(table.find("h", "/b/x"), Ok(2));
-    }
-
-    #[test]
-    fn a_prefix_ends_at_a_slash() {
-        let table = table(&[(None, "/pay"), (None, "/open/")]);
-        assert_eq!(table.find("h", "/pay"), Ok(0));
-        assert_eq!(table.find("h", "/pay/x"), Ok(0));
-        assert_eq!(reason(&table, "/payments"), Some(ReasonCode::NoRoute));
-        assert_eq!(reason(&table, "/open"), Some(ReasonCode::NoRoute));
-    }
-
-    #[test]
-    fn case_matters_in_a_path() {
-        let table = table(&[(None, "/a/")]);
-        assert_eq!(reason(&table, "/A/"), Some(ReasonCode::NoRoute));
-    }
-
-    #[test]
-    fn a_path_that_decodes_into_another_route_is_refused() {
-        let table = table(&[(None, "/"), (None, "/admin/"), (None, "/caf%C3%A9/")]);
-        for path in ["/%61dmin/x", "//admin/x", "/caf%c3%a9/x"] {
-            assert_eq!(reason(&table, path), Some(ReasonCode::BadRequest), "{path}");
-        }
-        for path in [
-            "/admin;x/y",
-            "/;a/admin/x",
-            "/admin%3bx/y",
-            "/admin%3B/y",
-            "/;/;/admin/",
-        ] {
-            assert_eq!(reason(&table, path), Some(ReasonCode::BadRequest), "{path}");
-        }
-        assert_eq!(table.find("h", "/admin/x;y=1/z"), Ok(1));
-        assert_eq!(table.find("h", "/x;admin"), Ok(0));
-        assert_eq!(table.find("h", "/admin/%61"), Ok(1));
-        assert_eq!(table.find("h", "/admin//x"), Ok(1));
-        assert_eq!(table.find("h", "/caf%C3%A9/x"), Ok(2));
-        assert_eq!(table.find("h", "/x%20y"), Ok(0));
-    }
-
-    #[test]
-    fn two_routes_for_the_same_requests_are_found_out() {
-        let mut table = table(&[(None, "/a/"), (Some("h"), "/a/")]);
-        assert_eq!(table.add(Some("h"), "/a/", 2), Err(1));
-        assert_eq!(table.add(None, "/%61/", 2), Err(0));
-        assert_eq!(table.add(None, "/a;x/", 2), Err(0));
-        assert_eq!(table.add(Some("i"), "/a/", 2), Ok(()));
-    }
-
-    fn reason(table: &RouteTable, path: &str) -> Option<ReasonCode> {
-        table.find("h", path).err().map(|refusal| refusal.reason)
-    }
-
-    fn table(rules: &[(Option<&str>, &str)]) -> RouteTable {
-        let mut table = RouteTable::default();
-        for (number, (host, prefix)) in rules.iter().enumerate() {
-            table.add(*host, prefix, number).expect("no duplicates");
-        }
-        table
-    }
-}
+mod tests;

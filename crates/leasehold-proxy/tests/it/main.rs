@@ -6,6 +6,8 @@ mod bodies;
 #[cfg(test)]
 mod consumer;
 #[cfg(test)]
+mod cors;
+#[cfg(test)]
 mod credentials;
 #[cfg(test)]
 mod failures;
@@ -47,8 +49,12 @@ mod refusals;
 #[cfg(test)]
 mod rig;
 #[cfg(test)]
+mod routing;
+#[cfg(test)]
 mod serving;
 #[cfg(test)]
 mod spread;
 #[cfg(test)]
 mod tls;
+#[cfg(test)]
+mod tries;

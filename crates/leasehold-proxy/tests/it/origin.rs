@@ -20,7 +20,17 @@ pub(crate) struct Origin {
 impl Origin {
     /// Starts an origin that does `serve` with each connection.
     pub(crate) fn start(serve: impl Fn(Consumer) + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        Self::on(
+            TcpListener::bind("127.0.0.1:0").expect("a free port"),
+            serve,
+        )
+    }
+
+    /// Starts one where a listener is there already.
+    pub(crate) fn on(
+        listener: TcpListener,
+        serve: impl Fn(Consumer) + Send + Sync + 'static,
+    ) -> Self {
         let address = listener.local_addr().expect("an address");
         let connections = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&connections);
@@ -114,6 +124,12 @@ impl Nowhere {
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         socket.bind(&address.into()).expect("a free port");
         Self(socket)
+    }
+
+    /// Begins to listen there after all.
+    pub(crate) fn listen(self) -> TcpListener {
+        self.0.listen(16).expect("a listener");
+        self.0.into()
     }
 
     pub(crate) fn url(&self) -> String {

@@ -12,7 +12,7 @@ use leasehold_consumer::{Consumers, KeyDigest};
 use leasehold_model::{Clock, SystemClock};
 use leasehold_proxy::{
     Admission, Balance, CredentialUse, Gateway, GatewaySpec, Limits, ListenerAddress, ListenerSpec,
-    ListenerTls, ProxyMetrics, RouteSpec, RunningServer, Server, Trusted, TrustedRoots,
+    ListenerTls, PathPolicy, ProxyMetrics, RouteSpec, RunningServer, Server, Trusted, TrustedRoots,
     UpstreamPolicy, UpstreamSpec,
 };
 use parking_lot::Mutex;
@@ -35,6 +35,11 @@ pub(crate) struct Setup {
     pub(crate) policy: UpstreamPolicy,
     pub(crate) credential: Option<CredentialUse>,
     pub(crate) admission: Admission,
+    /// More routes, which come after those two.
+    pub(crate) routes: Vec<RouteSpec>,
+    pub(crate) path_policy: PathPolicy,
+    /// More upstreams: name, endpoint and credential.
+    pub(crate) others: Vec<(String, String, Option<CredentialUse>)>,
     pub(crate) connect_timeout: Duration,
     pub(crate) response_timeout: Duration,
     pub(crate) workers: usize,
@@ -58,6 +63,9 @@ impl Setup {
             },
             credential: None,
             admission: Admission::Anyone,
+            routes: Vec::new(),
+            path_policy: PathPolicy::default(),
+            others: Vec::new(),
             connect_timeout: LIMIT,
             response_timeout: LIMIT,
             workers: 1,
@@ -109,32 +117,44 @@ impl Setup {
 
     pub(crate) fn spec(self) -> GatewaySpec {
         let keys = [("checkout", CHECKOUT_KEY), ("reports", REPORTS_KEY)];
-        let route = |name: &str, prefix: &str, admission| RouteSpec {
-            name: name.into(),
-            host: None,
-            path_prefix: prefix.to_owned(),
-            upstream: "origin".into(),
-            admission,
-        };
+        let route =
+            |name: &str, prefix: &str, admission| RouteSpec::to(name, prefix, "origin", admission);
         let checkout = Admission::These(BTreeSet::from(["checkout".into()]));
+        let upstream = |name: &str, endpoints: &[String], credential, roots| UpstreamSpec {
+            name: name.into(),
+            endpoints: endpoints
+                .iter()
+                .map(|it| it.parse().expect("a URL"))
+                .collect(),
+            roots,
+            credential,
+            connect_timeout: self.connect_timeout,
+            response_timeout: self.response_timeout,
+            policy: self.policy.clone(),
+        };
+        let mut upstreams = vec![upstream(
+            "origin",
+            &self.endpoints,
+            self.credential,
+            self.roots,
+        )];
+        for (name, endpoint, credential) in self.others {
+            upstreams.push(upstream(
+                &name,
+                &[endpoint],
+                credential,
+                TrustedRoots::System,
+            ));
+        }
+        let mut routes = vec![
+            route("open", "/", self.admission),
+            route("closed", "/closed/", checkout),
+        ];
+        routes.extend(self.routes);
         GatewaySpec {
-            routes: vec![
-                route("open", "/", self.admission),
-                route("closed", "/closed/", checkout),
-            ],
-            upstreams: vec![UpstreamSpec {
-                name: "origin".into(),
-                endpoints: self
-                    .endpoints
-                    .iter()
-                    .map(|it| it.parse().expect("a URL"))
-                    .collect(),
-                roots: self.roots,
-                credential: self.credential,
-                connect_timeout: self.connect_timeout,
-                response_timeout: self.response_timeout,
-                policy: self.policy,
-            }],
+            path_policy: self.path_policy,
+            routes,
+            upstreams,
             consumers: Consumers::new(
                 HeaderName::from_static(KEY_HEADER),
                 keys.map(|(name, key)| (name.into(), KeyDigest::of(key.as_bytes()))),

@@ -34,8 +34,8 @@ fn the_one_with_less_to_do_gets_the_request() {
             (rig.peek().len() + busy.connections() == done).then_some(())
         });
     }
-    // With both drawn at random each would have half.
-    assert!(busy.connections() <= 14, "{}", busy.connections());
+    // Of two, both are drawn: the busy one gets a request only while the other has as much to do.
+    assert!(busy.connections() <= 3, "{}", busy.connections());
     drop(release);
 }
 

@@ -1,16 +1,19 @@
 //! From the validated configuration to what the data plane is made from.
 
+mod route;
+
 use std::collections::BTreeMap;
 
 use http::StatusCode;
-use leasehold_config::{Admission, Snapshot, Upstream};
+use leasehold_config::{Snapshot, Upstream};
 use leasehold_consumer::{Consumers, KeyDigest};
 use leasehold_inject::InjectionIndex;
 use leasehold_model::CredentialName;
 use leasehold_proxy::{
-    CredentialUse, GatewaySpec, Held, RouteSpec, Suspect, TrustedRoots, UpstreamSpec,
+    CredentialUse, GatewaySpec, Held, PathPolicy, Suspect, TrustedRoots, UpstreamSpec,
 };
 
+use self::route::route_spec;
 use super::{ComposeError, header_name, traffic};
 
 pub(super) fn gateway_spec(
@@ -25,18 +28,8 @@ pub(super) fn gateway_spec(
             .map(|digest| (consumer.name.clone(), KeyDigest(*digest)))
     });
     let consumers = Consumers::new(header_name(&snapshot.consumer_key_header)?, keys);
-    let routes = snapshot.routes.iter().map(|route| RouteSpec {
-        name: route.name.clone(),
-        host: route.host.clone(),
-        path_prefix: route.path.clone(),
-        upstream: route.upstream.clone(),
-        admission: match &route.consumers {
-            Admission::Anyone => leasehold_proxy::Admission::Anyone,
-            Admission::These(names) => {
-                leasehold_proxy::Admission::These(names.iter().cloned().collect())
-            }
-        },
-    });
+    let routes = snapshot.routes.iter().map(route_spec);
+    let routes = routes.collect::<Result<Vec<_>, _>>()?;
     let mut upstreams = Vec::new();
     for upstream in &snapshot.upstreams {
         // An upstream that declares a credential is never served without one.
@@ -65,7 +58,12 @@ pub(super) fn gateway_spec(
         });
     }
     Ok(GatewaySpec {
-        routes: routes.collect(),
+        path_policy: PathPolicy {
+            forward_encoded_slashes: snapshot.path_policy.forward_encoded_slashes,
+            normalise_dot_segments: snapshot.path_policy.normalise_dot_segments,
+            merge_slashes: snapshot.path_policy.merge_slashes,
+        },
+        routes,
         upstreams,
         consumers,
     })

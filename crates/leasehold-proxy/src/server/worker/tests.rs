@@ -81,14 +81,9 @@ fn gateway() -> Gateway {
         response_timeout: LIMIT,
         policy: UpstreamPolicy::default(),
     };
-    let route = RouteSpec {
-        name: "r".into(),
-        host: None,
-        path_prefix: "/".to_owned(),
-        upstream: "u".into(),
-        admission: Admission::Anyone,
-    };
+    let route = RouteSpec::to("r", "/", "u", Admission::Anyone);
     Gateway::new(GatewaySpec {
+        path_policy: crate::PathPolicy::default(),
         routes: vec![route],
         upstreams: vec![upstream],
         consumers: Consumers::new(AUTHORIZATION, []),
