@@ -6,6 +6,7 @@
 //! its own listening sockets and its own connections to upstreams.
 
 mod body;
+mod framing;
 mod gateway;
 mod hop;
 mod metrics;

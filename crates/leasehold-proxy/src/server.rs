@@ -3,6 +3,7 @@ mod connection;
 mod linger;
 mod reader;
 mod socket;
+mod strict;
 mod worker;
 
 use std::io;

@@ -16,7 +16,7 @@ use crate::metrics::ProxyMetrics;
 use crate::plan::Plan;
 use crate::pool::Pool;
 use crate::spare::Spare;
-use crate::steps::admit::admit;
+use crate::steps::admit::{admit, refuse_alias};
 use crate::steps::close::Exchange;
 use crate::steps::forward::{Forwarded, forward};
 use crate::steps::identify::identify;
@@ -112,7 +112,7 @@ async fn pass(
     let plan = Arc::clone(exchange.plan());
     let gateway = &plan.gateway;
     let number = {
-        let host = admit(&head)?;
+        let host = admit(&head, gateway.consumers.header())?;
         gateway.routes.find(&host, head.uri.path())?
     };
     let route = gateway.route(number).ok_or(ReasonCode::NoRoute)?;
@@ -138,7 +138,7 @@ async fn prepare(
 ) -> Result<(), Refusal> {
     let consumers = &plan.gateway.consumers;
     // Whatever `Connection` names goes first, so that it can't take away what is put in below.
-    hop::strip_request(headers);
+    let named = hop::strip_request(headers);
     consumers.strip(headers);
     trace.pass_on(headers);
     let Some(credential) = &route.upstream.credential else {
@@ -148,9 +148,15 @@ async fn prepare(
     exchange.note(|record| record.credential = Some(credential.held.credential().clone()));
     let (now, limit) = (worker.clock.boot(), route.upstream.longest_acquisition());
     let generation = inject::take(credential, exchange.consumer(), now, limit).await?;
-    inject::place(credential, &generation, headers)?;
     let place = generation.prepared().header(credential.injection);
     let place = place.map_err(|_unknown| ReasonCode::Internal)?;
+    refuse_alias(headers, place)?;
+    if named.contains(place) {
+        return Err(Refusal::bad_request(
+            "the place of a credential is named in `Connection`",
+        ));
+    }
+    inject::place(credential, &generation, headers)?;
     trailers::restrict(headers, &[consumers.header(), place]);
     exchange.hold(generation);
     Ok(())
@@ -178,11 +184,13 @@ fn refuse(refusal: Refusal, trace: &Trace, mut exchange: Exchange) -> Response<R
     let unread = exchange
         .upload()
         .is_some_and(|upload| !upload.is_complete());
-    if unread {
+    // Whoever breaks a rule may mean by what follows something else than we would.
+    let ends = unread || refusal.reason == ReasonCode::BadRequest;
+    if ends {
         exchange.leave_unread();
     }
     let challenge = &exchange.plan().gateway.challenge;
-    let response = respond(refusal, trace.id(), challenge, unread);
+    let response = respond(refusal, trace.id(), challenge, ends);
     exchange.note(|record| {
         record.status = Some(response.status().as_u16());
         record.reason = Some(refusal.reason);

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 
 use super::linger::close_gently;
 use super::reader::ConsumerIo;
+use super::strict::Strict;
 use super::worker::Phase;
 use crate::pool::keep_alive;
 use crate::service::{Worker, answer};
@@ -70,7 +71,7 @@ async fn requests(
     });
     // One that was accepted while draining has sent its request, or has a moment to do so.
     let late = *phase.borrow_and_update() != Phase::Serving;
-    let io = ConsumerIo::new(stream, worker.patience);
+    let io = Strict::new(ConsumerIo::new(stream, worker.patience));
     let mut connection = pin!(protocol(late).serve_connection(TokioIo::new(io), service));
     loop {
         tokio::select! {

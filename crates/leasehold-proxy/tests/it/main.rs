@@ -12,6 +12,8 @@ mod failures;
 #[cfg(test)]
 mod heads;
 #[cfg(test)]
+mod http1;
+#[cfg(test)]
 mod lease;
 #[cfg(test)]
 mod logs;
