@@ -31,7 +31,7 @@ impl<'a> Header<'a> {
 ///
 /// # Errors
 ///
-/// When it is empty, when the target holds a fragment, which hyper would cut off, or bytes that are no ASCII, which
+/// When it is empty or names no version, when the target holds a fragment, which hyper would cut off, or bytes that are no ASCII, which
 /// servers decode in ways of their own.
 pub(super) fn request_line(line: &[u8]) -> Result<bool, &'static str> {
     if line.is_empty() {
@@ -43,8 +43,17 @@ pub(super) fn request_line(line: &[u8]) -> Result<bool, &'static str> {
     if !line.is_ascii() {
         return Err("the request line holds what is not ASCII");
     }
-    Ok(line.ends_with(b"HTTP/1.0"))
+    if line.ends_with(b" HTTP/1.1") || line == HTTP2 {
+        return Ok(false);
+    }
+    // hyper looks for one only when the head has ended, which the head of HTTP/0.9 never does.
+    line.ends_with(b" HTTP/1.0")
+        .then_some(true)
+        .ok_or("the version is none of HTTP/1")
 }
+
+/// What HTTP/2 begins with. hyper knows it, and that there is no answer to it.
+const HTTP2: &[u8] = b"PRI * HTTP/2.0";
 
 /// Reads the length of a body.
 ///

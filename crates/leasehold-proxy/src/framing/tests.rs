@@ -157,6 +157,8 @@ const BROKEN: &[(&str, &str, Place)] = &[
     ("GET / HTTP/1.1\r\nA: b\r", "Host: a\r\n\r\n", Place::Head),
     ("GET / HTTP/1.1\r\n", "\n", Place::Head),
     ("\r\n\r", "\nGET / HTTP/1.1\r\n", Place::Head),
+    ("GET /\r", "\n", Place::Head),
+    ("GET / HTTP/1.2\r", "\n", Place::Head),
     ("GET /#x HTTP/1.1\r", "\n", Place::Head),
     ("GET /é HTTP/1.1\r", "\n", Place::Head),
     ("GET / HTTP/1.1\r\nA: b\r\n c\r", "\n", Place::Head),

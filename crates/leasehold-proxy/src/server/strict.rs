@@ -8,9 +8,9 @@ use crate::framing::{Fault, Framing, Place};
 
 /// A consumer's connection of HTTP/1.1 that is read strictly: what is ambiguous does not reach hyper.
 ///
-/// A head that breaks a rule is cut off there and ends in a NUL, which may stand nowhere in a head. So
-/// hyper finds it malformed, in its turn behind the requests before it, answers 400 and closes; of the
-/// request itself nothing comes of it. In a body, reading fails.
+/// A head that breaks a rule is cut off there, gets a NUL, which may stand nowhere in a head, and is
+/// brought to an end, since hyper looks only at whole ones. So hyper finds it malformed, in its turn
+/// behind the requests before it, answers 400 and closes. In a body, reading fails.
 #[derive(Debug)]
 pub(super) struct Strict<T> {
     io: T,
@@ -23,9 +23,9 @@ enum State {
     Http,
     /// Something else is spoken from now on, in which the gateway has no say.
     Upgraded,
-    /// Nothing more is passed on.
-    Ended,
-    /// As ended, once that was told.
+    /// Nothing more is passed on but this.
+    Ending(&'static [u8]),
+    /// Nothing more is passed on, and that is to be told.
     Broken(&'static str),
 }
 
@@ -49,13 +49,13 @@ impl<T> Strict<T> {
             (Place::Head, Some(byte)) => {
                 *byte = 0;
                 buffer.set_filled(end + 1);
-                self.state = State::Ended;
+                self.state = State::Ending(b"\r\n\r\n");
                 Ok(())
             }
             // No byte at all would be the end of the connection.
             _ if fault.at == 0 => {
                 buffer.set_filled(from);
-                self.state = State::Ended;
+                self.state = State::Ending(b"");
                 Err(malformed(fault.rule))
             }
             _ => {
@@ -88,9 +88,14 @@ impl<T: AsyncRead + Unpin> AsyncRead for Strict<T> {
         match this.state {
             State::Http => {}
             State::Upgraded => return Pin::new(&mut this.io).poll_read(cx, buffer),
-            State::Ended => return Poll::Ready(Ok(())),
+            State::Ending(end) => {
+                let (now, later) = end.split_at(end.len().min(buffer.remaining()));
+                buffer.put_slice(now);
+                this.state = State::Ending(later);
+                return Poll::Ready(Ok(()));
+            }
             State::Broken(rule) => {
-                this.state = State::Ended;
+                this.state = State::Ending(b"");
                 return Poll::Ready(Err(malformed(rule)));
             }
         }
@@ -153,7 +158,7 @@ mod tests {
         let good = "POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\nhi";
         let sent = format!("{good}GET / HTTP/1.1\r\nA: b\nC: d\r\n\r\n");
         let (read, error) = read_all(&sent).await;
-        assert_eq!(read, format!("{good}GET / HTTP/1.1\r\nA: b\0"));
+        assert_eq!(read, format!("{good}GET / HTTP/1.1\r\nA: b\0\r\n\r\n"));
         assert_eq!(error, None);
     }
 

@@ -12,12 +12,12 @@ mod normalisation;
 mod recorder;
 mod smuggling;
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write as _};
 use std::time::Duration;
 
 use crate::lease::{FakeProvider, Lease};
 use crate::rig::{Rig, until};
-use recorder::{Recorder, Sight};
+use recorder::{Recorder, Sight, in_one_chunk};
 
 /// What is sent on a connection of its own, and what comes of it.
 #[derive(Debug)]
@@ -101,16 +101,10 @@ fn run(cases: &[Case], count: usize) {
     let mut suite = Suite::start();
     let mut failures = Vec::new();
     for case in cases {
-        let fault = match case.seen {
-            Seen::Requests(_) => suite.play(case).fault(case, &suite.recorder.take()),
-            // Not until the gateway is gone can it be told that nothing more comes.
-            Seen::Beginning(_) => {
-                let mut alone = Suite::start();
-                let outcome = alone.play(case);
-                outcome.fault(case, &alone.end())
-            }
-        };
-        failures.extend(fault);
+        // In one piece, and in many: what is read at once must make no difference.
+        for piece in [usize::MAX, (case.sent.len() / 1000).max(1)] {
+            failures.extend(suite.fault(case, piece));
+        }
     }
     let more = suite.end();
     assert!(more.whole.is_empty() && more.broken.is_empty(), "{more:?}");
@@ -142,10 +136,26 @@ impl Suite {
         }
     }
 
-    /// Plays a case on a connection of its own.
-    fn play(&self, case: &Case) -> Outcome {
+    /// Plays a case; returns what is wrong where something is.
+    fn fault(&self, case: &Case, piece: usize) -> Option<String> {
+        match case.seen {
+            Seen::Requests(_) => {
+                let outcome = self.play(case, piece);
+                outcome.fault(case, &self.recorder.take())
+            }
+            // Not until the gateway is gone can it be told that nothing more comes.
+            Seen::Beginning(_) => {
+                let mut alone = Self::start();
+                let outcome = alone.play(case, piece);
+                outcome.fault(case, &alone.end())
+            }
+        }
+    }
+
+    /// Plays a case on a connection of its own, in pieces of that size.
+    fn play(&self, case: &Case, piece: usize) -> Outcome {
         let before = self.rig.peek().len();
-        let (statuses, closed) = self.converse(case);
+        let (statuses, closed) = self.converse(case, piece);
         let requests = case.statuses.iter().filter(|status| **status >= 200);
         let wanted = requests.count() + usize::from(!case.closes);
         // Where the answers are wrong already, so may be the number of records.
@@ -157,15 +167,18 @@ impl Suite {
         Outcome {
             statuses,
             closed,
+            in_one_piece: piece >= case.sent.len(),
             surplus: there.cast_signed() - (before + wanted).cast_signed(),
         }
     }
 
     /// Sends a case and returns the statuses of the answers, and whether the connection was closed then.
-    fn converse(&self, case: &Case) -> (Vec<u16>, bool) {
+    fn converse(&self, case: &Case, piece: usize) -> (Vec<u16>, bool) {
         let mut consumer = self.rig.connect();
-        consumer.send(case.sent);
-        if case.ends {
+        let mut pieces = case.sent.chunks(piece.min(case.sent.len()));
+        // Whoever is refused in the middle may be cut off; the answer tells.
+        let sent = pieces.all(|piece| consumer.stream.write_all(piece).is_ok());
+        if sent && case.ends {
             consumer.end();
         }
         let mut statuses = Vec::new();
@@ -204,6 +217,7 @@ impl Suite {
 struct Outcome {
     statuses: Vec<u16>,
     closed: bool,
+    in_one_piece: bool,
     /// How many records there are beyond those wanted; negative where some are missing.
     surplus: isize,
 }
@@ -214,11 +228,11 @@ impl Outcome {
         let right = self.statuses == case.statuses
             && self.closed == case.closes
             && self.surplus == 0
-            && is_as_wanted(case, sight);
+            && is_as_wanted(case, sight, self.in_one_piece);
         (!right).then(|| {
             format!(
                 "- {}\n  sent {:?}\n  answered {:?}, wanted {:?}\n  closed {}, wanted {}\n  records \
-                 beyond those wanted {}\n  origin saw {sight:?}\n  wanted     {:?}",
+                 beyond those wanted {}\n  in one piece {}\n  origin saw {sight:?}\n  wanted     {:?}",
                 case.rule,
                 String::from_utf8_lossy(case.sent),
                 self.statuses,
@@ -226,6 +240,7 @@ impl Outcome {
                 self.closed,
                 case.closes,
                 self.surplus,
+                self.in_one_piece,
                 case.seen,
             )
         })
@@ -237,14 +252,24 @@ fn status_of(head: &str) -> u16 {
     status.parse().unwrap_or_default()
 }
 
-fn is_as_wanted(case: &Case, sight: &Sight) -> bool {
+fn is_as_wanted(case: &Case, sight: &Sight, in_one_piece: bool) -> bool {
     let probe = (!case.closes).then_some(PROBE_SEEN);
     match case.seen {
         Seen::Requests(requests) => {
-            sight.broken.is_empty() && sight.whole.iter().eq(requests.iter().copied().chain(probe))
+            let wanted = requests.iter().copied().chain(probe);
+            let whole = sight.whole.iter();
+            let as_wanted = if in_one_piece {
+                whole.eq(wanted)
+            } else {
+                whole
+                    .map(|it| in_one_chunk(it))
+                    .eq(wanted.map(in_one_chunk))
+            };
+            as_wanted && sight.broken.is_empty()
         }
         Seen::Beginning(whole) => {
-            sight.whole.is_empty() && sight.broken.iter().all(|it| whole.starts_with(it))
+            let begins = |it: &String| whole.starts_with(it) || !in_one_piece;
+            sight.whole.is_empty() && sight.broken.iter().all(begins)
         }
     }
 }

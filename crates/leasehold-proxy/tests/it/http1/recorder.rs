@@ -76,6 +76,27 @@ fn record(mut connection: Consumer, sight: &Mutex<Sight>) {
     }
 }
 
+/// Writes all chunks of a request as one: how many there are is a matter of timing.
+pub(super) fn in_one_chunk(request: &str) -> String {
+    let Some((head, mut rest)) = request.split_once("\r\n\r\n") else {
+        return request.to_owned();
+    };
+    if !head.contains("transfer-encoding: chunked") {
+        return request.to_owned();
+    }
+    let mut body = String::new();
+    while let Some((size, after)) = rest.split_once("\r\n") {
+        let size = usize::from_str_radix(size, 16).expect("a size");
+        rest = after;
+        if size == 0 {
+            break;
+        }
+        body.push_str(&rest[..size]);
+        rest = &rest[size + 2..];
+    }
+    format!("{head}\r\n\r\n{body}\r\n0\r\n{rest}")
+}
+
 /// Returns where the first request ends, as the strictest reader has it; `None` where it goes on.
 ///
 /// What the strictest reader can't understand never ends: the case fails then.
