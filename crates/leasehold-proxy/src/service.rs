@@ -5,10 +5,10 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Request, Response, Uri, Version};
+use http::{HeaderMap, HeaderName, Request, Response, Uri, Version};
 use hyper::body::Incoming;
 use leasehold_audit::Recorder;
-use leasehold_model::{Clock, ReasonCode};
+use leasehold_model::{Clock, ReasonCode, is_header_alias};
 
 use crate::body::{RequestBody, ResponseBody, Room};
 use crate::gateway::{Gateway, Route};
@@ -151,7 +151,8 @@ async fn prepare(
     let place = generation.prepared().header(credential.injection);
     let place = place.map_err(|_unknown| ReasonCode::Internal)?;
     refuse_alias(headers, place)?;
-    if named.contains(place) {
+    let is_place = |it: &HeaderName| is_header_alias(it.as_str(), place.as_str());
+    if named.iter().any(is_place) {
         return Err(Refusal::bad_request(
             "the place of a credential is named in `Connection`",
         ));

@@ -7,6 +7,7 @@
 mod capability;
 mod compliance;
 mod cookies;
+mod lessons;
 mod malformed;
 mod normalisation;
 mod recorder;
