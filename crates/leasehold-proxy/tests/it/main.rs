@@ -8,6 +8,8 @@ mod consumer;
 #[cfg(test)]
 mod credentials;
 #[cfg(test)]
+mod differential;
+#[cfg(test)]
 mod failures;
 #[cfg(test)]
 mod heads;
@@ -21,6 +23,8 @@ mod logs;
 mod observe;
 #[cfg(test)]
 mod origin;
+#[cfg(test)]
+mod paths;
 #[cfg(test)]
 mod patience;
 #[cfg(test)]

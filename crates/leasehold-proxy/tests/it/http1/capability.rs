@@ -7,7 +7,7 @@ fn capability_cases() {
     run(CASES, 13);
 }
 
-const CASES: &[Case] = &[
+pub(super) const CASES: &[Case] = &[
     passed("9110 §10.1.1: Expect is answered by the gateway and goes no further", b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\nhi", &["POST / HTTP/1.1\r\ncontent-length: 2\r\n\r\nhi"]).answered(&[100, 200]),
     passed("9110 §10.1.1: Expect without a body means nothing", b"GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\r\n", &["GET / HTTP/1.1\r\n\r\n"]),
     passed("9110 §10.1.4: TE is for one hop", b"GET / HTTP/1.1\r\nHost: a\r\nTE: trailers, deflate\r\n\r\n", &["GET / HTTP/1.1\r\n\r\n"]),

@@ -7,7 +7,7 @@ fn compliance_cases() {
     run(CASES, 87);
 }
 
-const CASES: &[Case] = &[
+pub(super) const CASES: &[Case] = &[
     passed("9112 §3: a request line and a host are enough", b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", &["GET / HTTP/1.1\r\n\r\n"]),
     passed("9112 §2.2: one empty line before a request is skipped", b"\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", &["GET / HTTP/1.1\r\n\r\n"]),
     refused("9112 §2.2: and no second one", b"\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n"),

@@ -7,7 +7,7 @@ fn cookies_cases() {
     run(CASES, 18);
 }
 
-const CASES: &[Case] = &[
+pub(super) const CASES: &[Case] = &[
     passed(
         "6265 §5.4: one cookie",
         b"GET / HTTP/1.1\r\nHost: a\r\nCookie: a=b\r\n\r\n",

@@ -7,7 +7,7 @@ fn malformed_cases() {
     run(CASES, 33);
 }
 
-const CASES: &[Case] = &[
+pub(super) const CASES: &[Case] = &[
     refused(
         "9112 §3: a NUL in the method",
         b"GE\0T / HTTP/1.1\r\nHost: a\r\n\r\n",

@@ -7,7 +7,7 @@ fn normalisation_cases() {
     run(CASES, 24);
 }
 
-const CASES: &[Case] = &[
+pub(super) const CASES: &[Case] = &[
     refused(
         "3986 §6: a dot segment in the middle",
         b"GET /a/../b HTTP/1.1\r\nHost: a\r\n\r\n",

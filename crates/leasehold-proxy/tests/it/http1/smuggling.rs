@@ -7,7 +7,7 @@ fn smuggling_cases() {
     run(CASES, 128);
 }
 
-const CASES: &[Case] = &[
+pub(super) const CASES: &[Case] = &[
     refused("9112 §6.3: two lengths that differ", b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhelloGET /hidden HTTP/1.1\r\nHost: a\r\n\r\n"),
     refused("9112 §6.3: two lengths that agree", b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhelloGET /hidden HTTP/1.1\r\nHost: a\r\n\r\n"),
     refused("9112 §6.3: two lengths in a list that agree", b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5, 5\r\n\r\nhelloGET /hidden HTTP/1.1\r\nHost: a\r\n\r\n"),
