@@ -14,6 +14,7 @@ mod peers;
 mod run;
 mod setup;
 mod storm;
+mod suite;
 
 use std::process::ExitCode;
 
@@ -55,6 +56,13 @@ fn dispatch(steps: &mut Steps, arguments: &[String]) -> Result<()> {
         ("simulate", ["--seed", seed]) => steps.run("simulate", || {
             engine::simulate(&workspace, "SIMULATION_SEED", seed)
         }),
+        ("paths", ["--count", count, "--seed", seed]) => {
+            steps.run("paths", || suite::paths(&workspace, count, seed))
+        }
+        ("differential", ["--requests", count, "--seed", seed]) => steps
+            .run("differential", || {
+                suite::differential(&workspace, count, seed)
+            }),
         ("bench", ["engine"]) => steps.run("bench engine", || engine::bench(&workspace)),
         ("crash-runs", ["--runs", count, "--seed", seed]) => {
             steps.run("crash-runs", || crash::runs(&workspace, count, seed))
@@ -90,6 +98,10 @@ cargo xtask <command>
   bench engine                memory a slot and CPU time a step with 100,000 credentials
   crash-runs --runs COUNT --seed SEED
                               kill gateways at random moments, that many times from that seed on
+  paths --count COUNT --seed SEED
+                              route matched equals route forwarded, for that many random paths
+  differential --requests COUNT --seed SEED
+                              mutated requests to nginx, HAProxy, Waitress and Node.js behind the gateway
   bench rotations [--count COUNT]
                               the gateway rotates short-lived users under load
   bench leases [--count COUNT] [--ttl TTL] [--seconds SECONDS]

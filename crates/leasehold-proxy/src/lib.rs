@@ -10,6 +10,7 @@ mod chores;
 mod cors;
 mod credit;
 mod edit;
+mod framing;
 mod gateway;
 mod hop;
 mod metrics;

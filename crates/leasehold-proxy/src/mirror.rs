@@ -21,7 +21,7 @@ use crate::body::{Kept, RequestBody};
 use crate::gateway::{Choice, Draw, Endpoint, Route, Upstream};
 use crate::plan::Plan;
 use crate::pool::{Bound, Connection, connect};
-use crate::service::{Worker, equip, outgoing};
+use crate::service::{Draft, Worker, equip, outgoing};
 use crate::steps::forward::{Forwarded, bound, speak};
 use crate::steps::observe::discard;
 
@@ -120,7 +120,10 @@ impl Sending {
             &self.worker,
             &self.plan,
             &upstream,
-            &mut head.headers,
+            Draft {
+                headers: &mut head.headers,
+                named: &[],
+            },
             consumer,
             limit,
         );

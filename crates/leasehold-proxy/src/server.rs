@@ -7,6 +7,7 @@ mod reader;
 mod socket;
 mod spec;
 mod streams;
+mod strict;
 mod tls;
 mod unix;
 mod wire;

@@ -8,13 +8,13 @@ use bytes::Bytes;
 use http::header::{CONNECTION, HOST, ORIGIN, TE};
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Request, Response, Uri, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use leasehold_audit::Recorder;
 use leasehold_broker::Generation;
 use leasehold_inject::Prepared;
-use leasehold_model::{Clock, ConsumerName, ReasonCode};
+use leasehold_model::{Clock, ConsumerName, ReasonCode, is_header_alias};
 use tokio::time::timeout;
 
 use crate::body::{Demands, RequestBody, ResponseBody, Room};
@@ -26,7 +26,7 @@ use crate::plan::Plan;
 use crate::pool::Pool;
 use crate::rewrite::{rewritten, with_path};
 use crate::spare::Spare;
-use crate::steps::admit::admit;
+use crate::steps::admit::{admit, refuse_alias};
 use crate::steps::close::Exchange;
 use crate::steps::forward::Forwarded;
 use crate::steps::identify::identify;
@@ -159,20 +159,24 @@ async fn pass(
     let upstream = match chosen {
         Ok((_place, upstream)) => upstream,
         Err(redirect) => {
-            let host = admit(&head)?;
+            let host = admit(&head, gateway.consumers.header())?;
             let elsewhere = redirect.answer(&host, &head.uri, &route.path)?;
             return Ok(Answer::Own(elsewhere));
         }
     };
     exchange.set_authority(authority(route, &head.headers));
     let takes_trailers = upstream.may_share() && version::accepts_trailers(&head.headers);
-    adapt(&plan, route, &mut head, trace)?;
+    let named = adapt(&plan, route, &mut head, trace)?;
     if takes_trailers {
         let trailers = HeaderValue::from_static("trailers");
         head.headers.insert(TE, trailers);
     }
     let copy = Copy::of(route, &head);
-    lend(worker, &plan, upstream, &mut head.headers, exchange).await?;
+    let draft = Draft {
+        headers: &mut head.headers,
+        named: &named,
+    };
+    lend(worker, &plan, upstream, draft, exchange).await?;
     let mut request = Request::from_parts(outgoing(head), body);
     if let Some(copy) = copy {
         copy.launch(worker, &plan, &mut request, exchange.consumer().cloned());
@@ -184,7 +188,7 @@ async fn pass(
 /// Finds the number of the route, and brings the path into the form that it is forwarded in.
 fn find(gateway: &Gateway, head: &mut Parts) -> Result<usize, Refusal> {
     let (number, settled) = {
-        let host = admit(head)?;
+        let host = admit(head, gateway.consumers.header())?;
         let path = settle(&head.method, head.uri.path(), gateway.path_policy)?;
         let number = gateway.routes.find(&Ask::new(head, &host, &path))?;
         let settled = match path {
@@ -232,10 +236,16 @@ fn authority(route: &Route, headers: &HeaderMap) -> Option<HeaderValue> {
     }
 }
 
-/// Makes the head of the request into what the upstream may see, but for the credential.
-fn adapt(plan: &Plan, route: &Route, head: &mut Parts, trace: &Trace) -> Result<(), Refusal> {
+/// Makes the head of the request into what the upstream may see, but for the credential. Returns the
+/// headers that `Connection` named.
+fn adapt(
+    plan: &Plan,
+    route: &Route,
+    head: &mut Parts,
+    trace: &Trace,
+) -> Result<Vec<HeaderName>, Refusal> {
     // Whatever `Connection` names goes first, so that it can't take away what is put in below.
-    hop::strip_request(&mut head.headers);
+    let named = hop::strip_request(&mut head.headers);
     plan.gateway.consumers.strip(&mut head.headers);
     route.request_headers.apply(&mut head.headers);
     trace.pass_on(&mut head.headers);
@@ -243,7 +253,7 @@ fn adapt(plan: &Plan, route: &Route, head: &mut Parts, trace: &Trace) -> Result<
         let path = rewritten(head.uri.path(), &route.path, replacement);
         head.uri = with_path(&head.uri, &path).ok_or(ReasonCode::Internal)?;
     }
-    Ok(())
+    Ok(named)
 }
 
 /// Places the upstream's credential in a head that is otherwise ready, and keeps it.
@@ -251,7 +261,7 @@ async fn lend(
     worker: &Worker,
     plan: &Plan,
     upstream: &Upstream,
-    headers: &mut HeaderMap,
+    draft: Draft<'_>,
     exchange: &mut Exchange,
 ) -> Result<(), Refusal> {
     let credential = upstream.credential.as_ref();
@@ -259,11 +269,18 @@ async fn lend(
     exchange.note(|record| record.credential = credential);
     let left = exchange.time_left().unwrap_or(Duration::MAX);
     let limit = upstream.longest_acquisition().min(left);
-    let generation = equip(worker, plan, upstream, headers, exchange.consumer(), limit).await?;
+    let generation = equip(worker, plan, upstream, draft, exchange.consumer(), limit).await?;
     if let Some(generation) = generation {
         exchange.hold(generation);
     }
     Ok(())
+}
+
+/// A head that is ready but for a credential.
+pub(crate) struct Draft<'a> {
+    pub(crate) headers: &'a mut HeaderMap,
+    /// What `Connection` named in it.
+    pub(crate) named: &'a [HeaderName],
 }
 
 /// Places the upstream's credential in a head that is otherwise ready; returns what must be held until
@@ -271,12 +288,12 @@ async fn lend(
 ///
 /// # Errors
 ///
-/// When there is none to place, within `limit`.
+/// When there is none to place, within `limit`, and where what was sent may be taken for it further on.
 pub(crate) async fn equip(
     worker: &Worker,
     plan: &Plan,
     upstream: &Upstream,
-    headers: &mut HeaderMap,
+    Draft { headers, named }: Draft<'_>,
     consumer: Option<&ConsumerName>,
     limit: Duration,
 ) -> Result<Option<Arc<Generation<Prepared>>>, Refusal> {
@@ -286,9 +303,18 @@ pub(crate) async fn equip(
         return Ok(None);
     };
     let generation = inject::take(credential, consumer, worker.clock.boot(), limit).await?;
-    inject::place(credential, &generation, headers)?;
     let place = generation.prepared().header(credential.injection);
     let place = place.map_err(|_unknown| ReasonCode::Internal)?;
+    if let Some(place) = place {
+        refuse_alias(headers, place)?;
+        let is_place = |it: &HeaderName| is_header_alias(it.as_str(), place.as_str());
+        if named.iter().any(is_place) {
+            return Err(Refusal::bad_request(
+                "the place of a credential is named in `Connection`",
+            ));
+        }
+    }
+    inject::place(credential, &generation, headers)?;
     match place {
         Some(place) => trailers::restrict(headers, &[consumers.header(), place]),
         None => trailers::restrict(headers, &[consumers.header()]),
@@ -376,11 +402,13 @@ fn hand_out(
     let unread = exchange
         .upload()
         .is_some_and(|upload| !upload.is_complete());
-    if unread {
+    // Whoever breaks a rule may mean by what follows something else than we would.
+    let ends = unread || reason == Some(ReasonCode::BadRequest);
+    if ends {
         exchange.leave_unread();
     }
     // What follows of the request will not be read. In HTTP/2 only the stream ends, and no header says so.
-    if unread && version != Version::HTTP_2 {
+    if ends && version != Version::HTTP_2 {
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(CONNECTION, close);
     }

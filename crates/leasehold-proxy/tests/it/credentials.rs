@@ -17,8 +17,7 @@ use crate::rig::{LIMIT, Rig, until};
 fn the_upstream_is_shown_the_credential_once_whatever_the_consumer_sent() {
     let (origin, seen) = Origin::answering(OK);
     let (_lease, rig) = leased(&origin, Duration::from_secs(60));
-    let more = "X-Api-Key: forged\r\nX_Api_Key: forged\r\nx-api-key: forged\r\n\
-                Connection: X-Api-Key, close\r\n";
+    let more = "X-Api-Key: forged\r\nx-api-key: forged\r\nX-API-KEY: forged\r\n";
     assert_eq!(rig.connect().get("/x", more).text(), "ok");
     let request = seen.next();
     assert_eq!(request.all("x-api-key"), ["Key canary-1"]);
@@ -30,6 +29,22 @@ fn the_upstream_is_shown_the_credential_once_whatever_the_consumer_sent() {
     assert_eq!(record["provider_request_id"], "request-1");
     assert_eq!(record["lease_id"], "lease-1");
     assert!(!record.to_string().contains("canary"), "{record}");
+}
+
+#[test]
+fn what_may_be_taken_for_the_credential_or_would_take_it_away_is_refused() {
+    let (origin, seen) = Origin::answering(OK);
+    let (_lease, rig) = leased(&origin, Duration::from_secs(60));
+    let forgeries = [
+        "X_Api_Key: forged\r\n",
+        "x.api.key: forged\r\n",
+        "X-Api-Key: forged\r\nConnection: X-Api-Key, close\r\n",
+    ];
+    for more in forgeries {
+        assert_eq!(rig.connect().get("/x", more).status(), "400", "{more}");
+    }
+    seen.nothing();
+    assert_eq!(rig.finish().len(), forgeries.len());
 }
 
 #[test]

@@ -10,6 +10,8 @@ mod cors;
 #[cfg(test)]
 mod credentials;
 #[cfg(test)]
+mod differential;
+#[cfg(test)]
 mod failures;
 #[cfg(test)]
 mod floods;
@@ -17,6 +19,8 @@ mod floods;
 mod grpc;
 #[cfg(test)]
 mod heads;
+#[cfg(test)]
+mod http1;
 mod http2;
 #[cfg(test)]
 mod http2_client;
@@ -36,6 +40,8 @@ mod logs;
 mod observe;
 #[cfg(test)]
 mod origin;
+#[cfg(test)]
+mod paths;
 #[cfg(test)]
 mod patience;
 #[cfg(test)]

@@ -79,6 +79,11 @@ impl Setup {
     }
 
     pub(crate) fn start(self) -> Rig {
+        self.start_with(|spec| spec)
+    }
+
+    /// Starts a gateway of another specification.
+    pub(crate) fn start_with(self, change: impl FnOnce(GatewaySpec) -> GatewaySpec) -> Rig {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let mut registry = Registry::default();
         let metrics = ProxyMetrics::register(&mut registry);
@@ -87,7 +92,7 @@ impl Setup {
             Recorder::start(lines.clone(), 1024, &mut registry).expect("a writer");
         let (workers, connection_limit) = (self.workers, self.connection_limit);
         let listener = self.listener();
-        let gateway = Arc::new(Gateway::new(self.spec()).expect("a gateway"));
+        let gateway = Arc::new(Gateway::new(change(self.spec())).expect("a gateway"));
         let server = Server::bind(&[listener], workers)
             .expect("a free port")
             .connection_limit(connection_limit);
