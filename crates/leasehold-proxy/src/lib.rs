@@ -26,4 +26,4 @@ pub use gateway::{
 };
 pub use metrics::ProxyMetrics;
 pub use pool::{RootsError, TrustedRoots};
-pub use server::{BindError, RunningServer, Server};
+pub use server::{BindError, Plans, RunningServer, Server};

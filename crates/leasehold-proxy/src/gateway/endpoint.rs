@@ -10,7 +10,7 @@ use url::{Host, Url};
 
 use super::error::GatewayError;
 use super::spec::{CredentialUse, Held, UpstreamSpec};
-use crate::pool::{PoolKey, Resolver, TlsConfigs};
+use crate::pool::{PoolKey, Resolver, TlsConfigs, TrustedRoots};
 
 /// A service that requests are forwarded to, ready for use.
 #[derive(Debug)]
@@ -20,7 +20,17 @@ pub(crate) struct Upstream {
     pub(crate) credential: Option<CredentialUse>,
     pub(crate) connect_timeout: Duration,
     pub(crate) response_timeout: Duration,
-    endpoints: Vec<Endpoint>,
+    reach: Reach,
+    /// Shared with the upstream of the next gateway where that is reached the same way: so are the
+    /// connections to them, and what is known of their health.
+    endpoints: Arc<Vec<Endpoint>>,
+}
+
+/// Everything that endpoints are made from.
+#[derive(Debug, PartialEq, Eq)]
+struct Reach {
+    endpoints: Vec<Url>,
+    roots: TrustedRoots,
 }
 
 impl Upstream {
@@ -42,35 +52,30 @@ impl Upstream {
         patience.min(LONGEST_ACQUISITION)
     }
 
-    /// Checks and prepares an upstream, taking a number from `numbers` for each of its endpoints.
+    /// Checks and prepares an upstream, taking a number from `numbers` for each of its endpoints; or the
+    /// endpoints of the `former` one, where nothing about them has changed.
     pub(super) fn build(
         number: usize,
         spec: UpstreamSpec,
+        former: Option<&Self>,
         numbers: &mut impl Iterator<Item = usize>,
         tls: &mut TlsConfigs,
     ) -> Result<Self, GatewayError> {
-        if spec.endpoints.is_empty() {
-            return Err(GatewayError::NoEndpoint(spec.name));
-        }
-        let mut endpoints = Vec::new();
-        for ((position, url), endpoint) in (1..).zip(&spec.endpoints).zip(numbers) {
-            let fault = |fault| GatewayError::Endpoint {
-                upstream: spec.name.clone(),
-                position,
-                fault,
-            };
-            let mut endpoint = Endpoint::parse(url, PoolKey { endpoint }).map_err(fault)?;
-            if url.scheme() == "https" {
-                endpoint.tls = Some(tls_for(&endpoint.host, &spec, tls, fault)?);
-            }
-            endpoints.push(endpoint);
-        }
+        let reach = Reach {
+            endpoints: spec.endpoints.clone(),
+            roots: spec.roots.clone(),
+        };
+        let endpoints = match former.filter(|it| it.reach == reach) {
+            Some(same) => Arc::clone(&same.endpoints),
+            None => Arc::new(endpoints(&spec, numbers, tls)?),
+        };
         Ok(Self {
             number,
             name: spec.name,
             credential: spec.credential,
             connect_timeout: spec.connect_timeout,
             response_timeout: spec.response_timeout,
+            reach,
             endpoints,
         })
     }
@@ -90,6 +95,30 @@ impl Upstream {
         order.splice(..0, probed);
         order
     }
+}
+
+fn endpoints(
+    spec: &UpstreamSpec,
+    numbers: &mut impl Iterator<Item = usize>,
+    tls: &mut TlsConfigs,
+) -> Result<Vec<Endpoint>, GatewayError> {
+    if spec.endpoints.is_empty() {
+        return Err(GatewayError::NoEndpoint(spec.name.clone()));
+    }
+    let mut endpoints = Vec::new();
+    for ((position, url), endpoint) in (1..).zip(&spec.endpoints).zip(numbers) {
+        let fault = |fault| GatewayError::Endpoint {
+            upstream: spec.name.clone(),
+            position,
+            fault,
+        };
+        let mut endpoint = Endpoint::parse(url, PoolKey { endpoint }).map_err(fault)?;
+        if url.scheme() == "https" {
+            endpoint.tls = Some(tls_for(&endpoint.host, spec, tls, fault)?);
+        }
+        endpoints.push(endpoint);
+    }
+    Ok(endpoints)
 }
 
 /// One address of an upstream.

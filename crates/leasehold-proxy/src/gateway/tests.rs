@@ -132,6 +132,27 @@ fn endpoints_take_turns_and_those_out_of_reach_come_last() {
 }
 
 #[test]
+fn what_is_reached_the_same_way_keeps_its_connections_and_its_health() {
+    let first = build(vec![], vec![upstream(&["http://a"])]).expect("a gateway");
+    let endpoint = |gateway: &Gateway| {
+        let upstream = gateway.upstreams().next().expect("one");
+        let first = upstream.in_turn(0, SystemClock.boot())[0];
+        (first.key, first.reached())
+    };
+    let before = first.upstreams().next().expect("one");
+    before.in_turn(0, BootTime::default())[0].missed(SystemClock.boot());
+    let mut patient = upstream(&["http://a"]);
+    patient.response_timeout = std::time::Duration::from_secs(9);
+    let same = first.succeeded_by(spec(vec![], vec![patient])).expect("one");
+    let (key, was_missed) = endpoint(&same);
+    assert!(was_missed, "what was known of it is known on");
+    assert_eq!(key, endpoint(&first).0);
+    let elsewhere = spec(vec![], vec![upstream(&["http://b"])]);
+    let other = first.succeeded_by(elsewhere).expect("one");
+    assert_ne!(endpoint(&other).0, key, "connections elsewhere are others");
+}
+
+#[test]
 fn the_challenge_fits_the_header_that_the_key_is_shown_in() {
     let in_header = |name| challenge(&Consumers::new(name, []));
     assert!(in_header(AUTHORIZATION).as_bytes().starts_with(b"Bearer"));
@@ -140,11 +161,15 @@ fn the_challenge_fits_the_header_that_the_key_is_shown_in() {
 }
 
 fn build(routes: Vec<RouteSpec>, upstreams: Vec<UpstreamSpec>) -> Result<Gateway, GatewayError> {
-    Gateway::new(GatewaySpec {
+    Gateway::new(spec(routes, upstreams))
+}
+
+fn spec(routes: Vec<RouteSpec>, upstreams: Vec<UpstreamSpec>) -> GatewaySpec {
+    GatewaySpec {
         routes,
         upstreams,
         consumers: Consumers::new(AUTHORIZATION, []),
-    })
+    }
 }
 
 fn route(name: &str, host: Option<&str>, prefix: &str, upstream: &str) -> RouteSpec {
