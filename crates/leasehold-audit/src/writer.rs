@@ -89,7 +89,9 @@ impl<W: Write> Writer<W> {
         }
         if self.torn {
             let end = self.buffer.iter().position(|byte| *byte == b'\n');
-            let lost = self.buffer.drain(..end.map_or(self.buffer.len(), |end| end + 1));
+            let lost = self
+                .buffer
+                .drain(..end.map_or(self.buffer.len(), |end| end + 1));
             self.dropped.inc_by(lines(lost.as_slice()));
             self.torn = false;
         }

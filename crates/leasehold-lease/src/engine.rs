@@ -125,8 +125,7 @@ impl Engine {
     /// Tells whether everything has been given back after [`Event::Shutdown`].
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        self.stopping
-            && self.sites.iter().all(|it| it.busy == 0 && it.is_empty())
+        self.stopping && self.sites.iter().all(|it| it.busy == 0 && it.is_empty())
     }
 
     /// Returns the leases that have been replaced and not given back yet.

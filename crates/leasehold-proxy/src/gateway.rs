@@ -131,8 +131,13 @@ fn build_upstreams(
         }
         let former = former.iter().find(|it| it.name == spec.name);
         let number = upstreams.len();
-        let upstream =
-            Upstream::build(number, spec, former.map(AsRef::as_ref), &mut endpoints, &mut tls)?;
+        let upstream = Upstream::build(
+            number,
+            spec,
+            former.map(AsRef::as_ref),
+            &mut endpoints,
+            &mut tls,
+        )?;
         upstreams.push(Arc::new(upstream));
     }
     Ok(upstreams)

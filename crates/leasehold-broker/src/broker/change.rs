@@ -16,7 +16,7 @@ impl<P: Send + Sync + 'static> Broker<P> {
     pub(super) fn change(&mut self, change: Change<P>) {
         match change {
             Change::Declare { draft, answer } => {
-                if answer.send(self.take_draft(draft)).is_err() {
+                if answer.send(self.declare(draft)).is_err() {
                     tracing::debug!("nobody waits for the draft any more");
                 }
             }
@@ -25,10 +25,13 @@ impl<P: Send + Sync + 'static> Broker<P> {
         }
     }
 
-    /// Takes a draft whole or not at all.
-    fn take_draft(&mut self, draft: Draft<P>) -> Result<(), UnknownProvider> {
-        let is_drafted =
-            |name: &ProviderName| draft.providers.iter().any(|it| it.name == *name);
+    /// Takes a draft, whole or not at all; [`crate::Changes::declare`] does so while the broker runs.
+    ///
+    /// # Errors
+    ///
+    /// When a credential names a provider that there is not.
+    pub fn declare(&mut self, draft: Draft<P>) -> Result<(), UnknownProvider> {
+        let is_drafted = |name: &ProviderName| draft.providers.iter().any(|it| it.name == *name);
         let is_known = |name: &ProviderName| self.by_name.contains_key(name) || is_drafted(name);
         if let Some(spec) = draft.asked().find(|it| !is_known(&it.provider)) {
             return Err(UnknownProvider {

@@ -109,7 +109,10 @@ impl<P: Send + Sync + 'static> Broker<P> {
         let meant = named.filter(|it| consumer.is_none() || it.handle.consumer() == consumer);
         let slots: Vec<_> = meant.map(|it| it.place.slot).collect();
         let is_declared = !slots.is_empty()
-            || self.families.values().any(|(it, _)| it.credential() == name)
+            || self
+                .families
+                .values()
+                .any(|(it, _)| it.credential() == name)
             || self.each().any(|it| it.handle.credential() == name);
         match consumer {
             _ if !is_declared => Err(ControlError::UnknownCredential {

@@ -28,7 +28,9 @@ async fn what_comes_serves_and_what_goes_is_given_back_while_the_rest_is_left_al
     running.until(|it| added.current(it.now()).is_err()).await;
     assert!(running.provider.revoked().is_empty(), "a request uses it");
     drop(held);
-    running.until(|it| it.provider.revoked() == ["lease-2"]).await;
+    running
+        .until(|it| it.provider.revoked() == ["lease-2"])
+        .await;
     let after = kept.current(running.now()).expect("served on");
     assert!(Arc::ptr_eq(&before, &after), "the same generation");
     let metrics = running.metrics();
@@ -53,7 +55,9 @@ async fn a_successor_of_the_same_name_serves_before_its_predecessor_goes() {
     running.ready(&successor).await;
     assert!(former.current(running.now()).is_ok(), "both serve");
     dismiss(&changes, &[&former]).await;
-    running.until(|it| it.provider.revoked() == ["lease-1"]).await;
+    running
+        .until(|it| it.provider.revoked() == ["lease-1"])
+        .await;
     assert!(
         running
             .metrics()
@@ -98,7 +102,10 @@ async fn a_provider_that_goes_is_logged_out_of_and_one_of_its_name_takes_its_pla
         .until(|it| it.provider.revoked().len() == 2 && !it.provider.has_session())
         .await;
     assert_eq!(lab_provider.anchors(), 0, "anchors go too");
-    assert!(family.handle(&consumer("late")).is_err(), "nobody is let in");
+    assert!(
+        family.handle(&consumer("late")).is_err(),
+        "nobody is let in"
+    );
     let own = own_successor.handle(&consumer("orders")).expect("room");
     running.ready(&own).await;
     assert_eq!(running.stop().await, End::default());

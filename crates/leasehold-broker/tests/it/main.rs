@@ -6,8 +6,8 @@
     reason = "a test fails by panicking"
 )]
 
-mod changes;
 mod anchors;
+mod changes;
 mod control;
 mod fake;
 mod family;

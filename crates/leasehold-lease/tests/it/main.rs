@@ -219,7 +219,11 @@ fn a_shutdown_in_the_middle_of_everything_gives_everything_back() {
 
 #[test]
 fn leave_of_a_provider_is_taken_with_everything_given_back_by_name() {
-    for scenario in [Scenario::calm(), Scenario::anchored(), Scenario::inherited()] {
+    for scenario in [
+        Scenario::calm(),
+        Scenario::anchored(),
+        Scenario::inherited(),
+    ] {
         for seed in seeds(50) {
             let leaves = Scenario {
                 leaves: true,

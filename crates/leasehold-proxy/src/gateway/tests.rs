@@ -143,7 +143,9 @@ fn what_is_reached_the_same_way_keeps_its_connections_and_its_health() {
     before.in_turn(0, BootTime::default())[0].missed(SystemClock.boot());
     let mut patient = upstream(&["http://a"]);
     patient.response_timeout = std::time::Duration::from_secs(9);
-    let same = first.succeeded_by(spec(vec![], vec![patient])).expect("one");
+    let same = first
+        .succeeded_by(spec(vec![], vec![patient]))
+        .expect("one");
     let (key, was_missed) = endpoint(&same);
     assert!(was_missed, "what was known of it is known on");
     assert_eq!(key, endpoint(&first).0);

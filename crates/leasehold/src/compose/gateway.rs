@@ -1,22 +1,19 @@
 //! From the validated configuration to what the data plane is made from.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use http::StatusCode;
 use leasehold_config::{Admission, Snapshot, Upstream};
 use leasehold_consumer::{Consumers, KeyDigest};
-use leasehold_inject::InjectionIndex;
 use leasehold_model::CredentialName;
-use leasehold_proxy::{
-    CredentialUse, GatewaySpec, Held, RouteSpec, Suspect, TrustedRoots, UpstreamSpec,
-};
+use leasehold_proxy::{CredentialUse, GatewaySpec, RouteSpec, Suspect, TrustedRoots, UpstreamSpec};
 
-use super::{ComposeError, header_name};
+use super::{ComposeError, Holding, header_name, injection};
 
 pub(super) fn gateway_spec(
     snapshot: &Snapshot,
-    holds: &BTreeMap<CredentialName, Held>,
-    places: &BTreeMap<leasehold_model::UpstreamName, InjectionIndex>,
+    holdings: &BTreeMap<CredentialName, Arc<Holding>>,
 ) -> Result<GatewaySpec, ComposeError> {
     let keys = snapshot.consumers.iter().flat_map(|consumer| {
         consumer
@@ -41,9 +38,9 @@ pub(super) fn gateway_spec(
     for upstream in &snapshot.upstreams {
         // An upstream that declares a credential is never served without one.
         let credential = upstream.credential.as_ref().map(|used| {
-            let held = holds.get(&used.credential).cloned();
-            let place = places.get(&upstream.name).copied();
-            let found = held.zip(place);
+            let wanted = injection(&used.injection)?;
+            let holding = holdings.get(&used.credential);
+            let found = holding.and_then(|it| Some((it.held.clone(), it.place(&wanted)?)));
             let (held, injection) = found.ok_or_else(|| ComposeError::Unresolved {
                 upstream: upstream.name.to_string(),
                 credential: used.credential.clone(),
