@@ -1,6 +1,6 @@
 use std::io::Write;
 
-use leasehold_audit::SinkError;
+use leasehold_audit::{SinkError, Syslog, SyslogAddress};
 use leasehold_config::RecordTarget;
 
 /// Opens what access records are written to.
@@ -8,5 +8,9 @@ pub(super) fn open(target: &RecordTarget) -> Result<Box<dyn Write + Send>, SinkE
     Ok(match target {
         RecordTarget::Stdout => Box::new(leasehold_audit::stdout()?),
         RecordTarget::File(path) => Box::new(leasehold_audit::append(path)?),
+        RecordTarget::SyslogUnix(path) => Box::new(Syslog::new(SyslogAddress::Unix(path.clone()))),
+        RecordTarget::SyslogTcp(server) => {
+            Box::new(Syslog::new(SyslogAddress::Tcp(server.clone())))
+        }
     })
 }
