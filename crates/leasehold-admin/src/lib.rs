@@ -12,8 +12,8 @@ mod serve;
 mod socket;
 
 pub use operations::{
-    BoxFuture, HangsOn, Lease, Leases, OperationError, Operations, Revocation, RevokeTarget,
-    Revoked, Rotated, Rotation,
+    BoxFuture, HangsOn, Lease, Leases, NotReady, OperationError, Operations, Reload, Reloaded,
+    Revocation, RevokeTarget, Revoked, Rotated, Rotation,
 };
 pub use operator::Operator;
 pub use readiness::{Readiness, RouteReadiness};

@@ -26,6 +26,9 @@ pub trait Operations: Send + Sync {
         &self,
         target: RevokeTarget,
     ) -> BoxFuture<'_, Result<Vec<Revocation>, OperationError>>;
+
+    /// Reads the configuration again and puts it to work, whole or not at all.
+    fn reload(&self) -> BoxFuture<'_, Result<Reload, OperationError>>;
 }
 
 /// What to revoke.
@@ -163,6 +166,52 @@ pub struct Revocation {
     pub outcome: String,
     /// How long it took, in milliseconds.
     pub took_ms: u64,
+}
+
+/// What came of a new configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reloaded {
+    /// The instance.
+    pub instance: String,
+    /// How it went.
+    #[serde(flatten)]
+    pub reload: Reload,
+}
+
+/// How one attempt to put a new configuration to work went.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reload {
+    /// `applied`, or `refused`: then nothing has changed.
+    pub outcome: String,
+    /// Which configuration is at work, counted from 1 at the start.
+    pub generation: u64,
+    /// Why it was refused: every fault with its line.
+    pub report: Option<String>,
+    /// How many credentials are held as before.
+    pub kept: u64,
+    /// Credentials that were fetched, in place of what was held of their name or for the first time.
+    pub fetched: Vec<String>,
+    /// Credentials that are given back, once the requests that use them have ended.
+    pub given_back: Vec<String>,
+    /// Those of the fetched that could not be had yet. Their routes answer 503 until they can.
+    pub not_ready: Vec<NotReady>,
+}
+
+/// A credential that could not be had before the configuration was put to work.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotReady {
+    /// The credential.
+    pub credential: String,
+    /// Why, in the words that logs and metrics use; `pending` while the first attempt is under way.
+    pub cause: String,
+}
+
+impl Reload {
+    /// Tells whether the new configuration is at work.
+    #[must_use]
+    pub fn is_applied(&self) -> bool {
+        self.outcome == "applied"
+    }
 }
 
 impl Rotation {

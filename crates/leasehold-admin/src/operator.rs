@@ -20,7 +20,7 @@ use self::problem::Problem;
 pub(crate) use self::witness::Peer;
 use self::witness::Witness;
 use crate::router::guard;
-use crate::{Lease, Leases, OperationError, Operations, RevokeTarget, Revoked, Rotated};
+use crate::{Lease, Leases, OperationError, Operations, Reloaded, RevokeTarget, Revoked, Rotated};
 
 /// What the operator's socket acts on.
 #[derive(Clone)]
@@ -47,6 +47,7 @@ pub(crate) fn router(operator: Operator) -> Router {
         .route("/v1/credentials/{name}/rotate", post(rotate))
         .route("/v1/credentials/{name}/revoke", post(revoke_credential))
         .route("/v1/instance/revoke", post(revoke_instance))
+        .route("/v1/reload", post(reload))
         .fallback(async || Problem::NoSuchPath)
         .method_not_allowed_fallback(async || Problem::WrongMethod)
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
@@ -148,6 +149,20 @@ async fn revoke_instance(
         "instance".to_owned(),
     )
     .await
+}
+
+async fn reload(
+    State(operator): State<Operator>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<Reloaded>, Problem> {
+    let Nothing {} = optional(body)?;
+    let witness = Witness::of(peer, "reload", "the configuration");
+    let outcome = operator.operations.reload().await;
+    Ok(Json(Reloaded {
+        instance: operator.instance.to_string(),
+        reload: witness.tell(outcome)?,
+    }))
 }
 
 async fn revoke(

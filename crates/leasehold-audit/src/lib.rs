@@ -10,10 +10,12 @@ mod queue;
 mod record;
 mod recorder;
 mod sink;
+mod syslog;
 mod trace;
 mod writer;
 
 pub use record::AccessRecord;
-pub use recorder::{DEFAULT_CAPACITY, OpenRecord, Recorder, RecorderTask};
+pub use recorder::{DEFAULT_CAPACITY, OpenRecord, Recorder, RecorderTask, SinkSwitch};
 pub use sink::{SinkError, append, stdout};
+pub use syslog::{Syslog, SyslogAddress};
 pub use trace::TraceId;

@@ -1,3 +1,4 @@
+use std::fmt;
 use std::io::{self, Write};
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use prometheus_client::registry::Registry;
 
 use crate::AccessRecord;
 use crate::queue::{self, Putter};
-use crate::writer::Writer;
+use crate::writer::{Next, Writer};
 
 /// How many records wait for the writer where nothing else is asked for.
 pub const DEFAULT_CAPACITY: usize = 8192;
@@ -40,12 +41,15 @@ impl Recorder {
     ) -> io::Result<(Self, RecorderTask)> {
         let (written, dropped) = counters(metrics);
         let (queue, arriving) = queue::queue(capacity);
-        let writer = Writer::new(sink, arriving, written, dropped.clone());
+        let next = Next::<Sink>::default();
+        let sink: Sink = Box::new(sink);
+        let writer = Writer::new(sink, Arc::clone(&next), arriving, written, dropped.clone());
         let thread = thread::Builder::new()
             .name("access-records".to_owned())
             .spawn(move || writer.run())?;
         let task = RecorderTask {
             queue: queue.clone(),
+            next,
             thread,
         };
         Ok((Self(Arc::new(Desk { queue, dropped })), task))
@@ -118,14 +122,55 @@ impl Drop for OpenRecord {
 }
 
 /// The writer thread, to be finished when the last request has ended.
-#[derive(Debug)]
 #[must_use = "records that still wait are lost unless the task is finished"]
 pub struct RecorderTask {
     queue: Putter<Message>,
+    next: Next<Sink>,
     thread: JoinHandle<()>,
 }
 
+/// The hold by which the sink is changed while records are written.
+#[derive(Clone)]
+pub struct SinkSwitch {
+    queue: Putter<Message>,
+    next: Next<Sink>,
+}
+
+impl SinkSwitch {
+    /// Has the writer go on with another sink, between two lines. What it could not write to the former
+    /// goes to this one. Does not wait for that.
+    pub fn switch(&self, sink: impl Write + Send + 'static) {
+        *self.next.lock() = Some(Box::new(sink));
+        // A writer with a full queue looks for a sink before it takes the next record anyway.
+        drop(self.queue.try_put(Message::Wake));
+    }
+}
+
+impl fmt::Debug for SinkSwitch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SinkSwitch").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for RecorderTask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RecorderTask").finish_non_exhaustive()
+    }
+}
+
+/// What the writer writes to.
+type Sink = Box<dyn Write + Send>;
+
 impl RecorderTask {
+    /// Returns the hold by which the sink is changed.
+    #[must_use]
+    pub fn sinks(&self) -> SinkSwitch {
+        SinkSwitch {
+            queue: self.queue.clone(),
+            next: Arc::clone(&self.next),
+        }
+    }
+
     /// Writes all records closed so far and ends the thread. Records closed later are dropped and
     /// counted.
     ///
@@ -143,6 +188,8 @@ impl RecorderTask {
 #[derive(Debug)]
 pub(crate) enum Message {
     Record(Queued),
+    /// There is another sink to go on with.
+    Wake,
     Finish,
 }
 

@@ -1,6 +1,8 @@
 use std::io::{self, Write};
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
 
 use crate::line;
@@ -10,6 +12,7 @@ use crate::recorder::{Message, Queued};
 /// The one owner of the sink: turns records into lines and writes them, many at once where many wait.
 pub(crate) struct Writer<W> {
     sink: W,
+    next: Next<W>,
     queue: Taker<Message>,
     /// Whole lines, but for the first, which may be the rest of one that went out in part.
     buffer: Vec<u8>,
@@ -18,18 +21,31 @@ pub(crate) struct Writer<W> {
     /// How many dropped records the log has been told of.
     told: u64,
     failing: bool,
+    /// The sink was left within a line.
+    torn: bool,
 }
 
+/// Where the writer finds a sink that is to take the place of its own.
+pub(crate) type Next<W> = Arc<Mutex<Option<W>>>;
+
 impl<W: Write> Writer<W> {
-    pub(crate) fn new(sink: W, queue: Taker<Message>, written: Counter, dropped: Counter) -> Self {
+    pub(crate) fn new(
+        sink: W,
+        next: Next<W>,
+        queue: Taker<Message>,
+        written: Counter,
+        dropped: Counter,
+    ) -> Self {
         Self {
             sink,
+            next,
             queue,
             buffer: Vec::new(),
             written,
             told: dropped.get(),
             dropped,
             failing: false,
+            torn: false,
         }
     }
 
@@ -45,6 +61,7 @@ impl<W: Write> Writer<W> {
 
     /// Takes one batch and writes it.
     fn round(&mut self, first: Message) -> ControlFlow<()> {
+        self.change_sink();
         // What a failing sink has left goes first, to make room where the sink has recovered.
         if !self.buffer.is_empty() {
             self.write();
@@ -61,12 +78,34 @@ impl<W: Write> Writer<W> {
         }
     }
 
+    /// Goes on with another sink where there is one. The former gets the end of the line that it has the
+    /// beginning of, or nobody does.
+    fn change_sink(&mut self) {
+        let Some(next) = self.next.lock().take() else {
+            return;
+        };
+        if !self.buffer.is_empty() {
+            self.write();
+        }
+        if self.torn {
+            let end = self.buffer.iter().position(|byte| *byte == b'\n');
+            let lost = self
+                .buffer
+                .drain(..end.map_or(self.buffer.len(), |end| end + 1));
+            self.dropped.inc_by(lines(lost.as_slice()));
+            self.torn = false;
+        }
+        self.sink = next;
+        self.failing = false;
+    }
+
     /// Takes what is queued, up to one batch.
     fn fill(&mut self, first: Message) -> Filled {
         let mut next = first;
         loop {
             match next {
                 Message::Record(queued) => self.add(queued),
+                Message::Wake => {}
                 Message::Finish => return Filled::Last,
             }
             // A batch has a bound, so that lines reach the sink while requests keep coming.
@@ -94,6 +133,9 @@ impl<W: Write> Writer<W> {
 
     fn write(&mut self) {
         let (sent, outcome) = send(&mut self.sink, &self.buffer);
+        if let Some(last) = self.buffer.get(..sent).and_then(<[u8]>::last) {
+            self.torn = *last != b'\n';
+        }
         let written = self.buffer.drain(..sent);
         self.written.inc_by(lines(written.as_slice()));
         drop(written);
@@ -166,10 +208,7 @@ const KEPT: usize = 256 * 1024;
 #[cfg(test)]
 mod tests {
     use std::collections::VecDeque;
-    use std::sync::Arc;
     use std::time::SystemTime;
-
-    use parking_lot::Mutex;
 
     use super::*;
     use crate::queue::{self, Putter};
@@ -201,6 +240,32 @@ mod tests {
         bench.round(["/after"]);
         assert!(bench.paths().last().is_some_and(|path| path == "/after"));
         assert_eq!(bench.counts(), (1000 - dropped + 1, dropped));
+    }
+
+    #[test]
+    fn another_sink_gets_whole_lines_from_the_next_on() {
+        let mut bench = Bench::new([Step::Take(10), Step::Fail, Step::Fail]);
+        bench.round(["/1"]);
+        let other = Arc::new(Mutex::new(Script::default()));
+        *bench.writer.next.lock() = Some(Sink(Arc::clone(&other)));
+        bench.round(["/2"]);
+        assert_eq!(bench.sink.lock().taken.len(), 10);
+        bench.sink = other;
+        assert_eq!(bench.paths(), ["/2"]);
+        assert_eq!(bench.counts(), (1, 1));
+    }
+
+    #[test]
+    fn a_sink_that_is_left_gets_the_end_of_its_last_line() {
+        let mut bench = Bench::new([Step::Take(10), Step::Fail]);
+        bench.round(["/1"]);
+        let other = Arc::new(Mutex::new(Script::default()));
+        *bench.writer.next.lock() = Some(Sink(Arc::clone(&other)));
+        bench.round(["/2"]);
+        assert_eq!(bench.paths(), ["/1"]);
+        bench.sink = other;
+        assert_eq!(bench.paths(), ["/2"]);
+        assert_eq!(bench.counts(), (2, 0));
     }
 
     #[test]
@@ -257,7 +322,8 @@ mod tests {
             }));
             let (queue, arriving) = queue::queue(2000);
             let (written, dropped) = (Counter::default(), Counter::default());
-            let writer = Writer::new(Sink(Arc::clone(&sink)), arriving, written, dropped);
+            let first = Sink(Arc::clone(&sink));
+            let writer = Writer::new(first, Next::default(), arriving, written, dropped);
             Self {
                 writer,
                 queue,

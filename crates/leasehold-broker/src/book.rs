@@ -95,6 +95,11 @@ impl Book {
         }
     }
 
+    /// Learns of a provider that was declared after the ledger was opened.
+    pub(crate) fn know(&mut self, provider: ProviderId, name: ProviderName) {
+        self.providers.insert(provider, name);
+    }
+
     /// Returns how many failed commits and unwritten changes there are.
     pub(crate) fn health(&self) -> (u64, usize) {
         let health = self.ledger.health();

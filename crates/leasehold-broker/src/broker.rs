@@ -1,4 +1,5 @@
 mod act;
+mod change;
 mod control;
 mod counts;
 mod family;
@@ -9,6 +10,7 @@ mod suspects;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -24,6 +26,7 @@ use self::control::Waits;
 use self::counts::Counts;
 use crate::book::Book;
 use crate::call::{Call, Caller};
+use crate::change::{Change, Changes};
 use crate::control::{Control, Request};
 use crate::end::{End, Leftover};
 use crate::family::{Family, FamilyLimits};
@@ -39,16 +42,22 @@ pub struct Broker<P> {
     rng: Rng,
     fingerprints: FingerprintKey,
     metrics: BrokerMetrics,
-    providers: Vec<(ProviderName, Caller)>,
+    /// By the numbers of their sites; one that has been forgotten is empty.
+    providers: Vec<Option<(ProviderName, Caller)>>,
+    ids: Vec<ProviderId>,
     by_name: BTreeMap<ProviderName, ProviderId>,
     /// By the numbers of their slots; a slot that has been forgotten is empty.
     credentials: Vec<Option<Credential<P>>>,
-    families: Vec<(Family<P>, Arc<Declared<P>>)>,
+    families: BTreeMap<usize, (Family<P>, Arc<Declared<P>>)>,
     tenures: u64,
     link: Link,
     commands: mpsc::UnboundedReceiver<Command>,
     control: Control,
     requests: mpsc::Receiver<Request>,
+    changes: Changes<P>,
+    drafts: mpsc::Receiver<Change<P>>,
+    /// How long giving everything back may take.
+    budget: Duration,
     waits: Waits,
     calls: FuturesUnordered<Call>,
     actions: Vec<Action>,
@@ -61,9 +70,11 @@ pub struct Broker<P> {
 struct Credential<P> {
     handle: Handle<P>,
     place: Place,
-    /// The family that it belongs to, by its place in the list.
+    /// The number of the family that it belongs to.
     family: Option<usize>,
     declared: Arc<Declared<P>>,
+    /// Nobody needs it any more, or another has taken its name over.
+    dismissed: bool,
 }
 
 /// What the slots of a credential have in common.
@@ -90,6 +101,16 @@ impl<P: Send + Sync + 'static> Broker<P> {
     ) -> Self {
         let (tell, commands) = mpsc::unbounded_channel();
         let (control, requests) = Control::new();
+        let (change, drafts) = mpsc::channel(WAITING);
+        let link = Link {
+            clock,
+            commands: tell,
+        };
+        let changes = Changes {
+            link: link.clone(),
+            requests: change,
+            families: Arc::default(),
+        };
         Self {
             engine: Engine::default(),
             rng: Rng::new(),
@@ -98,15 +119,16 @@ impl<P: Send + Sync + 'static> Broker<P> {
             providers: Vec::new(),
             by_name: BTreeMap::new(),
             credentials: Vec::new(),
-            families: Vec::new(),
+            ids: Vec::new(),
+            families: BTreeMap::new(),
             tenures: 0,
-            link: Link {
-                clock,
-                commands: tell,
-            },
+            link,
             commands,
             control,
             requests,
+            changes,
+            drafts,
+            budget: Duration::ZERO,
             waits: Waits::default(),
             calls: FuturesUnordered::new(),
             actions: Vec::new(),
@@ -124,8 +146,12 @@ impl<P: Send + Sync + 'static> Broker<P> {
         let id = self.engine.declare_provider(now, anchored);
         self.metrics.circuit(&name, false);
         self.by_name.insert(name.clone(), id);
+        if let Some(book) = &mut self.book {
+            book.know(id, name.clone());
+        }
         let caller = Caller::new(provider, id, Arc::clone(&self.link.clock));
-        self.providers.push((name, caller));
+        self.providers.push(Some((name, caller)));
+        self.ids.push(id);
     }
 
     /// Declares a credential and returns the hold that readers take on it.
@@ -152,9 +178,17 @@ impl<P: Send + Sync + 'static> Broker<P> {
         limits: FamilyLimits,
     ) -> Result<Family<P>, UnknownProvider> {
         let (name, declared) = self.declared(spec)?;
-        let family = Family::new(self.families.len(), name, limits, self.link.clone());
-        self.families.push((family.clone(), Arc::new(declared)));
+        let number = self.changes.families.fetch_add(1, Ordering::Relaxed);
+        let family = Family::new(number, name, limits, self.link.clone());
+        let held = (family.clone(), Arc::new(declared));
+        self.families.insert(number, held);
         Ok(family)
+    }
+
+    /// Returns the hold by which credentials and providers come and go while the broker runs.
+    #[must_use]
+    pub fn changes(&self) -> Changes<P> {
+        self.changes.clone()
     }
 
     /// Returns the hold that operators take on the broker.
@@ -168,6 +202,7 @@ impl<P: Send + Sync + 'static> Broker<P> {
     /// Requests should have ended by then: a lease is revoked once no request uses it any more.
     pub async fn run(mut self, shutdown: CancellationToken, budget: Duration) -> End {
         self.next_sweep = self.now();
+        self.budget = budget;
         self.step(Event::Tick, None);
         while !shutdown.is_cancelled() {
             tokio::select! {
@@ -177,6 +212,7 @@ impl<P: Send + Sync + 'static> Broker<P> {
         }
         self.stopping = true;
         self.step(Event::Shutdown, None);
+        let budget = self.budget;
         let everything_given_back = async {
             while !self.engine.is_finished() {
                 self.proceed().await;
@@ -209,6 +245,7 @@ impl<P: Send + Sync + 'static> Broker<P> {
             Some(outcome) = self.calls.next(), if !self.calls.is_empty() => self.conclude(outcome),
             Some(command) = self.commands.recv() => self.obey(command),
             Some(request) = self.requests.recv() => self.attend(request),
+            Some(change) = self.drafts.recv(), if !self.stopping => self.change(change),
             () = tokio::time::sleep(nap) => self.step(Event::Tick, None),
         }
         self.look_around();
@@ -293,6 +330,7 @@ impl<P: Send + Sync + 'static> Broker<P> {
                 place,
                 family,
                 declared,
+                dismissed: false,
             });
         }
     }
@@ -306,7 +344,11 @@ impl<P: Send + Sync + 'static> Broker<P> {
     }
 
     fn provider_of(&self, credential: &Credential<P>) -> Option<&(ProviderName, Caller)> {
-        self.providers.get(credential.declared.provider.index())
+        self.caller(credential.declared.provider)
+    }
+
+    fn caller(&self, provider: ProviderId) -> Option<&(ProviderName, Caller)> {
+        self.providers.get(provider.index())?.as_ref()
     }
 
     /// Returns the slot, unless it has been forgotten since and belongs to another.
@@ -340,4 +382,6 @@ impl<P> fmt::Debug for Broker<P> {
     }
 }
 
+/// Changes that may wait for the broker to take them.
+const WAITING: usize = 4;
 const LONGEST_NAP: Duration = Duration::from_secs(5);

@@ -74,6 +74,11 @@ impl Caller {
         }
     }
 
+    /// Tells whether it is this provider that is called.
+    pub(crate) fn calls(&self, provider: &Arc<dyn Provider>) -> bool {
+        Arc::ptr_eq(&self.to, provider)
+    }
+
     pub(crate) fn login(&self, epoch: SessionEpoch) -> Call {
         let (to, login, t_send) = self.sent(epoch);
         Box::pin(async move {

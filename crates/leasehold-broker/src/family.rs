@@ -52,7 +52,7 @@ impl<P> Family<P> {
             return Ok(handle.clone());
         }
         let cap = self.shared.limits.cap;
-        if members.present.len() + members.leaving >= cap {
+        if members.closed || members.present.len() + members.leaving >= cap {
             let credential = self.credential().clone();
             return Err(FamilyFull { credential, cap });
         }
@@ -82,6 +82,24 @@ impl<P> Family<P> {
         Standing::Unavailable { failure }
     }
 
+    /// Returns the consumers that it is held for now.
+    #[must_use]
+    pub fn consumers(&self) -> Vec<ConsumerName> {
+        self.shared.members.lock().present.keys().cloned().collect()
+    }
+
+    /// Returns its number, which no other family of the broker has.
+    pub(crate) fn number(&self) -> usize {
+        self.shared.id
+    }
+
+    /// Lets nobody in any more, and takes out all who are in.
+    pub(crate) fn close(&self) -> Vec<Handle<P>> {
+        let mut members = self.shared.members.lock();
+        members.closed = true;
+        members.present.drain().map(|(_, handle)| handle).collect()
+    }
+
     pub(crate) fn new(
         id: usize,
         credential: CredentialName,
@@ -91,6 +109,7 @@ impl<P> Family<P> {
         let members = Members {
             present: HashMap::new(),
             leaving: 0,
+            closed: false,
         };
         Self {
             shared: Arc::new(Shared {
@@ -165,7 +184,7 @@ impl<P> fmt::Debug for Family<P> {
 }
 
 struct Shared<P> {
-    /// Its place in the broker's list.
+    /// Its number at the broker.
     id: usize,
     credential: CredentialName,
     limits: FamilyLimits,
@@ -178,4 +197,6 @@ struct Members<P> {
     present: HashMap<ConsumerName, Handle<P>>,
     /// Those dismissed whose leases have not all been given back.
     leaving: usize,
+    /// Nobody is let in any more.
+    closed: bool,
 }

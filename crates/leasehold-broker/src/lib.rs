@@ -7,6 +7,7 @@
 mod book;
 mod broker;
 mod call;
+mod change;
 mod control;
 mod end;
 mod family;
@@ -18,6 +19,7 @@ mod report;
 mod spec;
 
 pub use broker::Broker;
+pub use change::{ChangeError, Changes, Dismissal, Draft};
 pub use control::{
     Control, ControlError, HolderStatus, LeaseState, LeaseView, Revocation, RevocationOutcome,
     Rotation, RotationOutcome, Target,

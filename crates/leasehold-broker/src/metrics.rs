@@ -213,6 +213,17 @@ impl BrokerMetrics {
         self.members.get_or_create(&of(credential)).set(count);
     }
 
+    /// Takes down the gauges of a credential that is declared no more.
+    pub(crate) fn forget_credential(&self, credential: &CredentialName) {
+        self.ready.remove(&of(credential));
+        self.members.remove(&of(credential));
+    }
+
+    /// Takes down the gauge of a provider that is declared no more.
+    pub(crate) fn forget_provider(&self, provider: &ProviderName) {
+        self.circuits.remove(&[("provider", provider.to_string())]);
+    }
+
     pub(crate) fn suspected(&self, credential: &CredentialName, outcome: Suspicion) {
         let labels = [
             ("credential", credential.to_string()),

@@ -128,19 +128,49 @@ pub(crate) struct LedgerDocument {
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "AccessRecord")]
 pub(crate) struct AccessRecordDocument {
-    /// The word `stdout`, or `{ file: PATH }`.
+    /// The word `stdout`, `{ file: PATH }`, or `{ syslog: … }`.
     #[schemars(extend("default" = "stdout"))]
     pub(crate) to: Option<AccessRecordTarget>,
 }
 
-/// The word `stdout`, or a file.
+/// The word `stdout`, a file, or a syslog server.
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
+#[serde(untagged)]
 pub(crate) enum AccessRecordTarget {
     /// Standard output.
+    Word(RecordWord),
+    /// A file or a syslog server.
+    Sink(SinkDocument),
+}
+
+/// The word for standard output.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RecordWord {
+    /// Standard output.
     Stdout,
+}
+
+/// A file or a syslog server: exactly one of `file` and `syslog`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "RecordSink")]
+pub(crate) struct SinkDocument {
     /// A file that lines are appended to.
-    File(PathBuf),
+    pub(crate) file: Option<PathBuf>,
+    /// A syslog server, which is sent each line as a message of RFC 5424.
+    pub(crate) syslog: Option<SyslogDocument>,
+}
+
+/// Where a syslog server listens: exactly one of `unix` and `tcp`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Syslog")]
+pub(crate) struct SyslogDocument {
+    /// A Unix socket, of datagrams or a stream, such as `/dev/log`.
+    pub(crate) unix: Option<PathBuf>,
+    /// A host and port, over TCP without TLS.
+    pub(crate) tcp: Option<String>,
 }
 
 /// How long the parts of a shutdown may take.

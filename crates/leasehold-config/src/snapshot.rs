@@ -93,6 +93,10 @@ pub enum RecordTarget {
     Stdout,
     /// A file.
     File(PathBuf),
+    /// A syslog server at a Unix socket.
+    SyslogUnix(PathBuf),
+    /// A syslog server at a host and port.
+    SyslogTcp(String),
 }
 
 /// How long the parts of a shutdown may take.

@@ -52,7 +52,7 @@ pub(crate) fn validate(
         workers: gateway::workers(document.workers),
         listeners: check.listeners(document.listeners, admin.address, root),
         admin,
-        access_record: check.access_record(document.access_record),
+        access_record: check.access_record(document.access_record, root),
         ledger: check.ledger(document.ledger),
         shutdown: check.shutdown(document.shutdown, root),
         consumer_key_header: check.consumer_key_header(document.consumer_key_header, root),

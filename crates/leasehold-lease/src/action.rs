@@ -141,6 +141,12 @@ pub enum Action {
         /// The credential.
         slot: SlotId,
     },
+    /// Forget a provider that was dismissed: nothing is held there any more. Its number is not given to
+    /// another.
+    ForgetProvider {
+        /// The provider.
+        provider: ProviderId,
+    },
     /// Tell people.
     Notify(Notice),
 }

@@ -125,13 +125,7 @@ impl Engine {
     /// Tells whether everything has been given back after [`Event::Shutdown`].
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        self.stopping
-            && self.sites.iter().all(|site| {
-                let anchors = site.anchors.as_ref();
-                site.busy == 0
-                    && site.sessions.is_empty()
-                    && anchors.is_none_or(|anchors| anchors.is_empty())
-            })
+        self.stopping && self.sites.iter().all(|it| it.busy == 0 && it.is_empty())
     }
 
     /// Returns the leases that have been replaced and not given back yet.

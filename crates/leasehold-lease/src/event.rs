@@ -326,6 +326,12 @@ pub enum Event {
         /// The credential.
         slot: SlotId,
     },
+    /// Nobody needs a provider any more: its credentials are dismissed, and once they have been given
+    /// back it is logged out of.
+    ProviderDismissed {
+        /// The provider.
+        provider: ProviderId,
+    },
     /// Give everything back and stop.
     Shutdown,
 }

@@ -55,6 +55,11 @@ impl Former {
         self.orphans.iter().filter(|it| !it.is_gone()).count()
     }
 
+    /// Tells whether nothing is left to be given back.
+    pub(crate) fn is_over(&self) -> bool {
+        self.orphans() == 0 && self.holders.iter().all(Inherited::is_gone)
+    }
+
     /// Says that calls can be made, and whether every credential is served.
     pub(crate) fn consider(&mut self, now: BootTime, all_served: bool) {
         let at = *self

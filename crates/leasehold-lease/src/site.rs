@@ -29,6 +29,16 @@ pub(crate) struct Site {
     pub(crate) awaited: usize,
     /// How many things hang on each session and anchor.
     hanging: BTreeMap<Holder, usize>,
+    course: Course,
+}
+
+/// Where a provider is in its own life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Course {
+    Serving,
+    /// Everything is given back, and the provider is forgotten afterwards.
+    Dismissed,
+    Forgotten,
 }
 
 impl Site {
@@ -42,7 +52,40 @@ impl Site {
             busy: 0,
             awaited: 0,
             hanging: BTreeMap::new(),
+            course: Course::Serving,
         }
+    }
+
+    /// Takes leave of the provider. What is held there is given back first.
+    pub(crate) fn leave(&mut self) {
+        if self.course == Course::Serving {
+            self.course = Course::Dismissed;
+        }
+    }
+
+    /// Tells whether sessions and anchors are ended as soon as nothing hangs on them: all is stopping, or
+    /// this provider is left and owes no lease of an earlier process any more, which nobody else would
+    /// give back.
+    pub(crate) fn is_stopping(&self, all: bool) -> bool {
+        all || self.course != Course::Serving && self.former.is_over()
+    }
+
+    /// Tells, once, that nothing is held any more at a provider that was dismissed.
+    pub(crate) fn forget(&mut self) -> bool {
+        let over = self.course == Course::Dismissed
+            && self.slots == 0
+            && self.former.is_over()
+            && self.is_empty();
+        if over {
+            self.course = Course::Forgotten;
+        }
+        over
+    }
+
+    /// Tells whether there is neither a session nor an anchor, and none is being opened.
+    pub(crate) fn is_empty(&self) -> bool {
+        let anchors = self.anchors.as_ref();
+        self.sessions.is_empty() && anchors.is_none_or(|it| it.is_empty())
     }
 
     /// Returns what a new lease hangs on: the current anchor, or the session where there are none.
@@ -125,7 +168,7 @@ impl Site {
     /// Plans the end of sessions and anchors that nothing hangs on: former ones, and once we are
     /// stopping all of them, anchors first, since a session is needed to end them.
     pub(crate) fn end_idle(&mut self, now: BootTime, stopping: bool) {
-        let all = stopping && self.busy == 0;
+        let all = self.is_stopping(stopping) && self.busy == 0;
         let Self {
             sessions,
             anchors,
@@ -188,6 +231,10 @@ impl Site {
             self.busy <= self.slots,
             "more slots are busy than there are"
         );
+        if self.course == Course::Forgotten {
+            assert!(self.is_empty(), "forgotten with a session");
+            assert_eq!(self.slots, 0, "forgotten with a credential");
+        }
     }
 }
 

@@ -33,6 +33,7 @@ impl Step<'_> {
             self.end_idle(provider);
             self.fire_former(provider);
             self.release(provider);
+            self.forget_provider(provider);
         }
         touched
     }
@@ -184,7 +185,14 @@ impl Step<'_> {
                 self.told(slot, |it, ctx| it.revocation_asked(ctx, number))
             }
             Event::Dismissed { slot } => self.told(slot, Slot::dismiss),
+            Event::ProviderDismissed { provider } => self.dismiss_provider(provider),
         }
+    }
+
+    fn dismiss_provider(&mut self, provider: ProviderId) -> Option<SlotId> {
+        self.with_site(provider, |it, _| it.leave());
+        self.each_slot_of(provider, Slot::dismiss);
+        None
     }
 
     fn shut_down(&mut self) -> Option<SlotId> {

@@ -64,7 +64,7 @@ async fn find(pool: Arc<Pool>, upstream: Arc<Upstream>, place: usize, origin: Ar
 /// Reads the files again that the gateway's identity is in.
 fn renew(upstream: &Upstream) {
     let name = &upstream.name;
-    match upstream.badge.as_ref().map(Badge::renew) {
+    match upstream.badge.as_deref().map(Badge::renew) {
         Some(Ok(true)) => tracing::info!(upstream = %name, "client certificate was replaced"),
         Some(Err(error)) => tracing::warn!(
             upstream = %name,

@@ -59,7 +59,21 @@ impl Gateway {
     /// When a route leads nowhere or hides another one, or when an endpoint or the roots of an
     /// upstream can't be used.
     pub fn new(spec: GatewaySpec) -> Result<Self, GatewayError> {
-        let upstreams = build_upstreams(spec.upstreams)?;
+        Self::build(spec, &[])
+    }
+
+    /// As [`Gateway::new`], for one that is to take the place of this one. Upstreams that are reached
+    /// the same way keep their connections, and what is known of their endpoints.
+    ///
+    /// # Errors
+    ///
+    /// As [`Gateway::new`].
+    pub fn succeeded_by(&self, spec: GatewaySpec) -> Result<Self, GatewayError> {
+        Self::build(spec, &self.upstreams)
+    }
+
+    fn build(spec: GatewaySpec, former: &[Arc<Upstream>]) -> Result<Self, GatewayError> {
+        let upstreams = build_upstreams(spec.upstreams, former)?;
         let by_name: HashMap<_, _> = upstreams.iter().map(|it| (it.name.clone(), it)).collect();
         let mut routes = RouteTable::default();
         let mut numbered: Vec<Route> = Vec::new();
@@ -119,14 +133,19 @@ pub struct RouteStanding {
     pub standing: Standing,
 }
 
-fn build_upstreams(specs: Vec<UpstreamSpec>) -> Result<Vec<Arc<Upstream>>, GatewayError> {
+fn build_upstreams(
+    specs: Vec<UpstreamSpec>,
+    former: &[Arc<Upstream>],
+) -> Result<Vec<Arc<Upstream>>, GatewayError> {
     let mut tls = TlsConfigs::new();
     let mut upstreams: Vec<Arc<Upstream>> = Vec::new();
     for spec in specs {
         if upstreams.iter().any(|other| other.name == spec.name) {
             return Err(GatewayError::DuplicateUpstream(spec.name));
         }
-        let upstream = Upstream::build(upstreams.len(), spec, &mut tls)?;
+        let former = former.iter().find(|it| it.name == spec.name);
+        let number = upstreams.len();
+        let upstream = Upstream::build(number, spec, former.map(AsRef::as_ref), &mut tls)?;
         upstreams.push(Arc::new(upstream));
     }
     Ok(upstreams)

@@ -42,7 +42,7 @@ pub use pool::{RootsError, TrustedRoots};
 pub use redirect::Redirect;
 pub use server::{
     BindError, ClientAuthorities, Identity, Limits, ListenerAddress, ListenerSpec, ListenerTls,
-    Pace, RunningServer, ServedCertificate, Server, TlsError, TlsMaterial, Trusted,
+    Pace, Plans, RunningServer, ServedCertificate, Server, TlsError, TlsMaterial, Trusted,
 };
 pub use steps::path::PathPolicy;
 pub use steps::retry::Retry;

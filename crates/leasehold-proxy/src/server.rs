@@ -161,10 +161,12 @@ pub struct RunningServer {
 }
 
 impl RunningServer {
-    /// Serves all requests that begin from now on by another gateway. Those under way end as they began.
-    pub fn replace(&self, gateway: &Arc<Gateway>) {
-        for running in &self.workers {
-            running.worker.replace(Arc::clone(gateway));
+    /// Returns the hold by which the gateway is replaced while the server runs.
+    #[must_use]
+    pub fn plans(&self) -> Plans {
+        let workers = self.workers.iter();
+        Plans {
+            workers: workers.map(|it| Arc::clone(&it.worker)).collect(),
         }
     }
 
@@ -179,6 +181,21 @@ impl RunningServer {
             worker.begin_drain(limit);
         }
         self.workers.into_iter().map(Running::join).sum()
+    }
+}
+
+/// What the workers of a server serve by.
+#[derive(Clone, Debug)]
+pub struct Plans {
+    workers: Vec<Arc<Worker>>,
+}
+
+impl Plans {
+    /// Serves all requests that begin from now on by another gateway. Those under way end as they began.
+    pub fn replace(&self, gateway: &Arc<Gateway>) {
+        for worker in &self.workers {
+            worker.replace(Arc::clone(gateway));
+        }
     }
 }
 

@@ -27,10 +27,13 @@ pub(crate) fn schema() -> ExitCode {
 
 /// Prints why a configuration was refused: each fault with its place, the line and a remedy.
 pub(crate) fn refuse(error: leasehold_config::LoadError) -> ExitCode {
-    output::fail(&format!(
-        "the configuration is refused\n{:?}",
-        miette::Report::new(error)
-    ))
+    let report = report(error);
+    output::fail(&format!("the configuration is refused\n{report}"))
+}
+
+/// Returns every fault of a configuration with its place, the line and a remedy.
+pub(crate) fn report(error: leasehold_config::LoadError) -> String {
+    format!("{:?}", miette::Report::new(error))
 }
 
 fn said(result: std::io::Result<()>) -> ExitCode {

@@ -23,6 +23,8 @@ pub(crate) enum Command {
     /// See, rotate and revoke what a gateway that runs holds on lease.
     #[command(subcommand)]
     Lease(LeaseCommand),
+    /// Have a gateway that runs read its configuration again, and put it to work whole or not at all.
+    Reload(SocketArgs),
     /// Manage the encrypted file of a native provider.
     #[command(subcommand)]
     Native(NativeCommand),

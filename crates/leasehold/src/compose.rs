@@ -4,36 +4,30 @@ mod gateway;
 mod traffic;
 pub(crate) mod vault_login;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use http::HeaderName;
-use leasehold_broker::{Broker, BrokerMetrics, CredentialSpec, FamilyLimits, UnknownProvider};
+use leasehold_broker::{Changes, CredentialSpec, Dismissal, Draft, FamilyLimits};
 use leasehold_config::{Credential, Per, Provider, ProviderKind, Snapshot, Source, Upstream};
 use leasehold_inject::{Injection, InjectionIndex, Prepared};
 use leasehold_lease::Kind;
 use leasehold_model::{Clock, CredentialName, InstanceName, ProviderName};
-use leasehold_provider::FingerprintKey;
 use leasehold_provider_native::NativeProvider;
 use leasehold_provider_vault::VaultProvider;
 use leasehold_proxy::{Gateway, GatewayError, Held};
-use prometheus_client::registry::Registry;
 use tracing::warn;
 
 /// Why a valid configuration could not be put to work on this machine.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ComposeError {
-    #[error("draw the fingerprint key from the system's random source")]
-    Random(#[source] leasehold_provider::RandomError),
     #[error("set up provider {provider}")]
     Vault {
         provider: ProviderName,
         #[source]
         source: leasehold_provider_vault::SetupError,
     },
-    #[error("declare a credential")]
-    Credential(#[from] UnknownProvider),
     #[error("read the certificate authorities of upstream {upstream} from {}", path.display())]
     Ca {
         upstream: String,
@@ -60,73 +54,239 @@ pub(crate) enum ComposeError {
     Gateway(#[from] GatewayError),
 }
 
-/// What serves a configuration.
+/// What serves a configuration, and what it was made from.
+pub(crate) struct Composition {
+    pub(crate) gateway: Arc<Gateway>,
+    providers: BTreeMap<ProviderName, DeclaredProvider>,
+    holdings: BTreeMap<CredentialName, Arc<Holding>>,
+}
+
+struct DeclaredProvider {
+    declared: Provider,
+    provider: Arc<dyn leasehold_provider::Provider>,
+}
+
+/// A credential that is held, and what is made of each generation of it.
+pub(crate) struct Holding {
+    declared: Credential,
+    injections: Vec<Injection>,
+    pub(crate) held: Held,
+}
+
+/// A composition that nobody has been asked anything for yet.
 pub(crate) struct Composed {
-    pub(crate) broker: Broker<Prepared>,
-    pub(crate) gateway: Gateway,
+    pub(crate) composition: Composition,
+    pub(crate) draft: Draft<Prepared>,
 }
 
 /// Puts the rooms together. Nothing is sent and nothing is listened on yet.
+///
+/// What the `former` composition holds is held on where its declaration has not changed.
 pub(crate) fn compose(
     snapshot: &Snapshot,
     clock: &Arc<dyn Clock>,
-    registry: &mut Registry,
+    changes: &Changes<Prepared>,
+    former: Option<&Composition>,
 ) -> Result<Composed, ComposeError> {
-    let fingerprints = FingerprintKey::generate().map_err(ComposeError::Random)?;
-    let metrics = BrokerMetrics::register(registry);
-    let mut broker = Broker::new(Arc::clone(clock), fingerprints, metrics);
-    let mut uses = Uses::of(&snapshot.upstreams)?;
-    let used = |credential: &&Credential| uses.injections.contains_key(&credential.name);
-    let asked: BTreeSet<_> = snapshot
-        .credentials
-        .iter()
-        .filter(used)
-        .map(|credential| &credential.provider)
-        .collect();
-    // A provider that nobody needs is not logged in to.
-    for provider in snapshot
-        .providers
-        .iter()
-        .filter(|it| asked.contains(&it.name))
-    {
-        let made = make_provider(provider, &snapshot.instance, clock)?;
-        broker.provider(provider.name.clone(), made, anchored(provider));
-    }
-    let mut holds = BTreeMap::new();
-    for credential in &snapshot.credentials {
-        let Some(injections) = uses.injections.remove(&credential.name) else {
-            warn!(credential = %credential.name, "no upstream uses this credential: not fetched");
-            continue;
-        };
-        let held = declare(&mut broker, credential, injections)?;
-        holds.insert(credential.name.clone(), held);
-    }
-    let gateway = Gateway::new(gateway::gateway_spec(snapshot, &holds, &uses.places)?)?;
-    Ok(Composed { broker, gateway })
-}
-
-/// How upstreams use credentials: for each credential what is made of it, and for each upstream
-/// which of those is its own.
-#[derive(Default)]
-struct Uses {
-    injections: BTreeMap<CredentialName, Vec<Injection>>,
-    places: BTreeMap<leasehold_model::UpstreamName, InjectionIndex>,
-}
-
-impl Uses {
-    fn of(upstreams: &[Upstream]) -> Result<Self, ComposeError> {
-        let mut uses = Self::default();
-        for upstream in upstreams {
-            let Some(used) = &upstream.credential else {
-                continue;
-            };
-            let injections = uses.injections.entry(used.credential.clone()).or_default();
-            uses.places
-                .insert(upstream.name.clone(), InjectionIndex(injections.len()));
-            injections.push(injection(&used.injection)?);
+    let wanted = wanted(&snapshot.upstreams)?;
+    let mut draft = changes.draft();
+    let mut composing = Composing {
+        former,
+        draft: &mut draft,
+        providers: BTreeMap::new(),
+        holdings: BTreeMap::new(),
+    };
+    for provider in &snapshot.providers {
+        let mut asked = snapshot.credentials.iter();
+        // A provider that nobody needs is not logged in to.
+        if asked.any(|it| it.provider == provider.name && wanted.contains_key(&it.name)) {
+            composing.provider(provider, &snapshot.instance, clock)?;
         }
-        Ok(uses)
     }
+    for credential in &snapshot.credentials {
+        match wanted.get(&credential.name) {
+            Some(injections) => composing.credential(credential, injections),
+            None => {
+                warn!(credential = %credential.name, "no upstream uses this credential: not fetched");
+            }
+        }
+    }
+    let Composing {
+        providers,
+        holdings,
+        ..
+    } = composing;
+    let spec = gateway::gateway_spec(snapshot, &holdings)?;
+    let gateway = match former {
+        Some(former) => former.gateway.succeeded_by(spec)?,
+        None => Gateway::new(spec)?,
+    };
+    let composition = Composition {
+        gateway: Arc::new(gateway),
+        providers,
+        holdings,
+    };
+    Ok(Composed { composition, draft })
+}
+
+impl Composition {
+    /// Returns the holdings that `former` has not, by name.
+    pub(crate) fn holds_beside<'a>(
+        &'a self,
+        former: &'a Self,
+    ) -> impl Iterator<Item = (&'a CredentialName, &'a Holding)> {
+        let is_new = |(name, holding): &(&CredentialName, &Arc<Holding>)| {
+            let before = former.holdings.get(*name);
+            before.is_none_or(|before| !Arc::ptr_eq(before, holding))
+        };
+        self.holdings
+            .iter()
+            .filter(is_new)
+            .map(|(name, it)| (name, &**it))
+    }
+
+    /// Returns the holding of this name.
+    pub(crate) fn holding(&self, name: &CredentialName) -> Option<&Holding> {
+        self.holdings.get(name).map(AsRef::as_ref)
+    }
+
+    /// Returns how many credentials are held.
+    pub(crate) fn len(&self) -> usize {
+        self.holdings.len()
+    }
+
+    /// Returns what is not needed once `next` serves.
+    pub(crate) fn dismissed_for(&self, next: &Self) -> Dismissal<Prepared> {
+        let mut dismissal = Dismissal {
+            handles: Vec::new(),
+            families: Vec::new(),
+            providers: Vec::new(),
+        };
+        for (_, holding) in self.holds_beside(next) {
+            match &holding.held {
+                Held::Shared(handle) => dismissal.handles.push(handle.clone()),
+                Held::PerConsumer(family) => dismissal.families.push(family.clone()),
+            }
+        }
+        for (name, it) in &self.providers {
+            let kept = next.providers.get(name);
+            if kept.is_none_or(|kept| !Arc::ptr_eq(&kept.provider, &it.provider)) {
+                dismissal.providers.push(Arc::clone(&it.provider));
+            }
+        }
+        dismissal
+    }
+}
+
+impl Holding {
+    /// Returns which of the forms that are made of each generation is this one.
+    fn place(&self, wanted: &Injection) -> Option<InjectionIndex> {
+        let place = self.injections.iter().position(|it| it == wanted);
+        place.map(InjectionIndex)
+    }
+
+    /// Tells whether it can be held on as `declared`, with these forms made of it.
+    ///
+    /// The material of the generation in service is gone, so a form that it was not made into can only be
+    /// had with another generation.
+    fn serves(&self, declared: &Credential, wanted: &[Injection]) -> bool {
+        // The field is part of the forms.
+        let Credential {
+            name,
+            provider,
+            source,
+            field: _,
+            per,
+        } = declared;
+        let own = &self.declared;
+        (name, provider, source, per) == (&own.name, &own.provider, &own.source, &own.per)
+            && wanted.iter().all(|it| self.place(it).is_some())
+    }
+}
+
+/// A composition on its way.
+struct Composing<'a> {
+    former: Option<&'a Composition>,
+    draft: &'a mut Draft<Prepared>,
+    providers: BTreeMap<ProviderName, DeclaredProvider>,
+    holdings: BTreeMap<CredentialName, Arc<Holding>>,
+}
+
+impl Composing<'_> {
+    fn provider(
+        &mut self,
+        declared: &Provider,
+        instance: &InstanceName,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<(), ComposeError> {
+        let former = self.former.and_then(|it| it.providers.get(&declared.name));
+        let provider = match former.filter(|it| it.declared == *declared) {
+            Some(same) => Arc::clone(&same.provider),
+            None => {
+                let made = make_provider(declared, instance, clock)?;
+                let name = declared.name.clone();
+                self.draft
+                    .provider(name, Arc::clone(&made), anchored(declared));
+                made
+            }
+        };
+        let declared = declared.clone();
+        self.providers.insert(
+            declared.name.clone(),
+            DeclaredProvider { declared, provider },
+        );
+        Ok(())
+    }
+
+    fn credential(&mut self, declared: &Credential, injections: &[Injection]) {
+        let holding = self.kept(declared, injections).unwrap_or_else(|| {
+            Arc::new(Holding {
+                declared: declared.clone(),
+                injections: injections.to_vec(),
+                held: self.declare(declared, injections.to_vec()),
+            })
+        });
+        self.holdings.insert(declared.name.clone(), holding);
+    }
+
+    /// Returns the holding of the former composition, where that goes on.
+    fn kept(&self, declared: &Credential, injections: &[Injection]) -> Option<Arc<Holding>> {
+        let former = self.former?;
+        let holding = former.holdings.get(&declared.name)?;
+        let provider = |of: &BTreeMap<_, DeclaredProvider>| {
+            let declared = of.get(&declared.provider);
+            declared.map(|it| Arc::clone(&it.provider))
+        };
+        let (before, now) = (provider(&former.providers)?, provider(&self.providers)?);
+        let goes_on = Arc::ptr_eq(&before, &now) && holding.serves(declared, injections);
+        goes_on.then(|| Arc::clone(holding))
+    }
+
+    fn declare(&mut self, credential: &Credential, injections: Vec<Injection>) -> Held {
+        let spec = credential_spec(credential, injections);
+        match credential.per {
+            Per::Instance => Held::Shared(self.draft.credential(spec)),
+            Per::Consumer { cap, idle } => {
+                let cap = cap.get();
+                Held::PerConsumer(self.draft.family(spec, FamilyLimits { cap, idle }))
+            }
+        }
+    }
+}
+
+/// Returns, for each credential that is used, all that upstreams make of it.
+fn wanted(
+    upstreams: &[Upstream],
+) -> Result<BTreeMap<CredentialName, Vec<Injection>>, ComposeError> {
+    let mut wanted: BTreeMap<_, Vec<Injection>> = BTreeMap::new();
+    for used in upstreams.iter().filter_map(|it| it.credential.as_ref()) {
+        let injections = wanted.entry(used.credential.clone()).or_default();
+        let injection = injection(&used.injection)?;
+        if !injections.contains(&injection) {
+            injections.push(injection);
+        }
+    }
+    Ok(wanted)
 }
 
 fn injection(declared: &leasehold_config::Injection) -> Result<Injection, ComposeError> {
@@ -153,21 +313,6 @@ fn injection(declared: &leasehold_config::Injection) -> Result<Injection, Compos
             username: username.clone(),
             password: password.clone(),
         },
-    })
-}
-
-fn declare(
-    broker: &mut Broker<Prepared>,
-    credential: &Credential,
-    injections: Vec<Injection>,
-) -> Result<Held, UnknownProvider> {
-    let spec = credential_spec(credential, injections);
-    Ok(match credential.per {
-        Per::Instance => Held::Shared(broker.credential(spec)?),
-        Per::Consumer { cap, idle } => {
-            let cap = cap.get();
-            Held::PerConsumer(broker.family(spec, FamilyLimits { cap, idle })?)
-        }
     })
 }
 

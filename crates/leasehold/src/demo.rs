@@ -19,7 +19,7 @@ use tokio_util::task::TaskTracker;
 use crate::cli::DemoArgs;
 use crate::demo::tap::Tap;
 use crate::demo::traffic::{Caller, Traffic};
-use crate::serve::{self, Addresses, Stop};
+use crate::serve::{self, Addresses, Origin, Stop};
 use crate::{logging, output};
 
 /// Runs the demonstration until Ctrl-C. Fails where a request failed or something was left behind.
@@ -37,7 +37,8 @@ pub(crate) fn run(args: &DemoArgs) -> ExitCode {
 
 async fn demonstrate(args: &DemoArgs) -> Result<bool> {
     // Before any server is started: Ctrl-C from here on is an orderly end.
-    let stop = stop_after(Stop::listen()?, args.seconds.map(Duration::from_secs));
+    let (stop, _others) = serve::listen()?;
+    let stop = stop_after(stop, args.seconds.map(Duration::from_secs));
     if args.openbao {
         database::run(stop).await
     } else {
@@ -79,7 +80,14 @@ impl Stage {
             stop.await;
             over.cancel();
         };
-        let left = serve::serve(snapshot, Box::new(tap), started, end_of_traffic).await?;
+        let left = serve::serve(
+            snapshot,
+            Origin::default(),
+            Box::new(tap),
+            started,
+            end_of_traffic,
+        )
+        .await?;
         let traffic = traffic.context("the gateway did not start")?.await??;
         beside.await??;
         anyhow::ensure!(left.is_clean(), "not everything was given back: {left:?}");

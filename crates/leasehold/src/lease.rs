@@ -1,6 +1,6 @@
 //! `leasehold lease`: an operator's orders to a gateway that runs.
 
-mod client;
+pub(crate) mod client;
 mod print;
 mod table;
 
@@ -100,7 +100,7 @@ fn of(consumer: Option<&str>) -> serde_json::Value {
 }
 
 /// Finds the socket: named by itself, or in the configuration of the gateway.
-fn socket(args: &SocketArgs) -> Result<PathBuf, ExitCode> {
+pub(crate) fn socket(args: &SocketArgs) -> Result<PathBuf, ExitCode> {
     if let Some(socket) = &args.socket {
         return Ok(socket.clone());
     }
@@ -120,7 +120,8 @@ fn socket(args: &SocketArgs) -> Result<PathBuf, ExitCode> {
     })
 }
 
-fn usage(text: &str) -> ExitCode {
+/// Says why the gateway could not be asked.
+pub(crate) fn usage(text: &str) -> ExitCode {
     output::fail(text);
     ExitCode::from(UNREACHABLE)
 }

@@ -14,6 +14,7 @@ mod logging;
 mod native;
 mod operations;
 mod output;
+mod reload;
 mod serve;
 
 use std::process::ExitCode;
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
         Command::Schema => check::schema(),
         Command::Doctor(args) => doctor::run(&args),
         Command::Lease(command) => lease::run(&command),
+        Command::Reload(args) => reload::run(&args),
         Command::Native(command) => native::run(command),
         Command::Ledger(command) => ledger::run(&command),
         #[cfg(feature = "demo")]

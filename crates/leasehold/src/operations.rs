@@ -1,21 +1,27 @@
-//! The operator's verbs, carried out by the broker.
+//! The operator's verbs, carried out by the gateway.
 
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use leasehold_admin::{BoxFuture, HangsOn, OperationError, Operations, RevokeTarget};
+use leasehold_admin::{BoxFuture, HangsOn, OperationError, Operations, Reload, RevokeTarget};
 use leasehold_broker::{
     Control, ControlError, LeaseView, Revocation, Rotation, RotationOutcome, Target,
 };
 use leasehold_model::{ConsumerName, CredentialName, Holder, LeaseId};
+use tokio::sync::{mpsc, oneshot};
 
-/// The broker as the operator's socket sees it.
-pub(crate) struct BrokerOperations(pub(crate) Control);
+use crate::serve::Order;
 
-impl Operations for BrokerOperations {
+/// The gateway as the operator's socket sees it.
+pub(crate) struct GatewayOperations {
+    pub(crate) control: Control,
+    pub(crate) orders: mpsc::Sender<Order>,
+}
+
+impl Operations for GatewayOperations {
     fn leases(&self) -> BoxFuture<'_, Result<Vec<leasehold_admin::Lease>, OperationError>> {
         Box::pin(async {
-            let held = self.0.list().await.map_err(|it| refused(&it))?;
+            let held = self.control.list().await.map_err(|it| refused(&it))?;
             Ok(held.iter().map(lease).collect())
         })
     }
@@ -27,7 +33,7 @@ impl Operations for BrokerOperations {
     ) -> BoxFuture<'a, Result<Vec<leasehold_admin::Rotation>, OperationError>> {
         Box::pin(async move {
             let rotations = self
-                .0
+                .control
                 .rotate(credential, consumer)
                 .await
                 .map_err(|it| refused(&it))?;
@@ -41,12 +47,12 @@ impl Operations for BrokerOperations {
     ) -> BoxFuture<'_, Result<Vec<leasehold_admin::Revocation>, OperationError>> {
         Box::pin(async move {
             let revocations = match target {
-                RevokeTarget::Lease(lease_id) => self.0.revoke(Target::Lease(lease_id)).await,
-                RevokeTarget::Instance => self.0.revoke(Target::Instance).await,
+                RevokeTarget::Lease(lease_id) => self.control.revoke(Target::Lease(lease_id)).await,
+                RevokeTarget::Instance => self.control.revoke(Target::Instance).await,
                 RevokeTarget::Credential {
                     credential,
                     consumer: None,
-                } => self.0.revoke(Target::Credential(credential)).await,
+                } => self.control.revoke(Target::Credential(credential)).await,
                 RevokeTarget::Credential {
                     credential,
                     consumer: Some(consumer),
@@ -56,16 +62,25 @@ impl Operations for BrokerOperations {
             Ok(revocations.iter().map(revocation).collect())
         })
     }
+
+    fn reload(&self) -> BoxFuture<'_, Result<Reload, OperationError>> {
+        Box::pin(async {
+            let (answer, answered) = oneshot::channel();
+            let asked = self.orders.send(answer).await;
+            asked.map_err(|_stopped| OperationError::Stopped)?;
+            answered.await.map_err(|_stopped| OperationError::Stopped)
+        })
+    }
 }
 
-impl BrokerOperations {
+impl GatewayOperations {
     /// Revokes what a credential holds for one consumer, lease by lease.
     async fn revoke_for(
         &self,
         credential: CredentialName,
         consumer: ConsumerName,
     ) -> Result<Vec<leasehold_admin::Revocation>, OperationError> {
-        let held = self.0.list().await.map_err(|it| refused(&it))?;
+        let held = self.control.list().await.map_err(|it| refused(&it))?;
         let of_it =
             |it: &LeaseView| it.credential == credential && it.consumer.as_ref() == Some(&consumer);
         let held: Vec<LeaseView> = held.into_iter().filter(of_it).collect();
@@ -94,7 +109,7 @@ impl BrokerOperations {
         leases: Vec<LeaseId>,
     ) -> Result<Vec<leasehold_admin::Revocation>, OperationError> {
         let orders = leases.into_iter().map(Target::Lease);
-        let outcomes = join_all(orders.map(|target| self.0.revoke(target))).await;
+        let outcomes = join_all(orders.map(|target| self.control.revoke(target))).await;
         let mut revocations = Vec::new();
         for outcome in outcomes {
             match outcome {

@@ -3,35 +3,45 @@
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use leasehold_admin::{Admin, Operator, OperatorSocket, Readiness, RouteReadiness, SocketError};
 use leasehold_audit::{Recorder, RecorderTask, SinkError};
-use leasehold_broker::{Control, End, Standing};
-use leasehold_config::{RecordTarget, Snapshot, Workers};
+use leasehold_broker::{Broker, BrokerMetrics, Control, End, Standing, UnknownProvider};
+use leasehold_config::{Snapshot, Workers};
+use leasehold_inject::Prepared;
 use leasehold_model::{Clock, Failure, ListenerName, SystemClock};
+use leasehold_provider::FingerprintKey;
 use leasehold_proxy::{
     BindError, Gateway, ListenerAddress, ListenerSpec, ProxyMetrics, RunningServer, Server,
 };
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
+pub(crate) use self::reload::Order;
+use self::reload::{ReloadMetrics, Reloader};
+pub(crate) use self::signals::{Asks, Stop, listen};
 use crate::cli::ServeArgs;
 use crate::compose::{self, ComposeError, Composed};
 use crate::listeners::{self, ListenerError};
-use crate::operations::BrokerOperations;
+use crate::operations::GatewayOperations;
 use crate::{check, limits, logging, output};
 
 mod ledger;
+mod reload;
+mod signals;
+mod sink;
 
 /// Why the gateway could not start.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +50,10 @@ pub(crate) enum ServeError {
     Runtime(#[source] io::Error),
     #[error("put the configuration to work")]
     Compose(#[from] ComposeError),
+    #[error("draw the fingerprint key from the system's random source")]
+    Random(#[source] leasehold_provider::RandomError),
+    #[error("declare a credential")]
+    Credential(#[from] UnknownProvider),
     #[error("open the ledger")]
     Ledger(#[from] ledger::KeepError),
     #[error("open the access record")]
@@ -80,19 +94,23 @@ pub(crate) fn run(args: &ServeArgs) -> ExitCode {
         Err(error) => return check::refuse(error),
     };
     logging::start(args.log);
-    match run_to_end(snapshot) {
+    match run_to_end(snapshot, args) {
         Ok(end) if end.is_clean() => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,
         Err(error) => output::fail_with(&error),
     }
 }
 
-fn run_to_end(snapshot: Snapshot) -> Result<End, ServeError> {
-    let sink = open_sink(&snapshot.access_record.to)?;
+fn run_to_end(snapshot: Snapshot, args: &ServeArgs) -> Result<End, ServeError> {
+    let sink = sink::open(&snapshot.access_record.to)?;
     let runtime = control_runtime()?;
     let outcome = runtime.block_on(async {
-        let stop = Stop::listen()?;
-        serve(snapshot, sink, |_| {}, stop.told()).await
+        let (stop, asks) = listen()?;
+        let origin = Origin {
+            file: Some(args.config.clone()),
+            asks: Some(asks),
+        };
+        serve(snapshot, origin, sink, |_| {}, stop.told()).await
     });
     // A thread that still waits for a stalled disk or pipe must not hold up the end.
     runtime.shutdown_background();
@@ -114,27 +132,37 @@ pub(crate) fn control_runtime() -> Result<Runtime, ServeError> {
 /// When the gateway can't start, and when the broker ends before it is told to.
 pub(crate) async fn serve(
     snapshot: Snapshot,
+    origin: Origin,
     sink: Box<dyn Write + Send>,
     started: impl FnOnce(&Addresses),
     stop: impl Future<Output = ()>,
 ) -> Result<End, ServeError> {
-    let mut running = Running::start(&snapshot, sink).await?;
-    announce(&snapshot, &running.addresses);
+    let in_ledger = snapshot.ledger.is_some();
+    let mut running = Running::start(snapshot, origin, sink).await?;
     started(&running.addresses);
     let broker_is_gone = tokio::select! {
         () = stop => false,
         // Without it nothing is renewed: better an end in order than a slow death.
         _gone = &mut running.broker => true,
     };
-    running.drain(snapshot.shutdown.drain).await;
+    running.drain().await;
     let end = if broker_is_gone {
         None
     } else {
         let end = running.give_back().await;
-        end.inspect(|end| tell_what_is_left(end, snapshot.ledger.is_some()))
+        end.inspect(|end| tell_what_is_left(end, in_ledger))
     };
     running.finish().await;
     end.ok_or(ServeError::Broker)
+}
+
+/// Where new configurations come from while the gateway runs.
+#[derive(Default)]
+pub(crate) struct Origin {
+    /// The file of the one that it starts with.
+    pub(crate) file: Option<PathBuf>,
+    /// The signals that ask for it to be read again.
+    pub(crate) asks: Option<Asks>,
 }
 
 /// A gateway that serves.
@@ -145,21 +173,27 @@ struct Running {
     admin: JoinHandle<io::Result<()>>,
     operator: Option<JoinHandle<io::Result<()>>>,
     records: RecorderTask,
+    reloader: JoinHandle<Snapshot>,
     draining: Arc<AtomicBool>,
+    stop_reloads: CancellationToken,
     stop_broker: CancellationToken,
     stop_admin: CancellationToken,
 }
 
 impl Running {
-    async fn start(snapshot: &Snapshot, sink: Box<dyn Write + Send>) -> Result<Self, ServeError> {
+    async fn start(
+        snapshot: Snapshot,
+        origin: Origin,
+        sink: Box<dyn Write + Send>,
+    ) -> Result<Self, ServeError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let mut registry = Registry::default();
-        let Composed {
-            mut broker,
-            gateway,
-        } = compose::compose(snapshot, &clock, &mut registry)?;
-        ledger::keep(snapshot, &mut broker).await?;
-        let gateway = Arc::new(gateway);
+        let mut broker = broker(&clock, &mut registry)?;
+        let changes = broker.changes();
+        let Composed { composition, draft } = compose::compose(&snapshot, &clock, &changes, None)?;
+        broker.declare(draft)?;
+        ledger::keep(&snapshot, &mut broker).await?;
+        let reload_metrics = ReloadMetrics::register(&mut registry, &*clock);
         let metrics = ProxyMetrics::register(&mut registry);
         let (recorder, records) =
             Recorder::start(sink, leasehold_audit::DEFAULT_CAPACITY, &mut registry)
@@ -167,32 +201,52 @@ impl Running {
         let (listeners, files) = listeners::prepare(&snapshot.listeners)?;
         let bound = bind(&listeners, snapshot.workers)?;
         let admin_listener = bind_admin(snapshot.admin.address).await?;
-        let socket = bind_socket(snapshot).await?;
+        let socket = bind_socket(&snapshot).await?;
         let addresses = Addresses {
             listeners: bound.addresses().to_vec(),
-            admin: local_address(&admin_listener, snapshot)?,
+            admin: local_address(&admin_listener, &snapshot)?,
         };
 
         let tasks = TaskTracker::new();
         let (stop_broker, stop_admin) = (CancellationToken::new(), CancellationToken::new());
         tasks.spawn(files.run(metrics.clone(), stop_admin.clone()));
         let draining = Arc::new(AtomicBool::new(false));
+        let standing = Arc::new(ArcSwap::from(Arc::clone(&composition.gateway)));
         let admin = Admin {
             registry: Arc::new(registry),
-            readiness: readiness(&gateway, &clock, &draining),
+            readiness: readiness(&standing, &clock, &draining),
         };
         let admin = leasehold_admin::serve(admin_listener, admin, stop_admin.clone());
+        let (orders, ordered) = mpsc::channel(ORDERS);
         let operator = socket.map(|socket| {
-            let operator = operator(snapshot, broker.control());
+            let operator = operator(&snapshot, broker.control(), orders.clone());
             leasehold_admin::serve_operator(socket, operator, stop_admin.clone())
         });
         let server = bound
-            .run(&gateway, &recorder, &metrics, &clock)
+            .run(&composition.gateway, &recorder, &metrics, &clock)
             .map_err(ServeError::Workers)?;
+        announce(&snapshot, &addresses);
+        let give_back = snapshot.shutdown.revoke;
+        let stop_reloads = CancellationToken::new();
+        let reloader = Reloader {
+            file: origin.file,
+            snapshot,
+            composition,
+            changes,
+            plans: server.plans(),
+            standing,
+            sinks: records.sinks(),
+            clock,
+            metrics: reload_metrics,
+            tasks: tasks.clone(),
+        };
+        let reloader = reloader.run(ordered, origin.asks, stop_reloads.clone());
         Ok(Self {
             addresses,
             server: Some(server),
-            broker: tasks.spawn(broker.run(stop_broker.clone(), snapshot.shutdown.revoke)),
+            broker: tasks.spawn(broker.run(stop_broker.clone(), give_back)),
+            reloader: tasks.spawn(reloader),
+            stop_reloads,
             admin: tasks.spawn(admin),
             operator: operator.map(|it| tasks.spawn(it)),
             records,
@@ -203,9 +257,17 @@ impl Running {
     }
 
     /// Lets requests end. This comes first: a lease can be given back once no request uses it.
-    async fn drain(&mut self, limit: Duration) {
+    async fn drain(&mut self) {
         info!("draining");
         self.draining.store(true, Ordering::Relaxed);
+        self.stop_reloads.cancel();
+        let limit = match (&mut self.reloader).await {
+            Ok(snapshot) => snapshot.shutdown.drain,
+            Err(_panic) => {
+                error!("the task that reloads the configuration failed");
+                DRAIN_LIMIT
+            }
+        };
         let Some(server) = self.server.take() else {
             return;
         };
@@ -323,15 +385,22 @@ async fn bind_socket(snapshot: &Snapshot) -> Result<Option<OperatorSocket>, Sock
     }
 }
 
-fn operator(snapshot: &Snapshot, control: Control) -> Operator {
+fn operator(snapshot: &Snapshot, control: Control, orders: mpsc::Sender<Order>) -> Operator {
     Operator {
         instance: snapshot.instance.clone(),
-        operations: Arc::new(BrokerOperations(control)),
+        operations: Arc::new(GatewayOperations { control, orders }),
     }
 }
 
+/// Makes a broker that nothing is declared to yet.
+fn broker(clock: &Arc<dyn Clock>, registry: &mut Registry) -> Result<Broker<Prepared>, ServeError> {
+    let fingerprints = FingerprintKey::generate().map_err(ServeError::Random)?;
+    let metrics = BrokerMetrics::register(registry);
+    Ok(Broker::new(Arc::clone(clock), fingerprints, metrics))
+}
+
 fn readiness(
-    gateway: &Arc<Gateway>,
+    gateway: &Arc<ArcSwap<Gateway>>,
     clock: &Arc<dyn Clock>,
     draining: &Arc<AtomicBool>,
 ) -> Arc<dyn Fn() -> Readiness + Send + Sync> {
@@ -339,6 +408,7 @@ fn readiness(
     Arc::new(move || Readiness {
         draining: draining.load(Ordering::Relaxed),
         routes: gateway
+            .load()
             .readiness(clock.boot())
             .into_iter()
             .map(|it| {
@@ -358,60 +428,7 @@ fn readiness(
     })
 }
 
-fn open_sink(target: &RecordTarget) -> Result<Box<dyn Write + Send>, SinkError> {
-    Ok(match target {
-        RecordTarget::Stdout => Box::new(leasehold_audit::stdout()?),
-        RecordTarget::File(path) => Box::new(leasehold_audit::append(path)?),
-    })
-}
-
-/// The signals that the process answers.
-pub(crate) struct Stop {
-    stop: [Signal; 3],
-    other: [Signal; 3],
-}
-
-impl Stop {
-    /// Takes the signals over from the system, which would end the process without giving a lease
-    /// back.
-    pub(crate) fn listen() -> Result<Self, ServeError> {
-        let listen = |kind| signal(kind).map_err(ServeError::Signals);
-        Ok(Self {
-            stop: [
-                listen(SignalKind::terminate())?,
-                listen(SignalKind::interrupt())?,
-                listen(SignalKind::quit())?,
-            ],
-            other: [
-                listen(SignalKind::hangup())?,
-                listen(SignalKind::user_defined1())?,
-                listen(SignalKind::user_defined2())?,
-            ],
-        })
-    }
-
-    /// Waits until the process is told to stop. The signals by which other servers reload their
-    /// configuration or open their logs anew are answered in the log.
-    pub(crate) async fn told(self) {
-        let Self {
-            stop: [mut terminate, mut interrupt, mut quit],
-            other: [mut hangup, mut usr1, mut usr2],
-        } = self;
-        loop {
-            tokio::select! {
-                _ = terminate.recv() => return,
-                _ = interrupt.recv() => return,
-                _ = quit.recv() => return,
-                _ = hangup.recv() => {}
-                _ = usr1.recv() => {}
-                _ = usr2.recv() => {}
-            }
-            warn!(
-                "neither reloading nor reopening of files is supported yet: restart to change the \
-                 configuration, and rotate the access record by copy and truncate"
-            );
-        }
-    }
-}
-
+/// Orders that may wait for the one that is carried out.
+const ORDERS: usize = 16;
+const DRAIN_LIMIT: Duration = Duration::from_secs(30);
 const RECORDS_LIMIT: Duration = Duration::from_secs(5);

@@ -109,6 +109,13 @@ impl Outcomes for Vec<crate::Revocation> {
     }
 }
 
+impl Outcomes for crate::Reload {
+    /// The report is in the line that says why.
+    fn in_words(&self) -> String {
+        format!("{}, configuration {}", self.outcome, self.generation)
+    }
+}
+
 /// A line of the log has an end, even where thousands of leases do not.
 fn listed(each: impl ExactSizeIterator<Item = String>) -> String {
     let count = each.len();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use leasehold_admin::{
     Admin, BoxFuture, Lease, OperationError, Operations, Operator, OperatorSocket, Readiness,
-    Revocation, RevokeTarget, Rotation, SocketError,
+    Reload, Revocation, RevokeTarget, Rotation, SocketError,
 };
 use leasehold_model::{ConsumerName, CredentialName};
 use leasehold_testkit::Scratch;
@@ -106,6 +106,7 @@ async fn each_verb_reaches_the_gateway_with_what_it_is_about() {
         ("/v1/credentials/db/revoke", ""),
         ("/v1/credentials/db/revoke", r#"{"consumer":"orders"}"#),
         ("/v1/instance/revoke", ""),
+        ("/v1/reload", ""),
     ] {
         assert_eq!(gateway.ask("POST", path, body).await.0, 200, "{path}");
     }
@@ -121,6 +122,7 @@ async fn each_verb_reaches_the_gateway_with_what_it_is_about() {
             "revoke Credential { credential: \"db\", consumer: None }",
             "revoke Credential { credential: \"db\", consumer: Some(\"orders\") }",
             "revoke Instance",
+            "reload",
         ]
     );
     gateway.stop().await;
@@ -200,6 +202,7 @@ async fn no_verb_is_on_the_tcp_listener() {
         ("POST", "/v1/credentials/db/rotate"),
         ("POST", "/v1/credentials/db/revoke"),
         ("POST", "/v1/instance/revoke"),
+        ("POST", "/v1/reload"),
     ] {
         let stream = TcpStream::connect(address).await.expect("connect");
         let (status, _) = exchange(stream, method, path, "").await;
@@ -288,6 +291,11 @@ impl Operations for Memory {
     ) -> BoxFuture<'_, Result<Vec<Revocation>, OperationError>> {
         self.note(format!("revoke {target:?}"));
         Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn reload(&self) -> BoxFuture<'_, Result<Reload, OperationError>> {
+        self.note("reload".to_owned());
+        Box::pin(async { Ok(Reload::default()) })
     }
 }
 

@@ -35,6 +35,7 @@ impl<P: Send + Sync + 'static> Broker<P> {
             } => self.extend(slot, number, deadline),
             Action::Withdraw { slot } => self.withdraw(slot),
             Action::Forget { slot } => self.forget(slot),
+            Action::ForgetProvider { provider } => self.forget_provider(provider),
             Action::Notify(notice) => self.notify(&notice),
             Action::Login { .. }
             | Action::RenewSession { .. }
@@ -135,7 +136,7 @@ impl<P: Send + Sync + 'static> Broker<P> {
         } = candidate;
         let (handle, place) = (credential.handle.clone(), credential.place);
         self.note_retired(credential);
-        if credential.family.is_none() {
+        if credential.family.is_none() && !credential.dismissed {
             self.metrics.ready(handle.credential(), true);
         }
         let usable_for = report::left(now, deadline);
@@ -176,7 +177,8 @@ impl<P: Send + Sync + 'static> Broker<P> {
         };
         self.note_retired(credential);
         credential.handle.withdraw();
-        if credential.family.is_none() {
+        // Where another has taken its name over, the gauge is that one's.
+        if credential.family.is_none() && !credential.dismissed {
             self.metrics.ready(credential.handle.credential(), false);
         }
     }
@@ -186,7 +188,7 @@ impl<P: Send + Sync + 'static> Broker<P> {
         match about(notice) {
             About::Slot(slot) => self.notify_of(slot, notice),
             About::Provider(provider) => {
-                if let Some((name, _)) = self.providers.get(provider.index()) {
+                if let Some((name, _)) = self.caller(provider) {
                     report::provider_notice(&self.metrics, name, notice);
                 }
             }
@@ -215,7 +217,7 @@ impl<P: Send + Sync + 'static> Broker<P> {
     }
 
     fn call_provider(&self, provider: ProviderId, make: impl FnOnce(&Caller) -> Call) {
-        if let Some((_, caller)) = self.providers.get(provider.index()) {
+        if let Some((_, caller)) = self.caller(provider) {
             self.calls.push(make(caller));
         }
     }

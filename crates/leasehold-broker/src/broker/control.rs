@@ -44,10 +44,12 @@ impl<P: Send + Sync + 'static> Broker<P> {
         consumer: Option<&ConsumerName>,
         answer: Answer<Rotation>,
     ) {
-        let slots = match self.slots_of(credential, consumer) {
+        let mut slots = match self.slots_of(credential, consumer) {
             Ok(slots) => slots,
             Err(refusal) => return refuse(answer, refusal),
         };
+        // What a change of the configuration has replaced is being given back.
+        slots.retain(|slot| self.at(*slot).is_some_and(|it| !it.dismissed));
         let expected = slots.iter().filter_map(|slot| self.at(*slot));
         let expected = expected.map(|it| (it.place, rotation_of(it))).collect();
         self.waits.await_rotations(self.now(), expected, answer);
@@ -107,7 +109,10 @@ impl<P: Send + Sync + 'static> Broker<P> {
         let meant = named.filter(|it| consumer.is_none() || it.handle.consumer() == consumer);
         let slots: Vec<_> = meant.map(|it| it.place.slot).collect();
         let is_declared = !slots.is_empty()
-            || self.families.iter().any(|(it, _)| it.credential() == name)
+            || self
+                .families
+                .values()
+                .any(|(it, _)| it.credential() == name)
             || self.each().any(|it| it.handle.credential() == name);
         match consumer {
             _ if !is_declared => Err(ControlError::UnknownCredential {
@@ -158,7 +163,7 @@ impl<P: Send + Sync + 'static> Broker<P> {
     fn holders(&self) -> Vec<HolderStatus> {
         let now = self.now();
         let named = |it: HolderView| {
-            let (provider, _) = self.providers.get(it.provider.index())?;
+            let (provider, _) = self.caller(it.provider)?;
             Some(HolderStatus {
                 provider: provider.clone(),
                 holder: it.holder,

@@ -58,7 +58,7 @@ impl<P: Send + Sync + 'static> Broker<P> {
     fn count_holders(&self) -> BTreeMap<(ProviderName, HolderKind), i64> {
         let mut counts = BTreeMap::new();
         for view in self.engine.holders() {
-            if let Some((name, _)) = self.providers.get(view.provider.index()) {
+            if let Some((name, _)) = self.caller(view.provider) {
                 let kind = kind_of(view.holder, view.state);
                 *counts.entry((name.clone(), kind)).or_default() += 1;
             }

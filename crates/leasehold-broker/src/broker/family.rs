@@ -11,7 +11,7 @@ use super::Broker;
 impl<P: Send + Sync + 'static> Broker<P> {
     /// Gives a consumer's handle its slot.
     pub(super) fn admit(&mut self, family: usize, consumer: &ConsumerName) {
-        let Some((of, declared)) = self.families.get(family).filter(|_| !self.stopping) else {
+        let Some((of, declared)) = self.families.get(&family).filter(|_| !self.stopping) else {
             return;
         };
         let Some(handle) = of.member(consumer).filter(|it| it.place().is_none()) else {
@@ -27,13 +27,13 @@ impl<P: Send + Sync + 'static> Broker<P> {
     pub(super) fn sweep(&mut self, now: BootTime) -> BootTime {
         let idle = self.families.iter();
         let idle: Vec<_> = idle
-            .flat_map(|(family, _)| family.take_idle(now))
+            .flat_map(|(_, (family, _))| family.take_idle(now))
             .filter_map(|it| self.held_at(it.place()?))
             .collect();
         for slot in idle {
             self.step(Event::Dismissed { slot }, None);
         }
-        let spans = self.families.iter().map(|(it, _)| it.limits().idle / 2);
+        let spans = self.families.values().map(|(it, _)| it.limits().idle / 2);
         let next = spans.fold(LONGEST_SWEEP, Duration::min);
         now.after(next.max(SHORTEST_SWEEP))
     }
@@ -48,7 +48,7 @@ impl<P: Send + Sync + 'static> Broker<P> {
             return;
         };
         credential.handle.close();
-        let family = credential.family.and_then(|it| self.families.get(it));
+        let family = credential.family.and_then(|it| self.families.get(&it));
         if let Some((family, _)) = family {
             family.left();
             self.metrics.members(family.credential(), family.size());

@@ -148,7 +148,7 @@ impl<P: Send + Sync + 'static> Broker<P> {
         operation: Operation,
         result: Result<T, ProviderError>,
     ) -> Result<T, Failure> {
-        if let Some((provider, _)) = self.providers.get(provider.index()) {
+        if let Some((provider, _)) = self.caller(provider) {
             match &result {
                 Ok(_) => report::succeeded(&self.metrics, provider, operation),
                 Err(error) => report::failed(&self.metrics, provider, None, operation, error),

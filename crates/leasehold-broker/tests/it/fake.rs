@@ -145,6 +145,10 @@ impl FakeProvider {
         self.state.lock().renewed
     }
 
+    pub(crate) fn logins(&self) -> u64 {
+        self.state.lock().logins
+    }
+
     pub(crate) fn revoked(&self) -> Vec<String> {
         self.state.lock().revoked.clone()
     }

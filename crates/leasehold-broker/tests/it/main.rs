@@ -7,6 +7,7 @@
 )]
 
 mod anchors;
+mod changes;
 mod control;
 mod fake;
 mod family;

@@ -10,7 +10,8 @@ use leasehold_model::InstanceName;
 use super::Check;
 use crate::code::Code;
 use crate::document::{
-    AccessRecordDocument, AccessRecordTarget, AdminDocument, LedgerDocument, ShutdownDocument,
+    AccessRecordDocument, AccessRecordTarget, AdminDocument, LedgerDocument, RecordWord,
+    ShutdownDocument, SinkDocument, SyslogDocument,
 };
 use crate::node::Place;
 use crate::snapshot::{AccessRecord, Admin, Ledger, RecordTarget, Shutdown, Workers};
@@ -59,12 +60,54 @@ impl Check<'_> {
         })
     }
 
-    pub(super) fn access_record(&self, record: Option<AccessRecordDocument>) -> AccessRecord {
+    pub(super) fn access_record(
+        &mut self,
+        record: Option<AccessRecordDocument>,
+        root: Place<'_>,
+    ) -> AccessRecord {
+        let place = root.field("access_record").field("to");
         let to = match record.and_then(|record| record.to) {
-            None | Some(AccessRecordTarget::Stdout) => RecordTarget::Stdout,
-            Some(AccessRecordTarget::File(path)) => RecordTarget::File(self.path(path)),
+            None | Some(AccessRecordTarget::Word(RecordWord::Stdout)) => RecordTarget::Stdout,
+            Some(AccessRecordTarget::Sink(sink)) => self.sink(sink, place),
         };
         AccessRecord { to }
+    }
+
+    fn sink(&mut self, sink: SinkDocument, place: Place<'_>) -> RecordTarget {
+        match (sink.file, sink.syslog) {
+            (Some(file), None) => RecordTarget::File(self.path(file)),
+            (None, Some(syslog)) => self.syslog(syslog, place.field("syslog")),
+            (Some(_), Some(_)) | (None, None) => {
+                let message = "access records go to exactly one of `file` and `syslog`";
+                self.fault(Code::BadCombination, place, message, "");
+                RecordTarget::Stdout
+            }
+        }
+    }
+
+    fn syslog(&mut self, syslog: SyslogDocument, place: Place<'_>) -> RecordTarget {
+        match (syslog.unix, syslog.tcp) {
+            (Some(socket), None) => RecordTarget::SyslogUnix(self.path(socket)),
+            (None, Some(server)) => {
+                self.host_and_port(&server, place.field("tcp"));
+                RecordTarget::SyslogTcp(server)
+            }
+            (Some(_), Some(_)) | (None, None) => {
+                let message = "a syslog server is at exactly one of `unix` and `tcp`";
+                self.fault(Code::BadCombination, place, message, "");
+                RecordTarget::Stdout
+            }
+        }
+    }
+
+    fn host_and_port(&mut self, server: &str, place: Place<'_>) {
+        let port = server.rsplit_once(':').filter(|(host, _)| !host.is_empty());
+        let port = port.and_then(|(_, port)| port.parse::<u16>().ok());
+        if port.is_none_or(|port| port == 0) {
+            let message = "this is not a host and a port";
+            let help = "write it like `logs.internal:601` or `[2001:db8::1]:601`";
+            self.fault(Code::BadAddress, place, message, help);
+        }
     }
 
     pub(super) fn shutdown(

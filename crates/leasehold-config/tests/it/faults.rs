@@ -235,7 +235,25 @@ const SINGLE: &[(&str, &str, usize, &str)] = &[
         2,
         "unknown_value",
     ),
+    (
+        "instance: edge-1",
+        "instance: edge-1\naccess_record: { to: { file: a, syslog: { unix: /dev/log } } }",
+        2,
+        "bad_combination",
+    ),
+    (
+        "instance: edge-1",
+        "instance: edge-1\naccess_record: { to: { syslog: {} } }",
+        2,
+        "bad_combination",
+    ),
     // Values.
+    (
+        "instance: edge-1",
+        "instance: edge-1\naccess_record: { to: { syslog: { tcp: logs } } }",
+        2,
+        "bad_address",
+    ),
     ("127.0.0.1:8080", "localhost:8080", 3, "bad_address"),
     ("127.0.0.1:8080", "127.0.0.1:9901", 3, "duplicate_address"),
     ("127.0.0.1:8080", "unix:", 3, "bad_address"),

@@ -18,6 +18,24 @@ fn sound() -> Snapshot {
 }
 
 #[test]
+fn access_records_may_go_to_a_syslog_server() {
+    for (to, expected) in [
+        (
+            "{ syslog: { unix: /dev/log } }",
+            RecordTarget::SyslogUnix("/dev/log".into()),
+        ),
+        (
+            "{ syslog: { tcp: \"logs:601\" } }",
+            RecordTarget::SyslogTcp("logs:601".to_owned()),
+        ),
+    ] {
+        let document = format!("{SOUND}access_record: {{ to: {to} }}\n");
+        let snapshot = load("leasehold.yaml", &document).expect("a sound document");
+        assert_eq!(snapshot.access_record.to, expected);
+    }
+}
+
+#[test]
 fn what_is_left_out_has_its_default() {
     let snapshot = sound();
     assert_eq!(snapshot.workers, Workers::PerCore);

@@ -17,6 +17,7 @@ impl Step<'_> {
             let Some(site) = self.engine.sites.get_mut(provider.0) else {
                 return;
             };
+            let stopping = site.is_stopping(stopping);
             // A new login is worth while only where there is something left to revoke in it.
             if stopping {
                 let anchors_left = site.anchors.as_mut().is_some_and(|anchors| {
@@ -100,6 +101,13 @@ impl Step<'_> {
         let (now, stopping) = (self.now, self.engine.stopping);
         self.with_site(provider, |it, _| it.end_idle(now, stopping));
         self.fire_holders(provider);
+    }
+
+    /// Forgets a provider that was dismissed, once nothing is held there.
+    pub(super) fn forget_provider(&mut self, provider: ProviderId) {
+        if self.with_site(provider, |it, _| it.forget()) == Some(true) {
+            self.actions.push(Action::ForgetProvider { provider });
+        }
     }
 
     pub(super) fn fire_former(&mut self, provider: ProviderId) {

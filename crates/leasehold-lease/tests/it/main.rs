@@ -218,6 +218,26 @@ fn a_shutdown_in_the_middle_of_everything_gives_everything_back() {
 }
 
 #[test]
+fn leave_of_a_provider_is_taken_with_everything_given_back_by_name() {
+    for scenario in [
+        Scenario::calm(),
+        Scenario::anchored(),
+        Scenario::inherited(),
+    ] {
+        for seed in seeds(50) {
+            let leaves = Scenario {
+                leaves: true,
+                ..scenario.clone()
+            };
+            let outcome = run(seed, &leaves);
+            assert_eq!(outcome.left, 1, "seed {seed}: {outcome:?}");
+            assert_eq!(outcome.claimed, 0, "seed {seed}: {outcome:?}");
+            assert_eq!(outcome.cascaded, 0, "seed {seed}: {outcome:?}");
+        }
+    }
+}
+
+#[test]
 fn leases_on_an_anchor_outlive_sessions() {
     for seed in seeds(200) {
         let outcome = run(seed, &Scenario::anchored());

@@ -239,6 +239,52 @@ fn a_dismissed_credential_is_revoked_once_the_requests_that_use_it_have_ended() 
 }
 
 #[test]
+fn a_dismissed_provider_is_logged_out_of_last_and_another_serves_on() {
+    let mut desk = Desk::new();
+    let (leaving, staying) = (desk.provider(), desk.provider());
+    let slot = desk.slot(leaving, Kind::Leased);
+    let other = desk.slot(staying, Kind::Leased);
+    desk.log_in(leaving);
+    desk.log_in(staying);
+    let number = FIRST;
+    desk.fetched(slot, number, lease("first", 3600));
+    desk.fetched(other, number, lease("other", 3600));
+    let dismissed = desk.step(Event::ProviderDismissed { provider: leaving });
+    assert_eq!(dismissed, [Action::Withdraw { slot }], "requests use it");
+    let drained = desk.step(Event::Drained { slot, number });
+    let revokes = |it: &Action| matches!(it, Action::Revoke { .. });
+    assert!(drained.iter().any(revokes), "{drained:?}");
+    let revoked = desk.step(Event::Revoked { slot, number });
+    let (provider, epoch) = (leaving, SessionEpoch::FIRST);
+    let ends = Action::RevokeSession { provider, epoch };
+    assert!(revoked.contains(&ends), "{revoked:?}");
+    let ended = desk.step(Event::SessionEnded { provider, epoch });
+    assert_eq!(ended, [Action::ForgetProvider { provider }]);
+    let later = desk.pass(Duration::from_secs(10));
+    assert!(later.is_empty(), "nothing is owed: {later:?}");
+    let held = desk.engine.view();
+    assert!(held.iter().all(|it| it.slot == other), "{held:?}");
+}
+
+#[test]
+fn a_dismissed_provider_that_was_never_reached_is_forgotten_with_its_last_attempt() {
+    let mut desk = Desk::new();
+    let provider = desk.provider();
+    desk.slot(provider, Kind::Leased);
+    desk.step(Event::Tick);
+    let told = desk.step(Event::ProviderDismissed { provider });
+    let forgets = Action::ForgetProvider { provider };
+    assert!(!told.contains(&forgets), "a login is under way: {told:?}");
+    let failed = desk.step(Event::LoginFailed {
+        provider,
+        epoch: SessionEpoch::FIRST,
+        failure: Failure::Unreachable,
+    });
+    assert!(failed.contains(&forgets), "{failed:?}");
+    assert_eq!(desk.engine.wake(), BootTime::NEVER);
+}
+
+#[test]
 fn f17_nothing_that_ran_out_while_the_machine_slept_is_served_when_it_wakes() {
     let mut desk = Desk::new();
     let provider = desk.provider();

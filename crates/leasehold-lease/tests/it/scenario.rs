@@ -65,6 +65,8 @@ pub(crate) struct Scenario {
     pub(crate) hangs: bool,
     /// When, from the start, everything fails and when it works again.
     pub(crate) outage: Option<(Duration, Duration)>,
+    /// Whether the run ends with leave taken of the provider, and the engine stops after that.
+    pub(crate) leaves: bool,
 }
 
 impl Scenario {
@@ -109,6 +111,7 @@ impl Scenario {
             consumers: 0.0,
             hangs: false,
             outage: None,
+            leaves: false,
         }
     }
 
@@ -398,6 +401,7 @@ impl Scenario {
             outage: rng.bool().then(|| (seconds(60), seconds(rng.u64(61..180)))),
             faults_at_shutdown: seconds(rng.u64(0..60)),
             length: seconds(240),
+            leaves: rng.bool(),
             ..Self::calm()
         }
     }
@@ -425,6 +429,8 @@ pub(crate) struct Outcome {
     pub(crate) anchors: u32,
     pub(crate) formers: u32,
     pub(crate) forgotten: u32,
+    /// Providers that leave was taken of and where nothing is held.
+    pub(crate) left: u32,
     pub(crate) suspects: u32,
     pub(crate) circuits: u32,
     pub(crate) unavailable: u32,

@@ -19,6 +19,9 @@ pub(crate) fn run(seed: u64, scenario: &Scenario) -> Outcome {
     let mut simulation = Simulation::new(seed, scenario.clone());
     let end = simulation.now.after(scenario.length);
     simulation.run_until(end, |_| false);
+    if scenario.leaves {
+        return leave(seed, simulation);
+    }
     simulation.step(Event::Shutdown);
     let stopped = simulation.now;
     let faults_end = simulation.now.after(scenario.faults_at_shutdown);
@@ -33,6 +36,28 @@ pub(crate) fn run(seed: u64, scenario: &Scenario) -> Outcome {
     );
     simulation.check_end(seed);
     simulation.outcome.given_back_in = simulation.now.since(stopped);
+    simulation.outcome
+}
+
+/// Ends a run as a reload does that takes the provider out: the engine goes on, and nothing may be left.
+fn leave(seed: u64, mut simulation: Simulation) -> Outcome {
+    let provider = simulation.provider;
+    simulation.step(Event::ProviderDismissed { provider });
+    let faults_end = simulation.now.after(simulation.scenario.faults_at_shutdown);
+    simulation.run_until(faults_end, |_| false);
+    simulation.calm_down();
+    // A lease that nobody may revoke is waited for until it has run out.
+    let limit = simulation.now.after(seconds(4000));
+    simulation.run_until(limit, |_| false);
+    assert_eq!(
+        simulation.outcome.left, 1,
+        "seed {seed}: not left: {:#?}",
+        simulation.engine
+    );
+    assert!(simulation.kinds.is_empty(), "every credential is forgotten");
+    simulation.check_end(seed);
+    simulation.step(Event::Shutdown);
+    assert!(simulation.engine.is_finished(), "seed {seed}: not finished");
     simulation.outcome
 }
 
@@ -221,6 +246,7 @@ impl Simulation {
             revocations_fail: self.scenario.revocations_fail,
             mints_fail: self.scenario.mints_fail,
             sessions_renewable: self.scenario.sessions_renewable,
+            leaves: self.scenario.leaves,
             ..Scenario::calm()
         };
         self.scenario = calm;
@@ -290,7 +316,8 @@ impl Simulation {
     }
 
     fn step(&mut self, event: Event) {
-        self.stopping |= event == Event::Shutdown;
+        let leaves = matches!(event, Event::ProviderDismissed { .. });
+        self.stopping |= leaves || event == Event::Shutdown;
         self.note(&event);
         let mut actions = Vec::new();
         self.engine
@@ -436,6 +463,7 @@ impl Simulation {
             }
             Action::Withdraw { slot } => self.withdraw(slot),
             Action::Forget { slot } => self.forget(slot),
+            Action::ForgetProvider { .. } => self.outcome.left += 1,
             Action::Notify(notice) => self.notice(&notice),
         }
     }
@@ -466,7 +494,7 @@ impl Simulation {
             "what is served is forgotten"
         );
         assert!(
-            self.consumers.remove(&slot),
+            self.consumers.remove(&slot) || self.stopping && self.scenario.leaves,
             "only what was dismissed is forgotten"
         );
         self.kinds.remove(&slot);

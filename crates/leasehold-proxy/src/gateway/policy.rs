@@ -6,7 +6,7 @@ use url::Url;
 use super::badge::ClientFiles;
 
 /// How an upstream is spoken to, how requests are spread over its endpoints, and what guards it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UpstreamPolicy {
     /// The version of HTTP.
     pub protocol: Protocol,

@@ -263,12 +263,16 @@ fn the_challenge_fits_the_header_that_the_key_is_shown_in() {
 }
 
 fn build(routes: Vec<RouteSpec>, upstreams: Vec<UpstreamSpec>) -> Result<Gateway, GatewayError> {
-    Gateway::new(GatewaySpec {
+    Gateway::new(spec(routes, upstreams))
+}
+
+fn spec(routes: Vec<RouteSpec>, upstreams: Vec<UpstreamSpec>) -> GatewaySpec {
+    GatewaySpec {
         path_policy: PathPolicy::default(),
         routes,
         upstreams,
         consumers: Consumers::new(AUTHORIZATION, []),
-    })
+    }
 }
 
 fn route(name: &str, host: Option<&str>, prefix: &str, upstream: &str) -> RouteSpec {
@@ -290,4 +294,30 @@ fn upstream(endpoints: &[&str]) -> UpstreamSpec {
         response_timeout: std::time::Duration::from_secs(1),
         policy: UpstreamPolicy::default(),
     }
+}
+
+#[test]
+fn what_is_reached_the_same_way_keeps_its_connections_and_its_health() {
+    let first = build(vec![], vec![upstream(&["http://a"])]).expect("a gateway");
+    let endpoint = |gateway: &Gateway| {
+        let upstream = gateway.upstreams().next().expect("one");
+        Arc::clone(&upstream.endpoints()[0])
+    };
+    endpoint(&first).standing.missed(SystemClock.boot());
+    let mut patient = upstream(&["http://a"]);
+    patient.response_timeout = std::time::Duration::from_secs(9);
+    let same = first.succeeded_by(spec(vec![], vec![patient]));
+    let same = endpoint(&same.expect("one"));
+    assert_eq!(same.key, endpoint(&first).key);
+    assert!(same.standing.reached(), "what was known of it is known on");
+    let elsewhere = first.succeeded_by(spec(vec![], vec![upstream(&["http://b"])]));
+    assert_ne!(endpoint(&elsewhere.expect("one")).key, same.key);
+    let mut otherwise = upstream(&["http://a"]);
+    otherwise.policy.protocol = Protocol::Http2;
+    let otherwise = first.succeeded_by(spec(vec![], vec![otherwise]));
+    assert_ne!(
+        endpoint(&otherwise.expect("one")).key,
+        same.key,
+        "spoken to otherwise"
+    );
 }

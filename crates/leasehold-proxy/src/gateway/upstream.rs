@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 use http::{HeaderMap, HeaderValue};
 use leasehold_model::{BootTime, ConsumerName, UpstreamName};
 use rustls::pki_types::ServerName;
+use url::Url;
 
 use super::badge::Badge;
 use super::balance::{self, Shares};
@@ -16,7 +17,7 @@ use super::load::Load;
 use super::policy::{Balance, HashKey, HostPolicy, Protocol, UpstreamPolicy};
 use super::ring::{self, Ring};
 use super::spec::{CredentialUse, Held, UpstreamSpec};
-use crate::pool::{Bound, PoolKey, TlsConfigs};
+use crate::pool::{Bound, PoolKey, TlsConfigs, TrustedRoots};
 
 /// A service that requests are forwarded to, ready for use.
 #[derive(Debug)]
@@ -27,10 +28,14 @@ pub(crate) struct Upstream {
     pub(crate) connect_timeout: Duration,
     pub(crate) response_timeout: Duration,
     pub(crate) policy: UpstreamPolicy,
+    roots: TrustedRoots,
+    declared: Vec<Url>,
+    /// These are shared with the upstream of the next gateway where that is reached the same way: so are the
+    /// connections, and what is known of the endpoints' health.
     pub(crate) load: Arc<Load>,
-    pub(crate) badge: Option<Badge>,
-    origins: Vec<Declared>,
-    members: ArcSwap<Members>,
+    pub(crate) badge: Option<Arc<Badge>>,
+    origins: Arc<[Declared]>,
+    members: Arc<ArcSwap<Members>>,
 }
 
 /// An endpoint as it was declared.
@@ -89,8 +94,38 @@ impl Upstream {
         patience.min(LONGEST_ACQUISITION)
     }
 
-    /// Checks and prepares an upstream.
+    /// Checks and prepares an upstream, with what the `former` one has at run time where that is reached
+    /// the same way.
     pub(super) fn build(
+        number: usize,
+        spec: UpstreamSpec,
+        former: Option<&Self>,
+        tls: &mut TlsConfigs,
+    ) -> Result<Self, GatewayError> {
+        match former.filter(|it| it.is_reached_as(&spec)) {
+            Some(same) => Ok(Self {
+                number,
+                name: spec.name,
+                credential: spec.credential,
+                connect_timeout: spec.connect_timeout,
+                response_timeout: spec.response_timeout,
+                policy: spec.policy,
+                roots: spec.roots,
+                declared: spec.endpoints,
+                load: Arc::clone(&same.load),
+                badge: same.badge.clone(),
+                origins: Arc::clone(&same.origins),
+                members: Arc::clone(&same.members),
+            }),
+            None => Self::build_anew(number, spec, tls),
+        }
+    }
+
+    fn is_reached_as(&self, spec: &UpstreamSpec) -> bool {
+        (&self.declared, &self.roots, &self.policy) == (&spec.endpoints, &spec.roots, &spec.policy)
+    }
+
+    fn build_anew(
         number: usize,
         spec: UpstreamSpec,
         tls: &mut TlsConfigs,
@@ -138,10 +173,12 @@ impl Upstream {
             connect_timeout: spec.connect_timeout,
             response_timeout: spec.response_timeout,
             policy: spec.policy,
+            roots: spec.roots,
+            declared: spec.endpoints,
             load,
-            badge,
-            members: ArcSwap::from_pointee(members),
-            origins,
+            badge: badge.map(Arc::new),
+            members: Arc::new(ArcSwap::from_pointee(members)),
+            origins: origins.into(),
         })
     }
 

@@ -3,23 +3,22 @@
 mod route;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use http::StatusCode;
 use leasehold_config::{Snapshot, Upstream};
 use leasehold_consumer::{Consumers, KeyDigest};
-use leasehold_inject::InjectionIndex;
 use leasehold_model::CredentialName;
 use leasehold_proxy::{
-    CredentialUse, GatewaySpec, Held, PathPolicy, Suspect, TrustedRoots, UpstreamSpec,
+    CredentialUse, GatewaySpec, PathPolicy, Suspect, TrustedRoots, UpstreamSpec,
 };
 
 use self::route::route_spec;
-use super::{ComposeError, header_name, traffic};
+use super::{ComposeError, Holding, header_name, injection, traffic};
 
 pub(super) fn gateway_spec(
     snapshot: &Snapshot,
-    holds: &BTreeMap<CredentialName, Held>,
-    places: &BTreeMap<leasehold_model::UpstreamName, InjectionIndex>,
+    holdings: &BTreeMap<CredentialName, Arc<Holding>>,
 ) -> Result<GatewaySpec, ComposeError> {
     let keys = snapshot.consumers.iter().flat_map(|consumer| {
         consumer
@@ -34,9 +33,9 @@ pub(super) fn gateway_spec(
     for upstream in &snapshot.upstreams {
         // An upstream that declares a credential is never served without one.
         let credential = upstream.credential.as_ref().map(|used| {
-            let held = holds.get(&used.credential).cloned();
-            let place = places.get(&upstream.name).copied();
-            let found = held.zip(place);
+            let wanted = injection(&used.injection)?;
+            let holding = holdings.get(&used.credential);
+            let found = holding.and_then(|it| Some((it.held.clone(), it.place(&wanted)?)));
             let (held, injection) = found.ok_or_else(|| ComposeError::Unresolved {
                 upstream: upstream.name.to_string(),
                 credential: used.credential.clone(),

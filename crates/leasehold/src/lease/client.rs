@@ -16,13 +16,13 @@ use tokio_util::task::TaskTracker;
 use url::Url;
 
 /// Speaks to the operator's socket of a gateway.
-pub(super) struct Client {
+pub(crate) struct Client {
     socket: PathBuf,
 }
 
 /// Why there is no answer to go by.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ClientError {
+pub(crate) enum ClientError {
     #[error("no gateway serves {}: is it running, and is this its socket?", socket.display())]
     NotRunning { socket: PathBuf },
     #[error(
@@ -52,15 +52,15 @@ pub(super) enum ClientError {
 }
 
 impl Client {
-    pub(super) const fn new(socket: PathBuf) -> Self {
+    pub(crate) const fn new(socket: PathBuf) -> Self {
         Self { socket }
     }
 
-    pub(super) async fn get<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T, ClientError> {
+    pub(crate) async fn get<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T, ClientError> {
         self.ask(Method::GET, path, Bytes::new()).await
     }
 
-    pub(super) async fn post<T: DeserializeOwned>(
+    pub(crate) async fn post<T: DeserializeOwned>(
         &self,
         path: &[&str],
         body: &Value,

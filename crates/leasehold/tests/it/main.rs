@@ -11,6 +11,7 @@ mod logins;
 mod native;
 mod operator;
 mod refused;
+mod reload;
 mod requests;
 mod static_key;
 mod storm;

@@ -283,7 +283,7 @@ pub(crate) struct Said {
     pub(crate) stderr: String,
 }
 
-async fn run(arguments: &[&str], socket: &Path) -> Result<Said> {
+pub(crate) async fn run(arguments: &[&str], socket: &Path) -> Result<Said> {
     let socket = socket.to_str().context("a path")?;
     let arguments: Vec<&str> = arguments
         .iter()
@@ -306,7 +306,7 @@ pub(crate) async fn command(arguments: &[&str]) -> Result<Said> {
     })
 }
 
-async fn list(socket: &Path) -> Result<Value> {
+pub(crate) async fn list(socket: &Path) -> Result<Value> {
     let said = run(&["lease", "list", "--json"], socket).await?;
     ensure!(said.code == 0, "{said:?}");
     Ok(serde_json::from_str(&said.stdout)?)
@@ -338,7 +338,7 @@ async fn start(
 }
 
 /// The leases of a database role, as OpenBao lists them.
-async fn leases(lab: &Lab, role: &str) -> Result<Vec<String>> {
+pub(crate) async fn leases(lab: &Lab, role: &str) -> Result<Vec<String>> {
     let prefix = format!("database/creds/{role}");
     let path = format!("sys/leases/lookup/{prefix}");
     let answer = lab

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use leasehold_testkit::{GatewayProcess, Lab, scan, wait};
 use reqwest::{Client, StatusCode};
+use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::task::{JoinError, JoinSet};
@@ -58,14 +59,20 @@ impl Gateway {
 
     /// Starts a gateway of this name that has an operator's socket.
     pub(crate) async fn start_operated(instance: &str, socket: &Path, parts: &str) -> Result<Self> {
-        let common = COMMON.replace("under-test", instance);
-        let admin = "admin: { address: \"127.0.0.1:0\"";
-        ensure!(
-            common.contains(admin),
-            "the admin listener is declared otherwise"
-        );
-        let common = common.replace(admin, &format!("{admin}, socket: {socket:?}"));
-        Self::of(GatewayProcess::start(binary(), &format!("{common}{parts}")).await?).await
+        let document = operated_document(instance, socket, parts);
+        Self::of(GatewayProcess::start(binary(), &document).await?).await
+    }
+
+    /// Writes another configuration into the file that the gateway was started with.
+    pub(crate) fn configure(&self, document: &str) -> Result<()> {
+        std::fs::write(self.process.config_file(), document).context("write the configuration")
+    }
+
+    /// Sends a signal.
+    pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
+        let id = self.process.process_id().context("the gateway has ended")?;
+        let id = Pid::from_raw(i32::try_from(id)?).context("a process id")?;
+        Ok(kill_process(id, signal)?)
     }
 
     /// Takes a gateway that has been started with a [`document`].
@@ -257,6 +264,14 @@ pub(crate) fn binary() -> &'static Path {
 /// Returns a whole configuration of which `parts` are given.
 pub(crate) fn document(parts: &str) -> String {
     format!("{COMMON}{parts}")
+}
+
+/// As [`document`], of a gateway of this name that has an operator's socket.
+pub(crate) fn operated_document(instance: &str, socket: &Path, parts: &str) -> String {
+    let common = COMMON.replace("under-test", instance);
+    let admin = "admin: { address: \"127.0.0.1:0\"";
+    let common = common.replace(admin, &format!("{admin}, socket: {socket:?}"));
+    format!("{common}{parts}")
 }
 
 /// Starts a lab, and lets no other test start one until the guard is dropped: two cores can't give a

@@ -117,7 +117,7 @@ impl<P: Send + Sync + 'static> Broker<P> {
             Some(failure) => credential.handle.note_failure(failure),
             None => credential.handle.note_success(),
         }
-        if let Some((family, _)) = credential.family.and_then(|it| self.families.get(it)) {
+        if let Some((family, _)) = credential.family.and_then(|it| self.families.get(&it)) {
             family.note(failure);
         }
         let place = credential.place;

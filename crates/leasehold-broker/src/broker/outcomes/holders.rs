@@ -196,8 +196,8 @@ impl<P: Send + Sync + 'static> Broker<P> {
 
     /// Notes that the provider says that a lease of an earlier process is no more.
     fn note_orphan(&mut self, provider: ProviderId, lease_id: &LeaseId) {
-        let (Some(book), Some((name, _))) = (&mut self.book, self.providers.get(provider.index()))
-        else {
+        let known = self.providers.get(provider.index());
+        let (Some(book), Some(Some((name, _)))) = (&mut self.book, known) else {
             return;
         };
         if book.has_run_out(provider, lease_id) {
@@ -252,7 +252,7 @@ impl<P: Send + Sync + 'static> Broker<P> {
 
     /// A credential that waits for a login stands as the login does, until its own fetch tells more.
     fn note_login(&self, provider: ProviderId, failure: Option<Failure>) {
-        for (family, declared) in &self.families {
+        for (family, declared) in self.families.values() {
             if declared.provider == provider {
                 family.note(failure);
             }
