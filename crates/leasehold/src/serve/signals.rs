@@ -54,14 +54,15 @@ impl Stop {
 }
 
 impl Asks {
-    /// Waits for the next. The signal by which other servers start their successor is answered in the log.
+    /// Waits for the next. The signal by which other servers start their successor is answered in the log
+    /// only.
     pub(super) async fn next(&mut self) -> Ask {
         loop {
             tokio::select! {
                 _ = self.reload.recv() => return Ask::Reload,
                 _ = self.reopen.recv() => return Ask::Reopen,
                 _ = self.upgrade.recv() => warn!(
-                    "start the new program with `serve --upgrade-from SOCKET`: it takes over by itself"
+                    "no program can take over from one that runs yet: restart the gateway"
                 ),
             }
         }

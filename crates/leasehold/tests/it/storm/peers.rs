@@ -59,9 +59,6 @@ async fn a_request_costs_what_it_costs() -> Result<()> {
     }
     for peer in &mut peers {
         for tls in [false, true] {
-            if tls && peer.name == "leasehold" {
-                continue;
-            }
             let kib = idle::memory(&rig.place, peer, tls).await;
             let kib = kib.with_context(|| format!("hold connections to {}", peer.name))?;
             figures.add_idle(tls, peer.name, kib);

@@ -182,9 +182,6 @@ impl Peer {
             (false, "/tls/1k"),
             (true, "/1k"),
         ] {
-            if tls && self.name == "leasehold" {
-                continue;
-            }
             let client = reqwest::Client::builder()
                 .no_proxy()
                 .danger_accept_invalid_certs(true);
