@@ -11,7 +11,7 @@ pub(crate) fn bench(workspace: &Workspace, name: &str, options: &[&str]) -> Resu
     run_with(workspace, name, options, &[])
 }
 
-/// As [`bench`], with these paths as well.
+/// As [`bench()`], with these paths as well.
 pub(crate) fn run_with(
     workspace: &Workspace,
     name: &str,
