@@ -16,7 +16,8 @@ use crate::rig::{Rig, Setup};
 fn t8_the_route_that_is_matched_is_the_route_that_is_forwarded() {
     // Read when the test is built, as `cargo xtask paths` does.
     let count = number(option_env!("PATHS_COUNT")).unwrap_or(20_000);
-    let seed = number(option_env!("PATHS_SEED")).unwrap_or_else(|| fastrand::u64(..));
+    // By default the same paths each time: a test run says the same of the same code.
+    let seed = number(option_env!("PATHS_SEED")).unwrap_or(1);
     let origins: Vec<_> = (0..PREFIXES.len()).map(answering).collect();
     let rig = start(&origins);
     let mut random = Rng::with_seed(seed);
