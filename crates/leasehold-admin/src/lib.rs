@@ -12,11 +12,11 @@ mod serve;
 mod socket;
 
 pub use operations::{
-    BoxFuture, HangsOn, Lease, Leases, NotReady, OperationError, Operations, Reload, Reloaded,
+    BoxFuture, HandedOver, HangsOn, Lease, Leases, NotReady, OperationError, Operations, Reload, Reloaded,
     Revocation, RevokeTarget, Revoked, Rotated, Rotation,
 };
 pub use operator::Operator;
 pub use readiness::{Readiness, RouteReadiness};
 pub use router::Admin;
 pub use serve::{serve, serve_operator};
-pub use socket::{OperatorSocket, SocketError};
+pub use socket::{OperatorSocket, SharedSocket, SocketError};

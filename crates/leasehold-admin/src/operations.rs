@@ -1,3 +1,4 @@
+use std::path::PathBuf;
 use std::pin::Pin;
 
 use leasehold_model::{ConsumerName, CredentialName, LeaseId};
@@ -29,6 +30,10 @@ pub trait Operations: Send + Sync {
 
     /// Reads the configuration again and puts it to work, whole or not at all.
     fn reload(&self) -> BoxFuture<'_, Result<Reload, OperationError>>;
+
+    /// Hands the listening sockets to a successor, which waits for them at this Unix socket. When that
+    /// says that it serves, this gateway ends.
+    fn hand_over(&self, to: PathBuf) -> BoxFuture<'_, Result<(), OperationError>>;
 }
 
 /// What to revoke.
@@ -55,6 +60,12 @@ pub enum OperationError {
     NotHeld {
         /// What it does not hold, in words for the operator.
         what: String,
+    },
+    /// It can't do so now.
+    #[error("{why}")]
+    Refused {
+        /// Why, in words for the operator.
+        why: String,
     },
     /// It is ending.
     #[error("the gateway gives its leases back and takes no more orders")]
@@ -166,6 +177,13 @@ pub struct Revocation {
     pub outcome: String,
     /// How long it took, in milliseconds.
     pub took_ms: u64,
+}
+
+/// The listening sockets have been handed over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HandedOver {
+    /// The instance.
+    pub instance: String,
 }
 
 /// What came of a new configuration.

@@ -4,6 +4,7 @@ mod problem;
 mod witness;
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::extract::rejection::{BytesRejection, PathRejection};
@@ -20,7 +21,7 @@ use self::problem::Problem;
 pub(crate) use self::witness::Peer;
 use self::witness::Witness;
 use crate::router::guard;
-use crate::{Lease, Leases, OperationError, Operations, Reloaded, RevokeTarget, Revoked, Rotated};
+use crate::{HandedOver, Lease, Leases, OperationError, Operations, Reloaded, RevokeTarget, Revoked, Rotated};
 
 /// What the operator's socket acts on.
 #[derive(Clone)]
@@ -48,6 +49,7 @@ pub(crate) fn router(operator: Operator) -> Router {
         .route("/v1/credentials/{name}/revoke", post(revoke_credential))
         .route("/v1/instance/revoke", post(revoke_instance))
         .route("/v1/reload", post(reload))
+        .route("/v1/handover", post(hand_over))
         .fallback(async || Problem::NoSuchPath)
         .method_not_allowed_fallback(async || Problem::WrongMethod)
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
@@ -165,6 +167,19 @@ async fn reload(
     }))
 }
 
+async fn hand_over(
+    State(operator): State<Operator>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<HandedOver>, Problem> {
+    let Successor { to } = required(body)?;
+    let witness = Witness::of(peer, "hand over", to.display().to_string());
+    witness.tell(operator.operations.hand_over(to).await)?;
+    Ok(Json(HandedOver {
+        instance: operator.instance.to_string(),
+    }))
+}
+
 async fn revoke(
     State(operator): State<Operator>,
     ConnectInfo(peer): ConnectInfo<Peer>,
@@ -190,6 +205,12 @@ struct For {
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Nothing {}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Successor {
+    to: PathBuf,
+}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -1,8 +1,11 @@
 use std::fs::{self, Metadata};
 use std::io::{self, ErrorKind};
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener as StdListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, Mode, OFlags, fchmod, flock, open};
@@ -84,6 +87,71 @@ impl OperatorSocket {
         let listener = socket.listen(BACKLOG).map_err(failed("listen on"))?;
         Ok(Self { listener, file })
     }
+
+    /// Takes over a socket that another process has made at `path` and listens on.
+    ///
+    /// # Errors
+    ///
+    /// When there is nothing at the path, or the system refuses.
+    pub fn adopt(path: &Path, listener: StdListener) -> Result<Self, SocketError> {
+        let failed = |operation| {
+            move |source| SocketError::System {
+                operation,
+                path: path.to_path_buf(),
+                source,
+            }
+        };
+        let made = fs::symlink_metadata(path).map_err(failed("look at"))?;
+        listener
+            .set_nonblocking(true)
+            .map_err(failed("take over"))?;
+        Ok(Self {
+            listener: UnixListener::from_std(listener).map_err(failed("take over"))?,
+            file: SocketFile::new(path, &made),
+        })
+    }
+
+    /// Returns what it takes to hand the socket over to another process.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no descriptor left.
+    pub fn share(&self) -> io::Result<SharedSocket> {
+        Ok(SharedSocket {
+            listener: self.listener.as_fd().try_clone_to_owned()?.into(),
+            left: Arc::clone(&self.file.left),
+        })
+    }
+
+    /// Takes one connection.
+    ///
+    /// # Errors
+    ///
+    /// When the system refuses.
+    pub async fn accept(&self) -> io::Result<tokio::net::UnixStream> {
+        let (stream, _) = self.listener.accept().await?;
+        Ok(stream)
+    }
+}
+
+/// The operator's socket once more, to be handed to another process.
+#[derive(Debug)]
+pub struct SharedSocket {
+    listener: StdListener,
+    left: Arc<AtomicBool>,
+}
+
+impl SharedSocket {
+    /// Returns the socket.
+    #[must_use]
+    pub const fn listener(&self) -> &StdListener {
+        &self.listener
+    }
+
+    /// Leaves the file to the other process: it is not removed at the end.
+    pub fn leave(&self) {
+        self.left.store(true, Ordering::Relaxed);
+    }
 }
 
 /// The file of a socket, removed when it is dropped, unless another has taken its place.
@@ -92,6 +160,8 @@ pub(crate) struct SocketFile {
     path: PathBuf,
     /// The device and the inode.
     identity: (u64, u64),
+    /// Whether another process has taken the socket over.
+    left: Arc<AtomicBool>,
 }
 
 impl SocketFile {
@@ -99,6 +169,7 @@ impl SocketFile {
         Self {
             path: path.to_path_buf(),
             identity: identity(made),
+            left: Arc::default(),
         }
     }
 }
@@ -106,6 +177,9 @@ impl SocketFile {
 impl Drop for SocketFile {
     fn drop(&mut self) {
         let found = fs::symlink_metadata(&self.path);
+        if self.left.load(Ordering::Relaxed) {
+            return;
+        }
         let is_ours = found.is_ok_and(|found| identity(&found) == self.identity);
         if !is_ours {
             return;

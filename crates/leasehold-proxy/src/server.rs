@@ -13,8 +13,9 @@ mod unix;
 mod wire;
 mod worker;
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
@@ -54,6 +55,24 @@ impl Server {
     ///
     /// When an address can't be bound, or somebody listens there already.
     pub fn bind(listeners: &[ListenerSpec], workers: usize) -> Result<Self, BindError> {
+        Self::adopt(listeners, workers, Vec::new())
+    }
+
+    /// As [`Server::bind`], with listening sockets that somebody else has opened: those of a listener's
+    /// name that listen where the listener is to. A listener that has none is bound.
+    ///
+    /// Where there are more of them than workers, a worker accepts on several: none may be closed, since
+    /// connections wait in each. Where there are fewer, workers share them. Those that fit no listener
+    /// are closed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Server::bind`], and when a socket can't be shared.
+    pub fn adopt(
+        listeners: &[ListenerSpec],
+        workers: usize,
+        mut opened: Vec<(ListenerName, OwnedFd)>,
+    ) -> Result<Self, BindError> {
         let mut server = Self {
             workers: std::iter::repeat_with(Vec::new)
                 .take(workers.max(1))
@@ -63,7 +82,16 @@ impl Server {
             connection_limit: DEFAULT_CONNECTION_LIMIT,
         };
         for spec in listeners {
-            server.add(spec).map_err(|source| BindError {
+            let mut own = Vec::new();
+            for (_, socket) in opened.extract_if(.., |(name, _)| *name == spec.name) {
+                own.extend(Socket::at(&spec.address, socket));
+            }
+            let added = if own.is_empty() {
+                server.add(spec)
+            } else {
+                server.share(spec, own)
+            };
+            added.map_err(|source| BindError {
                 listener: spec.name.clone(),
                 address: spec.address.clone(),
                 source,
@@ -98,6 +126,42 @@ impl Server {
         }
         self.addresses.push((spec.name.clone(), bound));
         Ok(())
+    }
+
+    /// Deals out sockets that are open already, so that each worker has one at least.
+    fn share(&mut self, spec: &ListenerSpec, mut opened: Vec<Socket>) -> io::Result<()> {
+        let door = Arc::new(Door::new(spec));
+        let (given, workers) = (opened.len(), self.workers.len());
+        for number in given..workers {
+            let shared = opened.get(number % given).ok_or(ErrorKind::NotFound)?;
+            opened.push(shared.share()?);
+        }
+        let first = opened.first().ok_or(ErrorKind::NotFound)?;
+        let bound = first.address(&spec.address)?;
+        if let ListenerAddress::Unix { path, .. } = &spec.address {
+            self.files.push(SocketFile::of(path)?);
+        }
+        for (place, socket) in opened.into_iter().enumerate() {
+            socket.set_nonblocking()?;
+            let door = Arc::clone(&door);
+            if let Some(worker) = self.workers.get_mut(place % workers) {
+                worker.push(Listener { door, socket });
+            }
+        }
+        self.addresses.push((spec.name.clone(), bound));
+        Ok(())
+    }
+
+    /// Returns the listening sockets once more, each with its listener's name, to be handed to another
+    /// process. While anybody has them open, connections wait there.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no descriptor left.
+    pub fn sockets(&self) -> io::Result<Vec<(ListenerName, OwnedFd)>> {
+        let all = self.workers.iter().flatten();
+        all.map(|it| Ok((it.door.name.clone(), it.socket.share()?.into())))
+            .collect()
     }
 
     /// Sets how many connections from consumers one worker keeps; 10,000 where nothing is set. One
@@ -170,6 +234,12 @@ impl RunningServer {
         }
     }
 
+    /// Leaves the files of Unix sockets to another process, which has the sockets: they are not removed
+    /// at the end.
+    pub fn leave_files(&mut self) {
+        self.files.drain(..).for_each(SocketFile::leave);
+    }
+
     /// Stops accepting, lets the requests under way end for up to `limit`, and ends all threads.
     /// Returns how many connections had to be cut.
     ///
@@ -220,12 +290,55 @@ impl Socket {
         })
     }
 
+    /// Takes an open socket, where it listens where it is to. Port 0 means any.
+    fn at(wanted: &ListenerAddress, socket: OwnedFd) -> Option<Self> {
+        match wanted {
+            ListenerAddress::Tcp(address) => {
+                let socket = TcpListener::from(socket);
+                let at = socket.local_addr().ok()?;
+                let fits = at.ip() == address.ip()
+                    && (at.port() == address.port() || address.port() == 0);
+                fits.then_some(Self::Tcp(socket))
+            }
+            ListenerAddress::Unix { path, .. } => {
+                let socket = UnixListener::from(socket);
+                let at = socket.local_addr().ok()?;
+                let fits = at.as_pathname() == Some(path);
+                fits.then_some(Self::Unix(socket))
+            }
+        }
+    }
+
+    /// Returns the same socket, whose connections go to whoever is first to accept them.
+    fn share(&self) -> io::Result<Self> {
+        Ok(match self {
+            Self::Tcp(socket) => Self::Tcp(socket.try_clone()?),
+            Self::Unix(socket) => Self::Unix(socket.try_clone()?),
+        })
+    }
+
+    fn set_nonblocking(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(socket) => socket.set_nonblocking(true),
+            Self::Unix(socket) => socket.set_nonblocking(true),
+        }
+    }
+
     /// Returns a socket for another worker.
     fn again(&self) -> io::Result<Self> {
         Ok(match self {
             Self::Tcp(socket) => Self::Tcp(socket::listen(socket.local_addr()?)?),
             Self::Unix(socket) => Self::Unix(socket.try_clone()?),
         })
+    }
+}
+
+impl From<Socket> for OwnedFd {
+    fn from(socket: Socket) -> Self {
+        match socket {
+            Socket::Tcp(socket) => socket.into(),
+            Socket::Unix(socket) => socket.into(),
+        }
     }
 }
 

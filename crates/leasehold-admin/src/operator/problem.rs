@@ -36,6 +36,7 @@ impl Problem {
             Self::Refused(error) => {
                 let (status, reason) = match error {
                     OperationError::NotHeld { .. } => (StatusCode::NOT_FOUND, "not_held"),
+                    OperationError::Refused { .. } => (StatusCode::CONFLICT, "refused"),
                     OperationError::Stopped => (StatusCode::SERVICE_UNAVAILABLE, "stopped"),
                 };
                 (status, reason, error.to_string())

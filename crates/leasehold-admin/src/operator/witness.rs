@@ -109,6 +109,12 @@ impl Outcomes for Vec<crate::Revocation> {
     }
 }
 
+impl Outcomes for () {
+    fn in_words(&self) -> String {
+        "done".to_owned()
+    }
+}
+
 impl Outcomes for crate::Reload {
     /// The report is in the line that says why.
     fn in_words(&self) -> String {

@@ -107,6 +107,7 @@ async fn each_verb_reaches_the_gateway_with_what_it_is_about() {
         ("/v1/credentials/db/revoke", r#"{"consumer":"orders"}"#),
         ("/v1/instance/revoke", ""),
         ("/v1/reload", ""),
+        ("/v1/handover", r#"{"to":"/run/next"}"#),
     ] {
         assert_eq!(gateway.ask("POST", path, body).await.0, 200, "{path}");
     }
@@ -123,6 +124,7 @@ async fn each_verb_reaches_the_gateway_with_what_it_is_about() {
             "revoke Credential { credential: \"db\", consumer: Some(\"orders\") }",
             "revoke Instance",
             "reload",
+            "hand over to /run/next",
         ]
     );
     gateway.stop().await;
@@ -159,6 +161,7 @@ async fn what_can_not_be_done_is_a_problem_with_a_reason_and_does_nothing() {
             "bad_request",
         ),
         ("POST", "/v1/credentials/%ff/revoke", "", 400, "bad_request"),
+        ("POST", "/v1/handover", "", 400, "bad_request"),
         ("GET", "/v1/leases/none", "", 404, "not_held"),
         ("GET", "/v2/leases", "", 404, "no_such_path"),
         ("GET", "/metrics", "", 404, "no_such_path"),
@@ -203,6 +206,7 @@ async fn no_verb_is_on_the_tcp_listener() {
         ("POST", "/v1/credentials/db/revoke"),
         ("POST", "/v1/instance/revoke"),
         ("POST", "/v1/reload"),
+        ("POST", "/v1/handover"),
     ] {
         let stream = TcpStream::connect(address).await.expect("connect");
         let (status, _) = exchange(stream, method, path, "").await;
@@ -297,6 +301,11 @@ impl Operations for Memory {
         self.note("reload".to_owned());
         Box::pin(async { Ok(Reload::default()) })
     }
+
+    fn hand_over(&self, to: PathBuf) -> BoxFuture<'_, Result<(), OperationError>> {
+        self.note(format!("hand over to {}", to.display()));
+        Box::pin(async { Ok(()) })
+    }
 }
 
 fn lease() -> Lease {
@@ -336,3 +345,19 @@ where
 }
 
 const LEASE: &str = "database/creds/app/x1";
+
+#[tokio::test]
+async fn a_socket_that_was_left_to_another_process_serves_on_under_its_name() {
+    let scratch = Scratch::new().expect("a directory");
+    let path = scratch.path().join("admin.sock");
+    let first = OperatorSocket::bind(&path).await.expect("a socket");
+    let shared = first.share().expect("a descriptor");
+    let listener = shared.listener().try_clone().expect("a descriptor");
+    let second = OperatorSocket::adopt(&path, listener).expect("adopted");
+    shared.leave();
+    drop((first, shared));
+    let (connected, accepted) = tokio::join!(UnixStream::connect(&path), second.accept());
+    assert!(connected.is_ok() && accepted.is_ok());
+    drop(second);
+    assert!(!path.exists(), "the last one removes it");
+}

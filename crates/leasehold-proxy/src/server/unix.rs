@@ -40,6 +40,16 @@ pub(super) struct SocketFile {
 }
 
 impl SocketFile {
+    /// Takes charge of the file of a socket that another process has made.
+    pub(super) fn of(path: &Path) -> io::Result<Self> {
+        Ok(Self::new(path, &fs::symlink_metadata(path)?))
+    }
+
+    /// Leaves the file to another process.
+    pub(super) fn leave(mut self) {
+        self.identity = NOBODYS;
+    }
+
     fn new(path: &Path, made: &Metadata) -> Self {
         Self {
             path: path.to_path_buf(),
@@ -59,6 +69,9 @@ impl Drop for SocketFile {
         }
     }
 }
+
+/// No file has this inode.
+const NOBODYS: (u64, u64) = (0, 0);
 
 /// Removes a socket that nobody serves.
 fn make_room(path: &Path) -> io::Result<()> {

@@ -156,6 +156,26 @@ fn a_drain_that_takes_too_long_cuts_what_is_left() {
     );
 }
 
+#[test]
+fn sockets_that_are_open_already_are_adopted_whatever_the_number_of_workers() {
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let first = Server::bind(&[listener(any)], 3).expect("a free port");
+    let address = first.addresses()[0].1.tcp().expect("a port");
+    for workers in [1, 2, 3, 5] {
+        let opened = first.sockets().expect("descriptors");
+        assert_eq!(opened.len(), 3);
+        let adopted = Server::adopt(&[listener(address)], workers, opened).expect("adopted");
+        assert_eq!(adopted.addresses()[0].1.tcp(), Some(address));
+        let sockets = adopted.sockets().expect("descriptors");
+        assert_eq!(sockets.len(), workers.max(3), "none is closed");
+    }
+    let opened = first.sockets().expect("descriptors");
+    let elsewhere = listener(SocketAddr::from(([127, 0, 0, 2], 0)));
+    let other = Server::adopt(&[elsewhere], 1, opened).expect("bound");
+    let other = other.addresses()[0].1.tcp().expect("a port");
+    assert_ne!(other.ip(), address.ip(), "what does not fit is not used");
+}
+
 fn listener(address: SocketAddr) -> ListenerSpec {
     ListenerSpec {
         name: "public".into(),
