@@ -12,8 +12,8 @@ mod serve;
 mod socket;
 
 pub use operations::{
-    BoxFuture, HandedOver, HangsOn, Lease, Leases, NotReady, OperationError, Operations, Reload, Reloaded,
-    Revocation, RevokeTarget, Revoked, Rotated, Rotation,
+    BoxFuture, HandedOver, HangsOn, Lease, Leases, NotReady, OperationError, Operations, Reload,
+    Reloaded, Revocation, RevokeTarget, Revoked, Rotated, Rotation,
 };
 pub use operator::Operator;
 pub use readiness::{Readiness, RouteReadiness};

@@ -21,7 +21,9 @@ use self::problem::Problem;
 pub(crate) use self::witness::Peer;
 use self::witness::Witness;
 use crate::router::guard;
-use crate::{HandedOver, Lease, Leases, OperationError, Operations, Reloaded, RevokeTarget, Revoked, Rotated};
+use crate::{
+    HandedOver, Lease, Leases, OperationError, Operations, Reloaded, RevokeTarget, Revoked, Rotated,
+};
 
 /// What the operator's socket acts on.
 #[derive(Clone)]

@@ -79,7 +79,7 @@ impl OperatorSocket {
         fchmod(&socket, OWNER_ONLY).map_err(|it| failed("restrict")(it.into()))?;
         socket.bind(path).map_err(failed("bind"))?;
         let made = fs::symlink_metadata(path).map_err(failed("look at"))?;
-        let file = SocketFile::new(path, &made);
+        let file = SocketFile::new(path, &made, false);
         if made.mode() & 0o777 != OWNER_ONLY.as_raw_mode() {
             let source = io::Error::other("the system gave it another mode than 0600");
             return Err(failed("restrict")(source));
@@ -88,7 +88,8 @@ impl OperatorSocket {
         Ok(Self { listener, file })
     }
 
-    /// Takes over a socket that another process has made at `path` and listens on.
+    /// Takes over a socket that another process has made at `path` and listens on. Its file is that
+    /// process's until [`SharedSocket::own`].
     ///
     /// # Errors
     ///
@@ -107,7 +108,7 @@ impl OperatorSocket {
             .map_err(failed("take over"))?;
         Ok(Self {
             listener: UnixListener::from_std(listener).map_err(failed("take over"))?,
-            file: SocketFile::new(path, &made),
+            file: SocketFile::new(path, &made, true),
         })
     }
 
@@ -152,6 +153,11 @@ impl SharedSocket {
     pub fn leave(&self) {
         self.left.store(true, Ordering::Relaxed);
     }
+
+    /// Removes the file at the end: the process that made it has left it.
+    pub fn own(&self) {
+        self.left.store(false, Ordering::Relaxed);
+    }
 }
 
 /// The file of a socket, removed when it is dropped, unless another has taken its place.
@@ -165,11 +171,11 @@ pub(crate) struct SocketFile {
 }
 
 impl SocketFile {
-    fn new(path: &Path, made: &Metadata) -> Self {
+    fn new(path: &Path, made: &Metadata, left: bool) -> Self {
         Self {
             path: path.to_path_buf(),
             identity: identity(made),
-            left: Arc::default(),
+            left: Arc::new(AtomicBool::new(left)),
         }
     }
 }

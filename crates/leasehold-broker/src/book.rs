@@ -17,11 +17,14 @@ use leasehold_model::{
     Holder, LeaseId, ProviderName,
 };
 use leasehold_provider::{BoxFuture, ProviderError};
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 /// The ledger, and what is needed to name things as it does.
 pub(crate) struct Book {
     ledger: Arc<Ledger>,
+    /// Ledgers of earlier processes: what they list is ended there too.
+    others: Vec<Ledger>,
     clock: Arc<dyn Clock>,
     providers: BTreeMap<ProviderId, ProviderName>,
     intents: u64,
@@ -84,6 +87,7 @@ impl Book {
     ) -> Self {
         Self {
             ledger: Arc::new(ledger),
+            others: Vec::new(),
             clock,
             providers,
             intents: 0,
@@ -106,14 +110,29 @@ impl Book {
         (health.failures, health.unwritten)
     }
 
-    /// Writes what is queued and lets go of the file.
+    /// Keeps the ledger of another process beside its own, until nothing of that process is left.
+    pub(crate) fn inherit(&mut self, ledger: Ledger) {
+        self.others.push(ledger);
+    }
+
+    /// Lets go of the ledgers of other processes, where nothing is left of any.
+    pub(crate) fn let_go(&mut self) {
+        if !self.others.is_empty() && self.former.is_empty() && self.orphans.is_empty() {
+            for ledger in self.others.drain(..) {
+                drop(spawn_blocking(move || close(&ledger)));
+            }
+        }
+    }
+
+    /// Writes what is queued and lets go of the files.
     pub(crate) async fn close(self) {
-        let ledger = self.ledger;
-        let closed = tokio::task::spawn_blocking(move || ledger.close()).await;
-        match closed {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::error!(error = %Chain(&error), "close the ledger"),
-            Err(error) => tracing::error!(error = %Chain(&error), "close the ledger"),
+        let (ledger, others) = (self.ledger, self.others);
+        let closed = spawn_blocking(move || {
+            close(&ledger);
+            others.iter().for_each(close);
+        });
+        if let Err(error) = closed.await {
+            tracing::error!(error = %Chain(&error), "close the ledger");
         }
     }
 
@@ -225,6 +244,9 @@ impl Book {
 
     fn note(&self, provider: ProviderId, event: Event) {
         if let Some(change) = self.change(provider, event) {
+            if is_an_end(&change.event) {
+                self.others.iter().for_each(|it| it.note(change.clone()));
+            }
             self.ledger.note(change);
         }
     }
@@ -241,6 +263,25 @@ impl Book {
         let then = wall.checked_add(ahead).unwrap_or(wall);
         then.checked_sub(boot.since(at)).unwrap_or(wall)
     }
+}
+
+fn close(ledger: &Ledger) {
+    if let Err(error) = ledger.close() {
+        tracing::error!(error = %Chain(&error), "close the ledger");
+    }
+}
+
+/// Tells whether something of an earlier process may have come to its end.
+const fn is_an_end(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::SessionEnded { .. }
+            | Event::AnchorEnded { .. }
+            | Event::HolderEnded { .. }
+            | Event::LeaseRevoked { .. }
+            | Event::LeaseExpiryClaimed { .. }
+            | Event::LeaseIrrevocable { .. }
+    )
 }
 
 /// What an intent says of a holder without an accessor: a batch token has none.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use leasehold_ledger::{Former, Ledger};
 use leasehold_model::ProviderName;
 use leasehold_provider::Provider;
 use tokio::sync::{mpsc, oneshot};
@@ -102,6 +103,15 @@ impl<P> Changes<P> {
         self.ask(Change::Dismiss(dismissal)).await
     }
 
+    /// Has the broker take over what another process of the instance has left in a ledger of its own.
+    ///
+    /// # Errors
+    ///
+    /// When the broker has stopped.
+    pub async fn inherit_ledger(&self, ledger: Ledger, former: Former) -> Result<(), ChangeError> {
+        self.ask(Change::Inherit(ledger, former)).await
+    }
+
     /// Sets how long giving everything back may take at the end.
     ///
     /// # Errors
@@ -156,6 +166,7 @@ pub(crate) enum Change<P> {
         answer: oneshot::Sender<Result<(), UnknownProvider>>,
     },
     Dismiss(Dismissal<P>),
+    Inherit(Ledger, Former),
     GiveBackWithin(Duration),
 }
 

@@ -63,7 +63,7 @@ impl Server {
     ///
     /// Where there are more of them than workers, a worker accepts on several: none may be closed, since
     /// connections wait in each. Where there are fewer, workers share them. Those that fit no listener
-    /// are closed.
+    /// are closed. The files of Unix sockets are left to whoever has made them.
     ///
     /// # Errors
     ///
@@ -237,7 +237,13 @@ impl RunningServer {
     /// Leaves the files of Unix sockets to another process, which has the sockets: they are not removed
     /// at the end.
     pub fn leave_files(&mut self) {
-        self.files.drain(..).for_each(SocketFile::leave);
+        self.files.iter_mut().for_each(|it| it.leave(true));
+    }
+
+    /// Removes the files of Unix sockets at the end, also of those that were adopted: whoever made them
+    /// has left them.
+    pub fn own_files(&mut self) {
+        self.files.iter_mut().for_each(|it| it.leave(false));
     }
 
     /// Stops accepting, lets the requests under way end for up to `limit`, and ends all threads.

@@ -41,6 +41,9 @@ pub(crate) struct ServeArgs {
     /// The configuration file.
     #[arg(long, value_name = "FILE")]
     pub(crate) config: PathBuf,
+    /// Take over from the gateway behind this operator's socket, which ends once this one serves.
+    #[arg(long, value_name = "SOCKET")]
+    pub(crate) upgrade_from: Option<PathBuf>,
     /// How much to log; the log goes to standard error, one JSON object a line.
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     pub(crate) log: LogLevel,

@@ -150,6 +150,18 @@ impl Composition {
         self.holdings.get(name).map(AsRef::as_ref)
     }
 
+    /// Returns the hold on each credential that requests of all consumers share.
+    pub(crate) fn shared(
+        &self,
+    ) -> impl Iterator<Item = (&CredentialName, &leasehold_broker::Handle<Prepared>)> {
+        self.holdings
+            .iter()
+            .filter_map(|(name, it)| match &it.held {
+                Held::Shared(handle) => Some((name, handle)),
+                Held::PerConsumer(_) => None,
+            })
+    }
+
     /// Returns how many credentials are held.
     pub(crate) fn len(&self) -> usize {
         self.holdings.len()

@@ -1,5 +1,6 @@
 //! The operator's verbs, carried out by the gateway.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -66,9 +67,19 @@ impl Operations for GatewayOperations {
     fn reload(&self) -> BoxFuture<'_, Result<Reload, OperationError>> {
         Box::pin(async {
             let (answer, answered) = oneshot::channel();
-            let asked = self.orders.send(answer).await;
+            let asked = self.orders.send(Order::Reload(answer)).await;
             asked.map_err(|_stopped| OperationError::Stopped)?;
             answered.await.map_err(|_stopped| OperationError::Stopped)
+        })
+    }
+
+    fn hand_over(&self, to: PathBuf) -> BoxFuture<'_, Result<(), OperationError>> {
+        Box::pin(async {
+            let (answer, answered) = oneshot::channel();
+            let asked = self.orders.send(Order::HandOver { to, answer }).await;
+            asked.map_err(|_stopped| OperationError::Stopped)?;
+            let given = answered.await.map_err(|_stopped| OperationError::Stopped)?;
+            given.map_err(|why| OperationError::Refused { why })
         })
     }
 }

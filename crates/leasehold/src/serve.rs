@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -10,18 +10,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use leasehold_admin::{Admin, Operator, OperatorSocket, Readiness, RouteReadiness, SocketError};
+use leasehold_admin::{
+    Admin, Operator, OperatorSocket, Readiness, RouteReadiness, SharedSocket, SocketError,
+};
 use leasehold_audit::{Recorder, RecorderTask, SinkError};
 use leasehold_broker::{Broker, BrokerMetrics, Control, End, Standing, UnknownProvider};
-use leasehold_config::{Snapshot, Workers};
+use leasehold_config::Snapshot;
 use leasehold_inject::Prepared;
 use leasehold_model::{Clock, Failure, ListenerName, SystemClock};
 use leasehold_provider::FingerprintKey;
-use leasehold_proxy::{
-    BindError, Gateway, ListenerAddress, ListenerSpec, ProxyMetrics, RunningServer, Server,
-};
+use leasehold_proxy::{BindError, Gateway, ListenerAddress, ProxyMetrics, RunningServer};
 use prometheus_client::registry::Registry;
-use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -29,15 +28,20 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
+use self::bind::Bound;
+use self::handover::{Opened, Own, TakeOverError};
 pub(crate) use self::reload::Order;
-use self::reload::{ReloadMetrics, Reloader};
+use self::reload::{ReloadMetrics, Reloader, Succession};
 pub(crate) use self::signals::{Asks, Stop, listen};
 use crate::cli::ServeArgs;
 use crate::compose::{self, ComposeError, Composed};
 use crate::listeners::{self, ListenerError};
 use crate::operations::GatewayOperations;
-use crate::{check, limits, logging, output};
+use crate::{check, logging, output};
 
+mod activation;
+mod bind;
+mod handover;
 mod ledger;
 mod reload;
 mod signals;
@@ -70,6 +74,10 @@ pub(crate) enum ServeError {
         #[source]
         source: io::Error,
     },
+    #[error("keep the listening sockets for a successor")]
+    Sockets(#[source] io::Error),
+    #[error("take over from the gateway that runs")]
+    TakeOver(#[from] TakeOverError),
     #[error("make the operator's socket")]
     Socket(#[from] SocketError),
     #[error("start the workers")]
@@ -103,12 +111,16 @@ pub(crate) fn run(args: &ServeArgs) -> ExitCode {
 
 fn run_to_end(snapshot: Snapshot, args: &ServeArgs) -> Result<End, ServeError> {
     let sink = sink::open(&snapshot.access_record.to)?;
+    // Before there is another thread: what systemd has passed is taken once.
+    let activated = activation::take(&snapshot.listeners);
     let runtime = control_runtime()?;
     let outcome = runtime.block_on(async {
         let (stop, asks) = listen()?;
         let origin = Origin {
             file: Some(args.config.clone()),
             asks: Some(asks),
+            predecessor: args.upgrade_from.clone(),
+            activated,
         };
         serve(snapshot, origin, sink, |_| {}, stop.told()).await
     });
@@ -140,8 +152,13 @@ pub(crate) async fn serve(
     let in_ledger = snapshot.ledger.is_some();
     let mut running = Running::start(snapshot, origin, sink).await?;
     started(&running.addresses);
+    let succeeded = running.succession.done.clone();
     let broker_is_gone = tokio::select! {
         () = stop => false,
+        () = succeeded.cancelled() => {
+            running.leave_to_successor();
+            false
+        }
         // Without it nothing is renewed: better an end in order than a slow death.
         _gone = &mut running.broker => true,
     };
@@ -163,6 +180,10 @@ pub(crate) struct Origin {
     pub(crate) file: Option<PathBuf>,
     /// The signals that ask for it to be read again.
     pub(crate) asks: Option<Asks>,
+    /// The operator's socket of the gateway that this one takes over from.
+    pub(crate) predecessor: Option<PathBuf>,
+    /// Listening sockets that systemd has opened.
+    pub(crate) activated: Vec<(ListenerName, OwnedFd)>,
 }
 
 /// A gateway that serves.
@@ -174,6 +195,9 @@ struct Running {
     operator: Option<JoinHandle<io::Result<()>>>,
     records: RecorderTask,
     reloader: JoinHandle<Snapshot>,
+    succession: Succession,
+    /// What of the operator's socket the successor goes on with.
+    socket: Option<SharedSocket>,
     draining: Arc<AtomicBool>,
     stop_reloads: CancellationToken,
     stop_broker: CancellationToken,
@@ -192,42 +216,74 @@ impl Running {
         let changes = broker.changes();
         let Composed { composition, draft } = compose::compose(&snapshot, &clock, &changes, None)?;
         broker.declare(draft)?;
-        ledger::keep(&snapshot, &mut broker).await?;
+        let predecessor = origin.predecessor.as_deref();
+        let ledger = ledger::keep(&snapshot, &mut broker, predecessor.is_some()).await?;
         let reload_metrics = ReloadMetrics::register(&mut registry, &*clock);
         let metrics = ProxyMetrics::register(&mut registry);
         let (recorder, records) =
             Recorder::start(sink, leasehold_audit::DEFAULT_CAPACITY, &mut registry)
                 .map_err(ServeError::Recorder)?;
-        let (listeners, files) = listeners::prepare(&snapshot.listeners)?;
-        let bound = bind(&listeners, snapshot.workers)?;
-        let admin_listener = bind_admin(snapshot.admin.address).await?;
-        let socket = bind_socket(&snapshot).await?;
-        let addresses = Addresses {
-            listeners: bound.addresses().to_vec(),
-            admin: local_address(&admin_listener, &snapshot)?,
+        let (opened, line) = match predecessor {
+            Some(socket) => {
+                let (opened, line) = handover::take(socket).await?;
+                (opened, Some(line))
+            }
+            None => (Opened::activated(origin.activated), None),
         };
+        let (listeners, files) = listeners::prepare(&snapshot.listeners)?;
+        let bound = Bound::new(&snapshot, &listeners, opened, predecessor).await?;
+        let sockets = Own {
+            listeners: bound.server.sockets().map_err(ServeError::Sockets)?,
+            admin: handover::again(&bound.admin).map_err(ServeError::Sockets)?,
+            operator: share(bound.operator.as_ref()).map_err(ServeError::Sockets)?,
+        };
+        let socket = share(bound.operator.as_ref()).map_err(ServeError::Sockets)?;
 
         let tasks = TaskTracker::new();
         let (stop_broker, stop_admin) = (CancellationToken::new(), CancellationToken::new());
         tasks.spawn(files.run(metrics.clone(), stop_admin.clone()));
+        let control = broker.control();
+        let give_back = snapshot.shutdown.revoke;
+        let broker = tasks.spawn(broker.run(stop_broker.clone(), give_back));
+        if line.is_some()
+            && let Err(error) = handover::await_credentials(&composition).await
+        {
+            stop_broker.cancel();
+            let end = broker.await.map_err(|_panic| ServeError::Broker)?;
+            tell_what_is_left(&end, snapshot.ledger.is_some());
+            return Err(error.into());
+        }
         let draining = Arc::new(AtomicBool::new(false));
         let standing = Arc::new(ArcSwap::from(Arc::clone(&composition.gateway)));
         let admin = Admin {
             registry: Arc::new(registry),
             readiness: readiness(&standing, &clock, &draining),
         };
+        let Bound {
+            server,
+            admin: admin_listener,
+            operator: operator_socket,
+            addresses,
+        } = bound;
         let admin = leasehold_admin::serve(admin_listener, admin, stop_admin.clone());
         let (orders, ordered) = mpsc::channel(ORDERS);
-        let operator = socket.map(|socket| {
-            let operator = operator(&snapshot, broker.control(), orders.clone());
+        let operator = operator_socket.map(|socket| {
+            let operator = operator(&snapshot, control, orders.clone());
             leasehold_admin::serve_operator(socket, operator, stop_admin.clone())
         });
-        let server = bound
+        let mut server = server
             .run(&composition.gateway, &recorder, &metrics, &clock)
             .map_err(ServeError::Workers)?;
         announce(&snapshot, &addresses);
-        let give_back = snapshot.shutdown.revoke;
-        let stop_reloads = CancellationToken::new();
+        if let Some(mut line) = line {
+            line.say_ready().await?;
+            server.own_files();
+            if let Some(socket) = &socket {
+                socket.own();
+            }
+            tasks.spawn(ledger::follow(line, ledger, changes.clone()));
+        }
+        let (stop_reloads, succession) = (CancellationToken::new(), Succession::default());
         let reloader = Reloader {
             file: origin.file,
             snapshot,
@@ -239,13 +295,17 @@ impl Running {
             clock,
             metrics: reload_metrics,
             tasks: tasks.clone(),
+            sockets,
+            succession: succession.clone(),
         };
         let reloader = reloader.run(ordered, origin.asks, stop_reloads.clone());
         Ok(Self {
             addresses,
             server: Some(server),
-            broker: tasks.spawn(broker.run(stop_broker.clone(), give_back)),
+            broker,
             reloader: tasks.spawn(reloader),
+            succession,
+            socket,
             stop_reloads,
             admin: tasks.spawn(admin),
             operator: operator.map(|it| tasks.spawn(it)),
@@ -254,6 +314,18 @@ impl Running {
             stop_broker,
             stop_admin,
         })
+    }
+
+    /// Answers operators no more: whoever asks now means the successor, which has the same sockets.
+    fn leave_to_successor(&mut self) {
+        info!("the successor serves");
+        if let Some(socket) = &self.socket {
+            socket.leave();
+        }
+        if let Some(server) = &mut self.server {
+            server.leave_files();
+        }
+        self.stop_admin.cancel();
     }
 
     /// Lets requests end. This comes first: a lease can be given back once no request uses it.
@@ -335,21 +407,6 @@ fn tell_what_is_left(end: &End, in_ledger: bool) {
     }
 }
 
-fn bind(listeners: &[ListenerSpec], declared: Workers) -> Result<Server, ServeError> {
-    let workers = workers(declared);
-    let bound = Server::bind(listeners, workers)?;
-    let connections = limits::connections_per_worker(limits::raise_file_limit(), workers);
-    info!(workers, connections_per_worker = connections, "limits");
-    Ok(bound.connection_limit(connections))
-}
-
-fn workers(declared: Workers) -> usize {
-    match declared {
-        Workers::Count(count) => count.get(),
-        Workers::PerCore => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
-    }
-}
-
 fn announce(snapshot: &Snapshot, addresses: &Addresses) {
     info!(
         instance = %snapshot.instance,
@@ -366,23 +423,8 @@ fn announce(snapshot: &Snapshot, addresses: &Addresses) {
     }
 }
 
-async fn bind_admin(address: SocketAddr) -> Result<TcpListener, ServeError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|source| ServeError::BindAdmin { address, source })
-}
-
-fn local_address(admin: &TcpListener, snapshot: &Snapshot) -> Result<SocketAddr, ServeError> {
-    let address = snapshot.admin.address;
-    let failed = |source| ServeError::BindAdmin { address, source };
-    admin.local_addr().map_err(failed)
-}
-
-async fn bind_socket(snapshot: &Snapshot) -> Result<Option<OperatorSocket>, SocketError> {
-    match &snapshot.admin.socket {
-        Some(path) => OperatorSocket::bind(path).await.map(Some),
-        None => Ok(None),
-    }
+fn share(socket: Option<&OperatorSocket>) -> io::Result<Option<SharedSocket>> {
+    socket.map(OperatorSocket::share).transpose()
 }
 
 fn operator(snapshot: &Snapshot, control: Control, orders: mpsc::Sender<Order>) -> Operator {

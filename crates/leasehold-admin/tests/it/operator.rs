@@ -358,6 +358,7 @@ async fn a_socket_that_was_left_to_another_process_serves_on_under_its_name() {
     drop((first, shared));
     let (connected, accepted) = tokio::join!(UnixStream::connect(&path), second.accept());
     assert!(connected.is_ok() && accepted.is_ok());
+    second.share().expect("a descriptor").own();
     drop(second);
     assert!(!path.exists(), "the last one removes it");
 }

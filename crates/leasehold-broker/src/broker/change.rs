@@ -21,6 +21,10 @@ impl<P: Send + Sync + 'static> Broker<P> {
                 }
             }
             Change::Dismiss(dismissal) => self.dismiss(&dismissal),
+            Change::Inherit(ledger, former) => {
+                self.inherit_ledger(ledger, &former);
+                self.step(Event::Tick, None);
+            }
             Change::GiveBackWithin(budget) => self.budget = budget,
         }
     }

@@ -23,6 +23,19 @@ impl<P: Send + Sync + 'static> Broker<P> {
         let names: BTreeMap<_, _> = names.map(|(name, id)| (*id, name.clone())).collect();
         let clock = Arc::clone(&self.link.clock);
         self.book = Some(Book::new(ledger, clock, names));
+        self.adopt_all(former);
+    }
+
+    /// Takes over what another process of the instance has left in a ledger of its own, which is kept
+    /// until nothing of it is left. Without a ledger of its own the broker takes nothing over.
+    pub fn inherit_ledger(&mut self, ledger: Ledger, former: &Former) {
+        if let Some(book) = &mut self.book {
+            book.inherit(ledger);
+            self.adopt_all(former);
+        }
+    }
+
+    fn adopt_all(&mut self, former: &Former) {
         for (name, held) in &former.providers {
             if held.is_empty() {
                 continue;
@@ -131,6 +144,7 @@ impl<P: Send + Sync + 'static> Broker<P> {
         let alive = self.engine.holders().into_iter();
         let alive: BTreeSet<_> = alive.map(|it| (it.provider, it.holder)).collect();
         book.keep(now, &alive);
+        book.let_go();
         let (failures, unwritten) = book.health();
         self.metrics.ledger(failures, unwritten);
     }

@@ -37,23 +37,28 @@ pub(super) struct SocketFile {
     path: PathBuf,
     /// The device and the inode.
     identity: (u64, u64),
+    /// Whether another process sees to it.
+    left: bool,
 }
 
 impl SocketFile {
-    /// Takes charge of the file of a socket that another process has made.
+    /// Knows the file of a socket that another process has made, and leaves it to that.
     pub(super) fn of(path: &Path) -> io::Result<Self> {
-        Ok(Self::new(path, &fs::symlink_metadata(path)?))
+        let mut file = Self::new(path, &fs::symlink_metadata(path)?);
+        file.left = true;
+        Ok(file)
     }
 
-    /// Leaves the file to another process.
-    pub(super) fn leave(mut self) {
-        self.identity = NOBODYS;
+    /// Leaves the file to another process, or takes charge of it.
+    pub(super) const fn leave(&mut self, left: bool) {
+        self.left = left;
     }
 
     fn new(path: &Path, made: &Metadata) -> Self {
         Self {
             path: path.to_path_buf(),
             identity: identity(made),
+            left: false,
         }
     }
 }
@@ -61,7 +66,7 @@ impl SocketFile {
 impl Drop for SocketFile {
     fn drop(&mut self) {
         let found = fs::symlink_metadata(&self.path);
-        if !found.is_ok_and(|found| identity(&found) == self.identity) {
+        if self.left || !found.is_ok_and(|found| identity(&found) == self.identity) {
             return;
         }
         if let Err(error) = fs::remove_file(&self.path) {
@@ -69,9 +74,6 @@ impl Drop for SocketFile {
         }
     }
 }
-
-/// No file has this inode.
-const NOBODYS: (u64, u64) = (0, 0);
 
 /// Removes a socket that nobody serves.
 fn make_room(path: &Path) -> io::Result<()> {

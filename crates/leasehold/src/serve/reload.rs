@@ -5,6 +5,7 @@ mod metrics;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -23,13 +24,24 @@ use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
 pub(super) use self::metrics::ReloadMetrics;
+use super::handover::{self, Own};
 use super::signals::{Ask, Asks};
 use super::sink;
 use crate::check;
 use crate::compose::{self, Composed, Composition};
 
 /// What is asked of a gateway that runs.
-pub(crate) type Order = oneshot::Sender<Reload>;
+pub(crate) enum Order {
+    /// To read its configuration again.
+    Reload(oneshot::Sender<Reload>),
+    /// To hand its listening sockets to the successor that waits there.
+    HandOver {
+        /// The successor's socket.
+        to: PathBuf,
+        /// Whether it has them.
+        answer: oneshot::Sender<Result<(), String>>,
+    },
+}
 
 /// Puts new configurations to work.
 pub(super) struct Reloader {
@@ -45,6 +57,16 @@ pub(super) struct Reloader {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) metrics: ReloadMetrics,
     pub(super) tasks: TaskTracker,
+    pub(super) sockets: Own,
+    pub(super) succession: Succession,
+}
+
+/// How a handover goes.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Succession {
+    under_way: Arc<AtomicBool>,
+    /// Cancelled once the successor serves.
+    pub(super) done: CancellationToken,
 }
 
 /// What is told to people when there is nothing else to answer with.
@@ -67,11 +89,7 @@ impl Reloader {
                     }
                 };
                 tokio::select! {
-                    Some(order) = orders.recv() => {
-                        if order.send(self.reload().await).is_err() {
-                            warn!("nobody waits for the outcome of the reload any more");
-                        }
-                    }
+                    Some(order) = orders.recv() => self.obey(order).await,
                     ask = asked => match ask {
                         Ask::Reload => drop(self.reload().await),
                         Ask::Reopen => self.reopen(),
@@ -82,6 +100,40 @@ impl Reloader {
         // A reload that is under way is given up: what it asked for is given back with the rest.
         stop.run_until_cancelled(serving).await.unwrap_or(());
         self.snapshot
+    }
+
+    async fn obey(&mut self, order: Order) {
+        let heard = match order {
+            Order::Reload(answer) => answer.send(self.reload().await).is_ok(),
+            Order::HandOver { to, answer } => answer.send(self.hand_over(to).await).is_ok(),
+        };
+        if !heard {
+            warn!("nobody waits for the outcome of the order any more");
+        }
+    }
+
+    /// Hands the listening sockets over, and ends this gateway once the successor serves. Until then
+    /// both accept nothing but what they would: this one serves on.
+    async fn hand_over(&self, to: PathBuf) -> Result<(), Refused> {
+        let Succession { under_way, done } = self.succession.clone();
+        if under_way.swap(true, Ordering::Relaxed) {
+            return Err("another successor is about to take over".to_owned());
+        }
+        let given = handover::give(to, &self.sockets).await;
+        let mut line = given.map_err(|error| {
+            under_way.store(false, Ordering::Relaxed);
+            Chain(&error).to_string()
+        })?;
+        self.tasks.spawn(async move {
+            if line.successor_serves().await {
+                done.cancel();
+                // The end of the line tells the successor that this process has ended.
+                std::future::pending::<()>().await;
+            }
+            under_way.store(false, Ordering::Relaxed);
+            warn!("the successor went away before it served: this gateway serves on");
+        });
+        Ok(())
     }
 
     /// Opens the access record anew, under the name that it has.
