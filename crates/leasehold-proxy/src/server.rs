@@ -31,6 +31,7 @@ pub use self::tls::{
     ClientAuthorities, Identity, ListenerTls, ServedCertificate, TlsError, TlsMaterial,
 };
 use self::unix::SocketFile;
+use self::worker::Drain;
 use crate::gateway::Gateway;
 use crate::metrics::ProxyMetrics;
 use crate::service::Worker;
@@ -251,10 +252,25 @@ impl RunningServer {
     ///
     /// Blocks for as long as that takes.
     pub fn drain(self, limit: Duration) -> usize {
+        let linger = Duration::ZERO;
+        self.end(Drain { linger, limit })
+    }
+
+    /// As [`RunningServer::drain`], where another process has the sockets: connections that clients keep
+    /// open end with their next answer, and only after up to five seconds more without one.
+    ///
+    /// Closing one that is idle may cross a request on its way. Clients that are told by an answer have no
+    /// such request.
+    pub fn leave(self, limit: Duration) -> usize {
+        let linger = LINGER;
+        self.end(Drain { linger, limit })
+    }
+
+    fn end(self, how: Drain) -> usize {
         // Nobody finds the way any longer to what does not accept.
         drop(self.files);
         for worker in &self.workers {
-            worker.begin_drain(limit);
+            worker.begin_drain(how);
         }
         self.workers.into_iter().map(Running::join).sum()
     }
@@ -302,8 +318,8 @@ impl Socket {
             ListenerAddress::Tcp(address) => {
                 let socket = TcpListener::from(socket);
                 let at = socket.local_addr().ok()?;
-                let fits = at.ip() == address.ip()
-                    && (at.port() == address.port() || address.port() == 0);
+                let fits =
+                    at.ip() == address.ip() && (at.port() == address.port() || address.port() == 0);
                 fits.then_some(Self::Tcp(socket))
             }
             ListenerAddress::Unix { path, .. } => {
@@ -363,13 +379,13 @@ pub struct BindError {
 #[derive(Debug)]
 struct Running {
     worker: Arc<Worker>,
-    drain: parking_lot::Mutex<Option<oneshot::Sender<Duration>>>,
+    drain: parking_lot::Mutex<Option<oneshot::Sender<Drain>>>,
     thread: JoinHandle<usize>,
 }
 
 impl Running {
-    fn begin_drain(&self, limit: Duration) {
-        let told = self.drain.lock().take().map(|drain| drain.send(limit));
+    fn begin_drain(&self, how: Drain) {
+        let told = self.drain.lock().take().map(|drain| drain.send(how));
         if matches!(told, Some(Err(_))) {
             tracing::error!("a worker ended before it was drained");
         }
@@ -407,3 +423,5 @@ fn start(
 }
 
 const DEFAULT_CONNECTION_LIMIT: usize = 10_000;
+/// How long a connection that is kept open may wait for its next request when another process takes over.
+const LINGER: Duration = Duration::from_secs(5);

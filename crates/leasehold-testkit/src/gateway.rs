@@ -1,3 +1,4 @@
+use std::ffi::OsStr;
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -44,11 +45,21 @@ impl GatewayProcess {
     ///
     /// When the process can't be started.
     pub fn launch(binary: &Path, config: &str) -> Result<Self> {
+        Self::launch_with(binary, config, &[])
+    }
+
+    /// As [`GatewayProcess::launch`], with more arguments.
+    ///
+    /// # Errors
+    ///
+    /// When the process can't be started.
+    pub fn launch_with(binary: &Path, config: &str, more: &[&OsStr]) -> Result<Self> {
         let scratch = Scratch::new()?;
         let config_file = config_file(&scratch);
         write_owner_only(&config_file, config)?;
         let mut command = command(binary, scratch.path());
         command.arg("serve").arg("--config").arg(&config_file);
+        command.args(more);
         let process = Process::start(NAME, &mut command, scratch.path(), Signal::KILL)?;
         Ok(Self {
             process: Some(process),
@@ -78,6 +89,16 @@ impl GatewayProcess {
     #[must_use]
     pub fn process_id(&self) -> Option<u32> {
         self.process.as_ref().map(Process::id)
+    }
+
+    /// Waits for the gateway to end by itself.
+    ///
+    /// # Errors
+    ///
+    /// When the gateway has ended already or does not end within `limit`; then it is killed.
+    pub async fn ended(&mut self, limit: Duration) -> Result<ExitStatus> {
+        let mut process = self.process.take().context("the gateway has ended")?;
+        wait::until("the gateway to end", limit, async || process.exited()).await
     }
 
     /// Sends SIGTERM and waits for the end.

@@ -343,7 +343,15 @@ impl Running {
         let Some(server) = self.server.take() else {
             return;
         };
-        match tokio::task::spawn_blocking(move || server.drain(limit)).await {
+        let is_succeeded = self.succession.done.is_cancelled();
+        let drained = tokio::task::spawn_blocking(move || {
+            if is_succeeded {
+                server.leave(limit)
+            } else {
+                server.drain(limit)
+            }
+        });
+        match drained.await {
             Ok(0) => {}
             Ok(cut) => warn!(
                 connections = cut,

@@ -68,8 +68,8 @@ async fn serve_http1(
         let (worker, link) = (Arc::clone(worker), Arc::clone(link));
         async move {
             let last = link.is_last();
-            let mut response = answer(worker, link, request).await;
-            if last {
+            let mut response = answer(Arc::clone(&worker), link, request).await;
+            if last || worker.leaves() {
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(CONNECTION, close);
             }
@@ -193,7 +193,10 @@ impl Conversation<'_> {
                     if changed.is_err() || now == Phase::Cut {
                         return Ended::Cut;
                     }
-                    end_in_order(connection.as_mut());
+                    // Where there is no way to say so but by an answer, one is waited for.
+                    if now == Phase::Draining || self.enough.is_some() {
+                        end_in_order(connection.as_mut());
+                    }
                 }
                 () = told(self.enough) => end_in_order(connection.as_mut()),
                 () = alarm.as_mut() => {

@@ -22,10 +22,21 @@ use crate::service::Worker;
 pub(super) enum Phase {
     /// Serve.
     Serving,
+    /// End with the next answer: a client that is about to send one more request is not cut off.
+    Leaving,
     /// End with the request that is under way.
     Draining,
     /// End now.
     Cut,
+}
+
+/// How a worker is to end.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Drain {
+    /// How long connections may wait for one more request before those that are idle are closed.
+    pub(super) linger: Duration,
+    /// How long the requests under way may take.
+    pub(super) limit: Duration,
 }
 
 /// Runs one worker on this thread until it has drained; returns how many connections were cut.
@@ -35,7 +46,7 @@ pub(super) fn run(
     worker: Arc<Worker>,
     listeners: Vec<Listener>,
     connection_limit: usize,
-    drain: oneshot::Receiver<Duration>,
+    drain: oneshot::Receiver<Drain>,
     ready: &SyncSender<io::Result<()>>,
 ) -> usize {
     let (runtime, listeners) = match prepare(listeners) {
@@ -83,7 +94,7 @@ async fn drive(
     worker: Arc<Worker>,
     listeners: Vec<(Arc<Door>, Listening)>,
     connection_limit: usize,
-    drain: oneshot::Receiver<Duration>,
+    drain: oneshot::Receiver<Drain>,
 ) -> usize {
     let (phase, watched) = watch::channel(Phase::Serving);
     let connections = TaskTracker::new();
@@ -102,8 +113,16 @@ async fn drive(
         acceptors.spawn(acceptor.run(listener));
     }
     acceptors.close();
-    let limit = until_drained(&worker, drain).await;
+    let Drain { linger, limit } = until_drained(&worker, drain).await;
 
+    if !linger.is_zero() {
+        worker.leave();
+        phase.send_replace(Phase::Leaving);
+        acceptors.wait().await;
+        connections.close();
+        // The limit is for what is under way then.
+        drop(timeout(linger, connections.wait()).await);
+    }
     phase.send_replace(Phase::Draining);
     // Acceptors end when they have taken what had arrived: only then is every connection tracked.
     acceptors.wait().await;
@@ -118,8 +137,8 @@ async fn drive(
     cut
 }
 
-/// Keeps the pool tidy and does the chores until the worker is told to drain; returns the time that it has for it.
-async fn until_drained(worker: &Worker, mut drain: oneshot::Receiver<Duration>) -> Duration {
+/// Keeps the pool tidy and does the chores until the worker is told to drain; returns how.
+async fn until_drained(worker: &Worker, mut drain: oneshot::Receiver<Drain>) -> Drain {
     let mut sweep = interval(SWEEP_INTERVAL);
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut chores = pin!(chores::run(worker));
@@ -127,7 +146,7 @@ async fn until_drained(worker: &Worker, mut drain: oneshot::Receiver<Duration>) 
         tokio::select! {
             () = &mut chores => {}
             // The server was dropped where nobody says anything: there is no time then.
-            limit = &mut drain => return limit.unwrap_or_default(),
+            told = &mut drain => return told.unwrap_or_default(),
             _ = sweep.tick() => worker.pool.sweep(),
         }
     }

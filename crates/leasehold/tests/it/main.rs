@@ -16,3 +16,4 @@ mod requests;
 mod static_key;
 mod storm;
 mod support;
+mod upgrade;

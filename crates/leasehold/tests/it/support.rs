@@ -89,6 +89,12 @@ impl Gateway {
         })
     }
 
+    /// Takes the process of another gateway for this one's, which listens where this one did. Returns
+    /// the former.
+    pub(crate) fn succeeded_by(&mut self, process: GatewayProcess) -> GatewayProcess {
+        std::mem::replace(&mut self.process, process)
+    }
+
     /// Kills the gateway, as a crash would.
     pub(crate) async fn kill(&mut self) -> Result<()> {
         self.process.kill().await?;
