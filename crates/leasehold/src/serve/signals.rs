@@ -62,7 +62,7 @@ impl Asks {
                 _ = self.reload.recv() => return Ask::Reload,
                 _ = self.reopen.recv() => return Ask::Reopen,
                 _ = self.upgrade.recv() => warn!(
-                    "no program can take over from one that runs yet: restart the gateway"
+                    "start the new program with `serve --upgrade-from SOCKET`: it takes over by itself"
                 ),
             }
         }

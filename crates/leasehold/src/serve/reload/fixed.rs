@@ -17,7 +17,8 @@ pub(super) fn differences(now: &Snapshot, then: &Snapshot) -> Option<String> {
         return None;
     }
     Some(format!(
-        "{} can't change while the gateway runs: restart it to change that",
+        "{} can't change while the gateway runs: start its successor with `serve --upgrade-from`, or \
+         restart it",
         changed.join(", ")
     ))
 }
