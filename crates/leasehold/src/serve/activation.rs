@@ -51,7 +51,7 @@ fn whose(
     listeners: &[Listener],
 ) -> io::Result<Option<ListenerName>> {
     let named = |it: &&Listener| name.is_some_and(|name| it.name.as_str() == name);
-    let at = SocketAddrAny::from(rustix::net::getsockname(socket)?);
+    let at = rustix::net::getsockname(socket)?;
     let there = |it: &&Listener| match &it.address {
         ListenerAddress::Tcp(address) => SocketAddrAny::from(*address) == at,
         ListenerAddress::Unix { path, .. } => {

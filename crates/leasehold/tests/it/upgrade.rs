@@ -9,10 +9,11 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use leasehold_testkit::origin::Database;
 use leasehold_testkit::{GatewayProcess, Lab, Origin, Scratch, wait};
 use reqwest::Client;
+use tokio::task::JoinSet;
 
 use crate::operator::{leases, list};
 use crate::support::{
@@ -141,7 +142,8 @@ async fn a_socket_that_systemd_opened_is_served_and_connections_wait_in_it() -> 
         .get(format!("http://{address}/early"))
         .header("x-api-key", CONSUMER_KEY)
         .send();
-    let early = tokio::spawn(early);
+    let mut waiting = JoinSet::new();
+    waiting.spawn(early);
     let document = crate::support::document(&format!(
         "upstreams: {{ echo: {{ endpoints: [{:?}] }} }}\n\
          routes: [{{ name: echo, upstream: echo, consumers: [tester] }}]\n",
@@ -158,7 +160,7 @@ async fn a_socket_that_systemd_opened_is_served_and_connections_wait_in_it() -> 
     fs::write(&script, text)?;
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
     let mut process = tokio::process::Command::from(activated(&script, listener)).spawn()?;
-    let answer = early.await??;
+    let answer = waiting.join_next().await.context("an answer")???;
     ensure!(answer.status() == 200, "{answer:?}");
     ensure!(answer.text().await?.contains("/early"));
     process.kill().await?;
