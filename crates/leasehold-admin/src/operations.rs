@@ -213,6 +213,12 @@ pub struct Reload {
     pub given_back: Vec<String>,
     /// Those of the fetched that could not be had yet. Their routes answer 503 until they can.
     pub not_ready: Vec<NotReady>,
+    /// Listeners that were not there before.
+    pub listeners_opened: Vec<String>,
+    /// Listeners that serve otherwise than before.
+    pub listeners_changed: Vec<String>,
+    /// Listeners that accept nothing any more.
+    pub listeners_closed: Vec<String>,
 }
 
 /// A credential that could not be had before the configuration was put to work.

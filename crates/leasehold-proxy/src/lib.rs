@@ -41,8 +41,9 @@ pub use metrics::ProxyMetrics;
 pub use pool::{RootsError, TrustedRoots};
 pub use redirect::Redirect;
 pub use server::{
-    BindError, ClientAuthorities, Identity, Limits, ListenerAddress, ListenerSpec, ListenerTls,
-    Pace, Plans, RunningServer, ServedCertificate, Server, TlsError, TlsMaterial, Trusted,
+    BindError, ClientAuthorities, Identity, Limits, ListenerAddress, ListenerChanges, ListenerSpec,
+    ListenerTls, Listeners, NextListeners, Pace, Plans, RunningServer, ServedCertificate, Server,
+    TlsError, TlsMaterial, Trusted,
 };
 pub use steps::path::PathPolicy;
 pub use steps::retry::Retry;

@@ -142,17 +142,16 @@ impl ProxyMetrics {
         }
     }
 
-    /// Shows when the certificates that a listener serves run out, and no others of it.
-    pub fn show_certificates(
-        &self,
-        listener: &ListenerName,
-        tls: &ListenerTls,
-        before: &[ServedCertificate],
-    ) {
-        for gone in before {
+    /// Shows no longer when certificates that a listener served run out.
+    pub fn hide_certificates(&self, listener: &ListenerName, served: &[ServedCertificate]) {
+        for gone in served {
             self.certificate_expiry
                 .remove(&CertificateLabels::new(listener, &gone.name));
         }
+    }
+
+    /// Shows when the certificates that a listener serves run out.
+    pub fn show_certificates(&self, listener: &ListenerName, tls: &ListenerTls) {
         self.certificate_failures
             .get_or_create_owned(&ListenerLabels::new(listener));
         for certificate in tls.certificates() {

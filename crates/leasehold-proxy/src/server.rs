@@ -1,7 +1,11 @@
 mod accept;
+mod bound;
 mod connection;
 mod door;
+mod files;
 mod linger;
+mod listeners;
+mod posts;
 mod proxy_header;
 mod reader;
 mod socket;
@@ -13,25 +17,25 @@ mod unix;
 mod wire;
 mod worker;
 
-use std::io::{self, ErrorKind};
-use std::net::TcpListener;
+use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixListener;
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use leasehold_audit::Recorder;
 use leasehold_model::{Clock, ListenerName};
+use tokio::sync::mpsc::unbounded_channel;
 use tokio::sync::oneshot;
 
-use self::door::Door;
+use self::bound::{Bound, Socket};
+use self::files::Files;
+pub use self::listeners::{ListenerChanges, Listeners, NextListeners};
 pub use self::spec::{Limits, ListenerAddress, ListenerSpec, Pace, Trusted};
 pub use self::tls::{
     ClientAuthorities, Identity, ListenerTls, ServedCertificate, TlsError, TlsMaterial,
 };
-use self::unix::SocketFile;
-use self::worker::Drain;
+use self::worker::{Assignment, Drain};
 use crate::gateway::Gateway;
 use crate::metrics::ProxyMetrics;
 use crate::service::Worker;
@@ -39,9 +43,9 @@ use crate::service::Worker;
 /// Listening sockets that nobody accepts on yet: each address once a worker.
 #[derive(Debug)]
 pub struct Server {
-    workers: Vec<Vec<Listener>>,
+    listeners: Vec<Bound>,
+    workers: usize,
     addresses: Vec<(ListenerName, ListenerAddress)>,
-    files: Vec<SocketFile>,
     connection_limit: usize,
 }
 
@@ -74,83 +78,26 @@ impl Server {
         workers: usize,
         mut opened: Vec<(ListenerName, OwnedFd)>,
     ) -> Result<Self, BindError> {
-        let mut server = Self {
-            workers: std::iter::repeat_with(Vec::new)
-                .take(workers.max(1))
-                .collect(),
-            addresses: Vec::new(),
-            files: Vec::new(),
-            connection_limit: DEFAULT_CONNECTION_LIMIT,
-        };
+        let workers = workers.max(1);
+        let mut bound = Vec::new();
         for spec in listeners {
             let mut own = Vec::new();
             for (_, socket) in opened.extract_if(.., |(name, _)| *name == spec.name) {
                 own.extend(Socket::at(&spec.address, socket));
             }
-            let added = if own.is_empty() {
-                server.add(spec)
+            bound.push(if own.is_empty() {
+                Bound::open(spec, workers)?
             } else {
-                server.share(spec, own)
-            };
-            added.map_err(|source| BindError {
-                listener: spec.name.clone(),
-                address: spec.address.clone(),
-                source,
-            })?;
-        }
-        Ok(server)
-    }
-
-    fn add(&mut self, spec: &ListenerSpec) -> io::Result<()> {
-        let door = Arc::new(Door::new(spec));
-        let first = match &spec.address {
-            ListenerAddress::Tcp(address) => {
-                socket::check_free(*address)?;
-                Socket::Tcp(socket::listen(*address)?)
-            }
-            ListenerAddress::Unix { path, mode } => {
-                let (socket, file) = unix::listen(path, *mode)?;
-                self.files.push(file);
-                Socket::Unix(socket)
-            }
-        };
-        let bound = first.address(&spec.address)?;
-        for worker in self.workers.iter_mut().skip(1) {
-            worker.push(Listener {
-                door: Arc::clone(&door),
-                socket: first.again()?,
+                Bound::adopt(spec, workers, own)?
             });
         }
-        if let Some(worker) = self.workers.first_mut() {
-            let socket = first;
-            worker.push(Listener { door, socket });
-        }
-        self.addresses.push((spec.name.clone(), bound));
-        Ok(())
-    }
-
-    /// Deals out sockets that are open already, so that each worker has one at least.
-    fn share(&mut self, spec: &ListenerSpec, mut opened: Vec<Socket>) -> io::Result<()> {
-        let door = Arc::new(Door::new(spec));
-        let (given, workers) = (opened.len(), self.workers.len());
-        for number in given..workers {
-            let shared = opened.get(number % given).ok_or(ErrorKind::NotFound)?;
-            opened.push(shared.share()?);
-        }
-        let first = opened.first().ok_or(ErrorKind::NotFound)?;
-        let bound = first.address(&spec.address)?;
-        if let ListenerAddress::Unix { path, .. } = &spec.address {
-            self.files.push(SocketFile::of(path)?);
-        }
-        for (place, socket) in opened.into_iter().enumerate() {
-            socket.set_nonblocking()?;
-            let door = Arc::clone(&door);
-            if let Some(worker) = self.workers.get_mut(place % workers) {
-                worker.push(Listener { door, socket });
-            }
-        }
-        self.addresses.push((spec.name.clone(), bound));
-        Ok(())
+        let addresses = bound.iter().map(Bound::named_address).collect();
+        Ok(Self {
+            listeners: bound,
+            workers,
+            addresses,
+            connection_limit: DEFAULT_CONNECTION_LIMIT,
+        })
     }
 
     /// Returns the listening sockets once more, each with its listener's name, to be handed to another
@@ -160,9 +107,7 @@ impl Server {
     ///
     /// When the system has no descriptor left.
     pub fn sockets(&self) -> io::Result<Vec<(ListenerName, OwnedFd)>> {
-        let all = self.workers.iter().flatten();
-        all.map(|it| Ok((it.door.name.clone(), it.socket.share()?.into())))
-            .collect()
+        bound::sockets(&self.listeners)
     }
 
     /// Sets how many connections from consumers one worker keeps; 10,000 where nothing is set. One
@@ -181,37 +126,48 @@ impl Server {
 
     /// Starts one thread a worker, with a runtime of its own, and begins to accept.
     ///
+    /// While the [`Listeners`] are kept, so are their sockets: connections wait there even when the
+    /// server has ended.
+    ///
     /// # Errors
     ///
-    /// When the system has no thread or no poller left for one of them; none runs then.
+    /// When the system has no thread, poller or descriptor left for one of them; none runs then.
     pub fn run(
         self,
         gateway: &Arc<Gateway>,
         recorder: &Recorder,
         metrics: &ProxyMetrics,
         clock: &Arc<dyn Clock>,
-    ) -> io::Result<RunningServer> {
+    ) -> io::Result<(RunningServer, Listeners)> {
+        let (listeners, dealt) = Listeners::deal(self.listeners, self.workers)?;
         let mut running = RunningServer {
             workers: Vec::new(),
-            files: self.files,
+            files: listeners.files(),
         };
-        for (number, listeners) in self.workers.into_iter().enumerate() {
+        let mut orders = Vec::new();
+        for (number, listeners) in dealt.into_iter().enumerate() {
             let worker = Arc::new(Worker::new(
                 Arc::clone(gateway),
                 recorder.clone(),
                 metrics.clone(),
                 Arc::clone(clock),
             ));
-            let started = start(number, worker, listeners, self.connection_limit);
-            match started {
+            let (order, ordered) = unbounded_channel();
+            let assignment = Assignment {
+                listeners,
+                connection_limit: self.connection_limit,
+                orders: ordered,
+            };
+            match start(number, worker, assignment) {
                 Ok(handle) => running.workers.push(handle),
                 Err(error) => {
                     running.drain(Duration::ZERO);
                     return Err(error);
                 }
             }
+            orders.push(order);
         }
-        Ok(running)
+        Ok((running, listeners.served_by(orders)))
     }
 }
 
@@ -222,7 +178,7 @@ impl Server {
 #[must_use = "the server ends when this is dropped"]
 pub struct RunningServer {
     workers: Vec<Running>,
-    files: Vec<SocketFile>,
+    files: Files,
 }
 
 impl RunningServer {
@@ -237,14 +193,14 @@ impl RunningServer {
 
     /// Leaves the files of Unix sockets to another process, which has the sockets: they are not removed
     /// at the end.
-    pub fn leave_files(&mut self) {
-        self.files.iter_mut().for_each(|it| it.leave(true));
+    pub fn leave_files(&self) {
+        self.files.leave(true);
     }
 
     /// Removes the files of Unix sockets at the end, also of those that were adopted: whoever made them
     /// has left them.
-    pub fn own_files(&mut self) {
-        self.files.iter_mut().for_each(|it| it.leave(false));
+    pub fn own_files(&self) {
+        self.files.leave(false);
     }
 
     /// Stops accepting, lets the requests under way end for up to `limit`, and ends all threads.
@@ -268,7 +224,7 @@ impl RunningServer {
 
     fn end(self, how: Drain) -> usize {
         // Nobody finds the way any longer to what does not accept.
-        drop(self.files);
+        self.files.remove();
         for worker in &self.workers {
             worker.begin_drain(how);
         }
@@ -291,79 +247,6 @@ impl Plans {
     }
 }
 
-#[derive(Debug)]
-struct Listener {
-    door: Arc<Door>,
-    socket: Socket,
-}
-
-#[derive(Debug)]
-enum Socket {
-    Tcp(TcpListener),
-    Unix(UnixListener),
-}
-
-impl Socket {
-    /// Returns where it listens, which was to be there.
-    fn address(&self, wanted: &ListenerAddress) -> io::Result<ListenerAddress> {
-        Ok(match self {
-            Self::Tcp(socket) => socket.local_addr()?.into(),
-            Self::Unix(_) => wanted.clone(),
-        })
-    }
-
-    /// Takes an open socket, where it listens where it is to. Port 0 means any.
-    fn at(wanted: &ListenerAddress, socket: OwnedFd) -> Option<Self> {
-        match wanted {
-            ListenerAddress::Tcp(address) => {
-                let socket = TcpListener::from(socket);
-                let at = socket.local_addr().ok()?;
-                let fits =
-                    at.ip() == address.ip() && (at.port() == address.port() || address.port() == 0);
-                fits.then_some(Self::Tcp(socket))
-            }
-            ListenerAddress::Unix { path, .. } => {
-                let socket = UnixListener::from(socket);
-                let at = socket.local_addr().ok()?;
-                let fits = at.as_pathname() == Some(path);
-                fits.then_some(Self::Unix(socket))
-            }
-        }
-    }
-
-    /// Returns the same socket, whose connections go to whoever is first to accept them.
-    fn share(&self) -> io::Result<Self> {
-        Ok(match self {
-            Self::Tcp(socket) => Self::Tcp(socket.try_clone()?),
-            Self::Unix(socket) => Self::Unix(socket.try_clone()?),
-        })
-    }
-
-    fn set_nonblocking(&self) -> io::Result<()> {
-        match self {
-            Self::Tcp(socket) => socket.set_nonblocking(true),
-            Self::Unix(socket) => socket.set_nonblocking(true),
-        }
-    }
-
-    /// Returns a socket for another worker.
-    fn again(&self) -> io::Result<Self> {
-        Ok(match self {
-            Self::Tcp(socket) => Self::Tcp(socket::listen(socket.local_addr()?)?),
-            Self::Unix(socket) => Self::Unix(socket.try_clone()?),
-        })
-    }
-}
-
-impl From<Socket> for OwnedFd {
-    fn from(socket: Socket) -> Self {
-        match socket {
-            Socket::Tcp(socket) => socket.into(),
-            Socket::Unix(socket) => socket.into(),
-        }
-    }
-}
-
 /// A listener that could not be had.
 #[derive(Debug, thiserror::Error)]
 #[error("bind listener {listener} to {address}")]
@@ -374,6 +257,16 @@ pub struct BindError {
     pub address: ListenerAddress,
     /// What the system said.
     pub source: io::Error,
+}
+
+impl BindError {
+    fn of(spec: &ListenerSpec, source: io::Error) -> Self {
+        Self {
+            listener: spec.name.clone(),
+            address: spec.address.clone(),
+            source,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -399,18 +292,13 @@ impl Running {
     }
 }
 
-fn start(
-    number: usize,
-    worker: Arc<Worker>,
-    listeners: Vec<Listener>,
-    connection_limit: usize,
-) -> io::Result<Running> {
+fn start(number: usize, worker: Arc<Worker>, assignment: Assignment) -> io::Result<Running> {
     let (drain, drained) = oneshot::channel();
     let (ready, started) = mpsc::sync_channel(1);
     let serving = Arc::clone(&worker);
     let thread = thread::Builder::new()
         .name(format!("proxy-{number}"))
-        .spawn(move || worker::run(serving, listeners, connection_limit, drained, &ready))?;
+        .spawn(move || worker::run(serving, assignment, drained, &ready))?;
     // A thread that ends without a word has panicked.
     started
         .recv()

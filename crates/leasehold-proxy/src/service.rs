@@ -48,7 +48,6 @@ pub(crate) struct Worker {
     pub(crate) metrics: ProxyMetrics,
     pub(crate) clock: Arc<dyn Clock>,
     cuts: AtomicBool,
-    leaves: AtomicBool,
     /// What copies of request bodies may take up.
     pub(crate) copies: Arc<Room>,
     pub(crate) mirrors: Mirrors,
@@ -65,7 +64,6 @@ impl Worker {
             plan: ArcSwap::from_pointee(Plan::new(gateway, &metrics)),
             pool: Arc::new(Pool::new(Arc::clone(&clock))),
             cuts: AtomicBool::new(false),
-            leaves: AtomicBool::new(false),
             copies: Arc::new(Room::of(COPIES)),
             mirrors: Mirrors::new(),
             recorder,
@@ -87,15 +85,6 @@ impl Worker {
     /// Says that from now on it is the gateway that breaks off requests.
     pub(crate) fn cut(&self) {
         self.cuts.store(true, Ordering::Relaxed);
-    }
-
-    /// Says that from now on each connection ends with its next answer.
-    pub(crate) fn leave(&self) {
-        self.leaves.store(true, Ordering::Relaxed);
-    }
-
-    pub(crate) fn leaves(&self) -> bool {
-        self.leaves.load(Ordering::Relaxed)
     }
 
     pub(crate) fn cuts(&self) -> bool {

@@ -4,6 +4,7 @@ use std::fs;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use leasehold_config::Listener;
@@ -13,6 +14,7 @@ use leasehold_proxy::{
     ProxyMetrics, TlsError, TlsMaterial, Trusted,
 };
 use leasehold_secret::{Expose as _, ReadError, Secret};
+use parking_lot::Mutex;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -45,19 +47,33 @@ enum FilesError {
     },
 }
 
-/// Reads the files that the listeners need and returns what to listen with.
-pub(crate) fn prepare(declared: &[Listener]) -> Result<(Vec<ListenerSpec>, Watch), ListenerError> {
-    let mut specs = Vec::new();
-    let mut watch = Watch::default();
+/// Listeners that can be put to work.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) specs: Vec<ListenerSpec>,
+    watched: Vec<Watched>,
+}
+
+/// Reads the files that the listeners need. A listener whose TLS is as in `former` goes on with that, and
+/// with the sessions that it resumes.
+pub(crate) fn prepare(declared: &[Listener], former: &Watch) -> Result<Prepared, ListenerError> {
+    let mut prepared = Prepared {
+        specs: Vec::new(),
+        watched: Vec::new(),
+    };
     for listener in declared {
-        let watched = Watched::read(listener).map_err(|source| ListenerError {
-            listener: listener.name.clone(),
-            source,
-        })?;
-        specs.push(spec(listener, watched.as_ref().map(|it| it.tls.clone())));
-        watch.0.extend(watched);
+        let watched = match former.kept(listener) {
+            Some(kept) => Some(kept),
+            None => Watched::read(listener).map_err(|source| ListenerError {
+                listener: listener.name.clone(),
+                source,
+            })?,
+        };
+        let tls = watched.as_ref().map(|it| it.tls.clone());
+        prepared.specs.push(spec(listener, tls));
+        prepared.watched.extend(watched);
     }
-    Ok((specs, watch))
+    Ok(prepared)
 }
 
 fn spec(listener: &Listener, tls: Option<ListenerTls>) -> ListenerSpec {
@@ -97,19 +113,27 @@ fn limits(declared: &leasehold_config::Limits) -> Limits {
     }
 }
 
-/// The listeners whose files are looked at.
-#[derive(Debug, Default)]
-pub(crate) struct Watch(Vec<Watched>);
+/// The listeners whose files are looked at. Clones are of the same.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Watch(Arc<Mutex<Vec<Watched>>>);
 
 impl Watch {
-    /// Shows when the certificates run out, and looks at the files every few seconds until told to stop.
-    pub(crate) async fn run(mut self, metrics: ProxyMetrics, stop: CancellationToken) {
-        if self.0.is_empty() {
-            return;
+    /// Looks at the files of these listeners from now on, and shows when their certificates run out.
+    ///
+    /// May wait for a file that is being looked at.
+    pub(crate) fn replace(&self, next: Prepared, metrics: &ProxyMetrics) {
+        let mut watched = self.0.lock();
+        for former in &*watched {
+            metrics.hide_certificates(&former.listener.name, &former.tls.certificates());
         }
-        for watched in &self.0 {
-            metrics.show_certificates(&watched.listener.name, &watched.tls, &[]);
+        for it in &next.watched {
+            metrics.show_certificates(&it.listener.name, &it.tls);
         }
+        *watched = next.watched;
+    }
+
+    /// Looks at the files every few seconds until told to stop.
+    pub(crate) async fn run(self, metrics: ProxyMetrics, stop: CancellationToken) {
         let mut looks = interval(INTERVAL);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -117,26 +141,31 @@ impl Watch {
                 () = stop.cancelled() => return,
                 _ = looks.tick() => {}
             }
-            let metrics = metrics.clone();
+            let (watched, metrics) = (self.clone(), metrics.clone());
             // A file may be on a disk that stalls.
             let looked = tokio::task::spawn_blocking(move || {
-                for watched in &mut self.0 {
-                    watched.look(&metrics);
-                }
-                self
+                let mut watched = watched.0.lock();
+                watched.iter_mut().for_each(|it| it.look(&metrics));
             });
-            match looked.await {
-                Ok(watch) => self = watch,
-                Err(_panic) => {
-                    return tracing::error!("listeners' certificates are no longer looked at");
-                }
+            if looked.await.is_err() {
+                return tracing::error!("listeners' certificates are no longer looked at");
             }
         }
+    }
+
+    /// Returns what is looked at for a listener, where its TLS is as it was.
+    fn kept(&self, listener: &Listener) -> Option<Watched> {
+        let watched = self.0.lock();
+        let same = watched.iter().find(|it| {
+            let it = &it.listener;
+            (&it.name, &it.tls, it.http2) == (&listener.name, &listener.tls, listener.http2)
+        });
+        same.cloned()
     }
 }
 
 /// A listener and what was read for it last.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Watched {
     listener: Listener,
     tls: ListenerTls,
@@ -169,7 +198,8 @@ impl Watched {
             Ok(None) => self.fault = None,
             Ok(Some(before)) => {
                 self.fault = None;
-                metrics.show_certificates(&name, &self.tls, &before);
+                metrics.hide_certificates(&name, &before);
+                metrics.show_certificates(&name, &self.tls);
                 info!(listener = %name, "certificates replaced");
             }
             Err(error) => {

@@ -62,6 +62,15 @@ fn in_words(reload: &Reload) -> String {
         listed(&reload.fetched),
         listed(&reload.given_back),
     );
+    for (what, names) in [
+        ("Opened", &reload.listeners_opened),
+        ("Changed", &reload.listeners_changed),
+        ("Closed", &reload.listeners_closed),
+    ] {
+        if !names.is_empty() {
+            text.push_str(&format!("\n{what} listeners: {}.", names.join(", ")));
+        }
+    }
     for it in &reload.not_ready {
         text.push_str(&format!(
             "\nCredential {} is not to be had yet ({}): its routes answer 503 until it is.",

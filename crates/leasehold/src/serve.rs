@@ -35,7 +35,7 @@ use self::reload::{ReloadMetrics, Reloader, Succession};
 pub(crate) use self::signals::{Asks, Stop, listen};
 use crate::cli::ServeArgs;
 use crate::compose::{self, ComposeError, Composed};
-use crate::listeners::{self, ListenerError};
+use crate::listeners::{self, ListenerError, Watch};
 use crate::operations::GatewayOperations;
 use crate::{check, logging, output};
 
@@ -230,10 +230,11 @@ impl Running {
             }
             None => (Opened::activated(origin.activated), None),
         };
-        let (listeners, files) = listeners::prepare(&snapshot.listeners)?;
-        let bound = Bound::new(&snapshot, &listeners, opened, predecessor).await?;
+        let watch = Watch::default();
+        let listeners = listeners::prepare(&snapshot.listeners, &watch)?;
+        let bound = Bound::new(&snapshot, &listeners.specs, opened, predecessor).await?;
+        watch.replace(listeners, &metrics);
         let sockets = Own {
-            listeners: bound.server.sockets().map_err(ServeError::Sockets)?,
             admin: handover::again(&bound.admin).map_err(ServeError::Sockets)?,
             operator: share(bound.operator.as_ref()).map_err(ServeError::Sockets)?,
         };
@@ -241,7 +242,7 @@ impl Running {
 
         let tasks = TaskTracker::new();
         let (stop_broker, stop_admin) = (CancellationToken::new(), CancellationToken::new());
-        tasks.spawn(files.run(metrics.clone(), stop_admin.clone()));
+        tasks.spawn(watch.clone().run(metrics.clone(), stop_admin.clone()));
         let control = broker.control();
         let give_back = snapshot.shutdown.revoke;
         let broker = tasks.spawn(broker.run(stop_broker.clone(), give_back));
@@ -271,7 +272,7 @@ impl Running {
             let operator = operator(&snapshot, control, orders.clone());
             leasehold_admin::serve_operator(socket, operator, stop_admin.clone())
         });
-        let mut server = server
+        let (server, listeners) = server
             .run(&composition.gateway, &recorder, &metrics, &clock)
             .map_err(ServeError::Workers)?;
         announce(&snapshot, &addresses);
@@ -290,6 +291,9 @@ impl Running {
             composition,
             changes,
             plans: server.plans(),
+            listeners,
+            watch,
+            proxy_metrics: metrics,
             standing,
             sinks: records.sinks(),
             clock,
@@ -322,7 +326,7 @@ impl Running {
         if let Some(socket) = &self.socket {
             socket.leave();
         }
-        if let Some(server) = &mut self.server {
+        if let Some(server) = &self.server {
             server.leave_files();
         }
         self.stop_admin.cancel();

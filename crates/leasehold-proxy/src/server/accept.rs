@@ -5,7 +5,7 @@ use std::time::Duration;
 use leasehold_model::{BootTime, Chain};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 
@@ -19,15 +19,22 @@ use crate::service::Worker;
 /// Accepts the connections of one listener on one worker.
 pub(super) struct Acceptor {
     pub(super) worker: Arc<Worker>,
-    pub(super) door: Arc<Door>,
+    pub(super) stage: Stage,
+    /// What takes the place of that.
+    pub(super) stages: mpsc::UnboundedReceiver<Stage>,
     /// Each connection of the listener on this worker has a clone.
     pub(super) seats: Arc<()>,
     pub(super) connections: TaskTracker,
     /// Connections that are being told that there are too many.
     pub(super) refusals: TaskTracker,
     pub(super) connection_limit: usize,
-    pub(super) phase: watch::Receiver<Phase>,
     pub(super) failures: Failures,
+}
+
+/// How connections begin, and what tells them when to end. A listener that is changed has another one.
+pub(super) struct Stage {
+    pub(super) door: Arc<Door>,
+    pub(super) phase: watch::Receiver<Phase>,
 }
 
 /// What could not be accepted, told now and then and not each time.
@@ -50,20 +57,23 @@ impl Failures {
 }
 
 impl Acceptor {
-    /// Accepts until the worker drains; then takes what has arrived and closes the socket.
+    /// Accepts until it is told to end; then takes what has arrived and closes the socket.
     pub(super) async fn run(mut self, listener: Listening) {
         loop {
             tokio::select! {
+                biased;
+                // First, since the end of the former stage is not that of the listener.
+                Some(stage) = self.stages.recv() => self.stage = stage,
+                _ = self.stage.phase.changed() => break,
                 accepted = listener.accept() => match accepted {
                     Ok(wire) => self.take(wire),
                     Err(error) => self.pause(&error).await,
                 },
-                _ = self.phase.changed() => break,
             }
         }
         if let Err(error) = self.empty(listener) {
             tracing::warn!(
-                listener = %self.door.name,
+                listener = %self.stage.door.name,
                 error = %Chain(&error),
                 "connections that had just arrived were lost"
             );
@@ -87,23 +97,23 @@ impl Acceptor {
     fn take(&self, wire: Wire) {
         let taken = Arc::strong_count(&self.seats) - 1;
         let full = self.connections.len() >= self.connection_limit;
-        if full || taken >= self.door.limits.connections {
+        if full || taken >= self.stage.door.limits.connections {
             self.refuse(wire);
             return;
         }
         self.connections.spawn(connection::serve(
             Arc::clone(&self.worker),
-            Arc::clone(&self.door),
+            Arc::clone(&self.stage.door),
             Arc::clone(&self.seats),
             wire,
-            self.phase.clone(),
+            self.stage.phase.clone(),
         ));
     }
 
     fn refuse(&self, wire: Wire) {
         self.worker.metrics.connections_refused.inc();
         // A client of TLS could not read it before a handshake, which is what there is no room for.
-        if self.refusals.len() < MAX_REFUSALS && !self.door.speaks_tls() {
+        if self.refusals.len() < MAX_REFUSALS && !self.stage.door.speaks_tls() {
             self.refusals.spawn(tell_full(wire));
         }
     }
@@ -114,7 +124,7 @@ impl Acceptor {
         }
         if let Some(times) = self.failures.count(self.worker.clock.boot()) {
             tracing::warn!(
-                listener = %self.door.name,
+                listener = %self.stage.door.name,
                 times,
                 error = %Chain(error),
                 "can't accept connections"

@@ -64,12 +64,14 @@ async fn serve_http1(
     io: ConsumerIo,
     mut phase: watch::Receiver<Phase>,
 ) {
+    let told = phase.clone();
     let service = service_fn(|request: Request<Incoming>| {
         let (worker, link) = (Arc::clone(worker), Arc::clone(link));
+        let told = told.clone();
         async move {
             let last = link.is_last();
-            let mut response = answer(Arc::clone(&worker), link, request).await;
-            if last || worker.leaves() {
+            let mut response = answer(worker, link, request).await;
+            if last || *told.borrow() != Phase::Serving {
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(CONNECTION, close);
             }

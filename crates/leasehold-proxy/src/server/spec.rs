@@ -9,7 +9,7 @@ use leasehold_model::ListenerName;
 use super::tls::ListenerTls;
 
 /// Where and how requests are accepted.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ListenerSpec {
     /// The listener's name.
     pub name: ListenerName,

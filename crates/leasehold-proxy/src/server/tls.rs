@@ -105,6 +105,15 @@ impl ListenerTls {
     }
 }
 
+impl PartialEq for ListenerTls {
+    /// Tells whether both are of the same listener.
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for ListenerTls {}
+
 impl fmt::Debug for ListenerTls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("ListenerTls")

@@ -54,6 +54,10 @@ impl SocketFile {
         self.left = left;
     }
 
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     fn new(path: &Path, made: &Metadata) -> Self {
         Self {
             path: path.to_path_buf(),

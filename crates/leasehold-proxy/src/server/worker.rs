@@ -4,21 +4,17 @@ use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval, timeout};
-use tokio_util::task::TaskTracker;
 
-use super::accept::{Acceptor, Failures, Listening};
-use super::door::Door;
-use super::{Listener, Socket};
+use super::posts::{Listener, Order, Posts};
 use crate::chores;
 use crate::pool::SWEEP_INTERVAL;
 use crate::service::Worker;
 
-/// What the connections of a worker should do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What connections should do. They only ever go on to the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Phase {
     /// Serve.
     Serving,
@@ -39,18 +35,32 @@ pub(super) struct Drain {
     pub(super) limit: Duration,
 }
 
+/// What a worker is given to do.
+#[derive(Debug)]
+pub(super) struct Assignment {
+    pub(super) listeners: Vec<Listener>,
+    pub(super) connection_limit: usize,
+    /// What else it is told while it serves.
+    pub(super) orders: mpsc::UnboundedReceiver<Order>,
+}
+
 /// Runs one worker on this thread until it has drained; returns how many connections were cut.
 ///
 /// `ready` is told when it accepts, or why it can't.
 pub(super) fn run(
     worker: Arc<Worker>,
-    listeners: Vec<Listener>,
-    connection_limit: usize,
+    assignment: Assignment,
     drain: oneshot::Receiver<Drain>,
     ready: &SyncSender<io::Result<()>>,
 ) -> usize {
-    let (runtime, listeners) = match prepare(listeners) {
-        Ok(prepared) => prepared,
+    let Assignment {
+        listeners,
+        connection_limit,
+        orders,
+    } = assignment;
+    let mut posts = Posts::new(&worker, connection_limit);
+    let runtime = match prepare(listeners, &mut posts) {
+        Ok(runtime) => runtime,
         Err(error) => {
             // Whoever started the worker waits for this and can't be gone.
             drop(ready.send(Err(error)));
@@ -58,72 +68,43 @@ pub(super) fn run(
         }
     };
     drop(ready.send(Ok(())));
-    let cut = runtime.block_on(drive(worker, listeners, connection_limit, drain));
+    let cut = runtime.block_on(drive(worker, posts, orders, drain));
     // Names may still be looked up, which nothing can stop and nobody needs any longer.
     runtime.shutdown_background();
     cut
 }
 
-type Prepared = (Runtime, Vec<(Arc<Door>, Listening)>);
-
-fn prepare(listeners: Vec<Listener>) -> io::Result<Prepared> {
+fn prepare(listeners: Vec<Listener>, posts: &mut Posts) -> io::Result<Runtime> {
     let runtime = Builder::new_current_thread()
         .enable_io()
         .enable_time()
         // Only names are resolved there.
         .max_blocking_threads(RESOLVER_THREADS)
         .build()?;
-    let listeners = {
+    {
         let _context = runtime.enter();
-        listeners
-            .into_iter()
-            .map(|it| Ok((it.door, listening(it.socket)?)))
-            .collect::<io::Result<_>>()?
-    };
-    Ok((runtime, listeners))
-}
-
-fn listening(socket: Socket) -> io::Result<Listening> {
-    Ok(match socket {
-        Socket::Tcp(socket) => Listening::Tcp(TcpListener::from_std(socket)?),
-        Socket::Unix(socket) => Listening::Unix(UnixListener::from_std(socket)?),
-    })
+        listeners.into_iter().try_for_each(|it| posts.open(it))?;
+    }
+    Ok(runtime)
 }
 
 async fn drive(
     worker: Arc<Worker>,
-    listeners: Vec<(Arc<Door>, Listening)>,
-    connection_limit: usize,
+    mut posts: Posts,
+    orders: mpsc::UnboundedReceiver<Order>,
     drain: oneshot::Receiver<Drain>,
 ) -> usize {
-    let (phase, watched) = watch::channel(Phase::Serving);
-    let connections = TaskTracker::new();
-    let acceptors = TaskTracker::new();
-    for (door, listener) in listeners {
-        let acceptor = Acceptor {
-            worker: Arc::clone(&worker),
-            door,
-            seats: Arc::default(),
-            connections: connections.clone(),
-            refusals: TaskTracker::new(),
-            connection_limit,
-            phase: watched.clone(),
-            failures: Failures::default(),
-        };
-        acceptors.spawn(acceptor.run(listener));
-    }
+    let Drain { linger, limit } = until_drained(&worker, &mut posts, orders, drain).await;
+    let (acceptors, connections) = (posts.acceptors.clone(), posts.connections.clone());
     acceptors.close();
-    let Drain { linger, limit } = until_drained(&worker, drain).await;
-
     if !linger.is_zero() {
-        worker.leave();
-        phase.send_replace(Phase::Leaving);
+        posts.tell(Phase::Leaving);
         acceptors.wait().await;
         connections.close();
         // The limit is for what is under way then.
         drop(timeout(linger, connections.wait()).await);
     }
-    phase.send_replace(Phase::Draining);
+    posts.tell(Phase::Draining);
     // Acceptors end when they have taken what had arrived: only then is every connection tracked.
     acceptors.wait().await;
     connections.close();
@@ -132,13 +113,19 @@ async fn drive(
     }
     let cut = connections.len();
     worker.cut();
-    phase.send_replace(Phase::Cut);
+    posts.tell(Phase::Cut);
     connections.wait().await;
     cut
 }
 
-/// Keeps the pool tidy and does the chores until the worker is told to drain; returns how.
-async fn until_drained(worker: &Worker, mut drain: oneshot::Receiver<Drain>) -> Drain {
+/// Keeps the pool tidy, does the chores and carries out orders until the worker is told to drain;
+/// returns how.
+async fn until_drained(
+    worker: &Worker,
+    posts: &mut Posts,
+    mut orders: mpsc::UnboundedReceiver<Order>,
+    mut drain: oneshot::Receiver<Drain>,
+) -> Drain {
     let mut sweep = interval(SWEEP_INTERVAL);
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut chores = pin!(chores::run(worker));
@@ -147,6 +134,7 @@ async fn until_drained(worker: &Worker, mut drain: oneshot::Receiver<Drain>) -> 
             () = &mut chores => {}
             // The server was dropped where nobody says anything: there is no time then.
             told = &mut drain => return told.unwrap_or_default(),
+            Some(order) = orders.recv() => posts.obey(order),
             _ = sweep.tick() => worker.pool.sweep(),
         }
     }

@@ -33,6 +33,8 @@ mod lease;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod listener_changes;
+#[cfg(test)]
 mod listener_tls;
 #[cfg(test)]
 mod logs;

@@ -11,9 +11,9 @@ use leasehold_audit::{Recorder, RecorderTask};
 use leasehold_consumer::{Consumers, KeyDigest};
 use leasehold_model::{Clock, SystemClock};
 use leasehold_proxy::{
-    Admission, Balance, CredentialUse, Gateway, GatewaySpec, Limits, ListenerAddress, ListenerSpec,
-    ListenerTls, PathPolicy, ProxyMetrics, RouteSpec, RunningServer, Server, Trusted, TrustedRoots,
-    UpstreamPolicy, UpstreamSpec,
+    Admission, Balance, BindError, CredentialUse, Gateway, GatewaySpec, Limits, ListenerAddress,
+    ListenerChanges, ListenerSpec, ListenerTls, Listeners, PathPolicy, ProxyMetrics, RouteSpec,
+    RunningServer, Server, Trusted, TrustedRoots, UpstreamPolicy, UpstreamSpec,
 };
 use parking_lot::Mutex;
 use prometheus_client::encoding::text::encode;
@@ -98,17 +98,19 @@ impl Setup {
             .connection_limit(connection_limit);
         let address = server.addresses()[0].1.tcp();
         let server = server.run(&gateway, &recorder, &metrics, &clock);
+        let (server, listeners) = server.expect("threads");
         Rig {
             address: address.unwrap_or(NOWHERE),
             gateway,
-            server: Some(server.expect("threads")),
+            server: Some(server),
+            listeners: Some(listeners),
             writer: Some(writer),
             lines,
             registry,
         }
     }
 
-    fn listener(&self) -> ListenerSpec {
+    pub(crate) fn listener(&self) -> ListenerSpec {
         let address = self.listen.clone();
         ListenerSpec {
             name: "public".into(),
@@ -173,6 +175,7 @@ pub(crate) struct Rig {
     pub(crate) address: SocketAddr,
     pub(crate) gateway: Arc<Gateway>,
     server: Option<RunningServer>,
+    listeners: Option<Listeners>,
     writer: Option<RecorderTask>,
     lines: Lines,
     registry: Registry,
@@ -218,7 +221,22 @@ impl Rig {
         self.records(1).remove(0)
     }
 
+    /// Puts other listeners to work.
+    pub(crate) fn listen(&mut self, specs: &[ListenerSpec]) -> Result<ListenerChanges, BindError> {
+        let listeners = self.listeners.as_mut().expect("it runs");
+        Ok(listeners.apply(listeners.prepare(specs)?, LIMIT))
+    }
+
+    /// Returns where the listeners are now.
+    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
+        let listeners = self.listeners.as_ref().expect("it runs");
+        let all = listeners.addresses().into_iter();
+        all.filter_map(|(_, address)| address.tcp()).collect()
+    }
+
     pub(crate) fn drain(&mut self, limit: Duration) -> usize {
+        // Connections would wait in its sockets.
+        self.listeners = None;
         self.server.take().map_or(0, |server| server.drain(limit))
     }
 

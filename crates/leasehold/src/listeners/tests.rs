@@ -12,7 +12,7 @@ use super::*;
 fn new_files_are_taken_up_and_their_end_is_shown() {
     let lab = Lab::new("a.example");
     let (mut watched, metrics, registry) = lab.watched();
-    metrics.show_certificates(&watched.listener.name, &watched.tls, &[]);
+    metrics.show_certificates(&watched.listener.name, &watched.tls);
     watched.look(&metrics);
     assert!(shown(&registry).contains("name=\"a.example\"} 4102444800\n"));
     lab.write("b.example");
@@ -74,7 +74,7 @@ fn a_key_that_others_may_read_stops_the_start() {
     let lab = Lab::new("a.example");
     let key = lab.directory.path().join("tls.key");
     fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).expect("changed");
-    let error = prepare(&[lab.listener()]).expect_err("it may be read by all");
+    let error = prepare(&[lab.listener()], &Watch::default()).expect_err("it may be read by all");
     assert!(
         Chain(&error).to_string().contains("0644"),
         "{}",

@@ -18,6 +18,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use leasehold_admin::{HandedOver, OperatorSocket, SharedSocket, SocketError};
 use leasehold_model::ListenerName;
+use leasehold_proxy::Listeners;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
@@ -27,10 +28,9 @@ use tracing::{info, warn};
 use crate::compose::Composition;
 use crate::lease::client::{Client, ClientError};
 
-/// What a gateway listens on, to be handed to its successor.
+/// What operators reach a gateway by, to be handed to its successor with its listeners.
 #[derive(Debug)]
 pub(super) struct Own {
-    pub(super) listeners: Vec<(ListenerName, OwnedFd)>,
     pub(super) admin: TcpListener,
     pub(super) operator: Option<SharedSocket>,
 }
@@ -154,11 +154,10 @@ pub(super) fn again(listener: &tokio::net::TcpListener) -> io::Result<TcpListene
 }
 
 /// Hands the sockets to the successor that waits at `to`.
-pub(super) async fn give(to: PathBuf, own: &Own) -> io::Result<Line> {
+pub(super) async fn give(to: PathBuf, listeners: &Listeners, own: &Own) -> io::Result<Line> {
     let mut sockets = Vec::new();
-    for (name, listener) in &own.listeners {
-        let kind = wire::Kind::Listener(name.clone());
-        sockets.push((kind, listener.try_clone()?));
+    for (name, listener) in listeners.sockets()? {
+        sockets.push((wire::Kind::Listener(name), listener));
     }
     sockets.push((wire::Kind::Admin, own.admin.try_clone()?.into()));
     if let Some(operator) = &own.operator {

@@ -15,8 +15,8 @@ use leasehold_audit::SinkSwitch;
 use leasehold_broker::{Changes, Dismissal, Handle, Standing};
 use leasehold_config::Snapshot;
 use leasehold_inject::Prepared;
-use leasehold_model::{Chain, Clock, CredentialName, Failure};
-use leasehold_proxy::{Gateway, Held, Plans};
+use leasehold_model::{Chain, Clock, CredentialName, Failure, ListenerName};
+use leasehold_proxy::{Gateway, Held, ListenerChanges, Listeners, Plans, ProxyMetrics};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
@@ -29,6 +29,7 @@ use super::signals::{Ask, Asks};
 use super::sink;
 use crate::check;
 use crate::compose::{self, Composed, Composition};
+use crate::listeners::{self, Watch};
 
 /// What is asked of a gateway that runs.
 pub(crate) enum Order {
@@ -51,6 +52,10 @@ pub(super) struct Reloader {
     pub(super) composition: Composition,
     pub(super) changes: Changes<Prepared>,
     pub(super) plans: Plans,
+    pub(super) listeners: Listeners,
+    /// The files of the listeners.
+    pub(super) watch: Watch,
+    pub(super) proxy_metrics: ProxyMetrics,
     /// What readiness is reported of.
     pub(super) standing: Arc<ArcSwap<Gateway>>,
     pub(super) sinks: SinkSwitch,
@@ -119,7 +124,7 @@ impl Reloader {
         if under_way.swap(true, Ordering::Relaxed) {
             return Err("another successor is about to take over".to_owned());
         }
-        let given = handover::give(to, &self.sockets).await;
+        let given = handover::give(to, &self.listeners, &self.sockets).await;
         let mut line = given.map_err(|error| {
             under_way.store(false, Ordering::Relaxed);
             Chain(&error).to_string()
@@ -183,6 +188,9 @@ impl Reloader {
         let composed = compose::compose(&snapshot, &self.clock, &self.changes, former);
         let Composed { composition, draft } = composed.map_err(|it| Chain(&it).to_string())?;
         let sink = sink::open(&snapshot.access_record.to).map_err(|it| Chain(&it).to_string())?;
+        let prepared = self.prepare_listeners(&snapshot).await?;
+        let listeners = self.listeners.prepare(&prepared.specs);
+        let listeners = listeners.map_err(|it| Chain(&it).to_string())?;
 
         // From here on nothing can fail but by the end of the process.
         let stopped = |it| Chain(&it).to_string();
@@ -191,10 +199,13 @@ impl Reloader {
         self.plans.replace(&composition.gateway);
         self.standing.store(Arc::clone(&composition.gateway));
         self.sinks.switch(sink);
+        // After the gateway: what reaches a new listener is not for the former one.
+        let changes = self.listeners.apply(listeners, snapshot.shutdown.drain);
+        self.watch_files_of(prepared).await;
         let budget = snapshot.shutdown.revoke;
         let told = self.changes.give_back_within(budget).await;
         told.map_err(|it| Chain(&it).to_string())?;
-        let done = self.applied(&composition, not_ready);
+        let done = self.applied(&composition, changes, not_ready);
         self.snapshot = snapshot;
         let former = std::mem::replace(&mut self.composition, composition);
         self.take_leave(former);
@@ -208,6 +219,21 @@ impl Reloader {
         let read = spawn_blocking(move || leasehold_config::read(&file)).await;
         let read = read.map_err(|it| Chain(&it).to_string())?;
         read.map_err(check::report)
+    }
+
+    async fn prepare_listeners(&self, next: &Snapshot) -> Result<listeners::Prepared, Refused> {
+        let (declared, watch) = (next.listeners.clone(), self.watch.clone());
+        let prepared = spawn_blocking(move || listeners::prepare(&declared, &watch)).await;
+        let prepared = prepared.map_err(|it| Chain(&it).to_string())?;
+        prepared.map_err(|it| Chain(&it).to_string())
+    }
+
+    async fn watch_files_of(&self, listeners: listeners::Prepared) {
+        let (watch, metrics) = (self.watch.clone(), self.proxy_metrics.clone());
+        let replaced = spawn_blocking(move || watch.replace(listeners, &metrics)).await;
+        if replaced.is_err() {
+            error!("the files of the new listeners are not looked at");
+        }
     }
 
     /// Waits for what the new configuration fetches, so that no route that works loses its credential.
@@ -241,7 +267,13 @@ impl Reloader {
         }
     }
 
-    fn applied(&self, next: &Composition, not_ready: Vec<NotReady>) -> Reload {
+    fn applied(
+        &self,
+        next: &Composition,
+        listeners: ListenerChanges,
+        not_ready: Vec<NotReady>,
+    ) -> Reload {
+        let told = |names: Vec<ListenerName>| names.iter().map(ToString::to_string).collect();
         let names = |of: &Composition, beside: &Composition| -> Vec<String> {
             let fresh = of.holds_beside(beside);
             fresh.map(|(name, _)| name.to_string()).collect()
@@ -256,6 +288,9 @@ impl Reloader {
             fetched,
             given_back: names(&self.composition, next),
             not_ready,
+            listeners_opened: told(listeners.opened.into_iter().map(|(name, _)| name).collect()),
+            listeners_changed: told(listeners.changed),
+            listeners_closed: told(listeners.closed),
         }
     }
 
@@ -312,6 +347,9 @@ fn tell_applied(done: &Reload) {
         kept = done.kept,
         fetched = done.fetched.join(" "),
         given_back = done.given_back.join(" "),
+        listeners_opened = done.listeners_opened.join(" "),
+        listeners_changed = done.listeners_changed.join(" "),
+        listeners_closed = done.listeners_closed.join(" "),
         "configuration applied"
     );
     for it in &done.not_ready {

@@ -254,6 +254,70 @@ async fn another_form_of_injection_is_had_with_another_generation_and_no_failure
 }
 
 #[tokio::test]
+async fn listeners_are_opened_changed_and_closed_with_the_document() -> Result<()> {
+    let origin = Origin::echo().await?;
+    let scratch = Scratch::new()?;
+    let socket = scratch.path().join("s");
+    let local = scratch.path().join("local");
+    let parts = format!(
+        "upstreams: {{ echo: {{ endpoints: [{:?}] }} }}\n\
+         routes: [{{ name: echo, upstream: echo, consumers: [tester] }}]\n",
+        origin.url()
+    );
+    let listening = |listeners: &str| {
+        let document = operated_document("listens", &socket, &parts);
+        document.replace(
+            "listeners: { public: { address: \"127.0.0.1:0\" } }",
+            &format!("listeners: {{ {listeners} }}"),
+        )
+    };
+    let public = "public: { address: \"127.0.0.1:0\" }";
+    let mut gateway = Gateway::start_operated("listens", &socket, &parts).await?;
+    let reload = async |listeners: &str| {
+        gateway.configure(&listening(listeners))?;
+        run(&["reload"], &socket).await
+    };
+    let two = format!(
+        "{public}, local: {{ address: \"unix:{}\" }}",
+        local.display()
+    );
+    let said = reload(&two).await?;
+    ensure!(
+        said.code == 0 && said.stdout.contains("Opened listeners: local."),
+        "{said:?}"
+    );
+    ensure!(local.exists());
+
+    // One address that can't be had: nothing of the document is put to work.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let taken = taken.local_addr()?;
+    let said = reload(&format!(
+        "{two}, other: {{ address: {:?} }}",
+        taken.to_string()
+    ))
+    .await?;
+    ensure!(
+        said.code == 1
+            && said
+                .stderr
+                .contains(&format!("bind listener other to {taken}")),
+        "{said:?}"
+    );
+
+    let fewer = "public: { address: \"127.0.0.1:0\", limits: { headers: 40 } }";
+    let said = reload(fewer).await?;
+    ensure!(
+        said.code == 0
+            && said.stdout.contains("Changed listeners: public.")
+            && said.stdout.contains("Closed listeners: local."),
+        "{said:?}"
+    );
+    ensure!(!local.exists());
+    ensure!(gateway.get("/").await?.status == 200, "where it was before");
+    gateway.stop().await
+}
+
+#[tokio::test]
 async fn the_access_record_is_reopened_on_sigusr1_and_with_a_reload() -> Result<()> {
     let origin = Origin::echo().await?;
     let scratch = Scratch::new()?;

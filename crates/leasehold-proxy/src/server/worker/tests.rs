@@ -14,6 +14,8 @@ use super::*;
 use crate::gateway::{Admission, Gateway, GatewaySpec, RouteSpec, UpstreamPolicy, UpstreamSpec};
 use crate::metrics::ProxyMetrics;
 use crate::pool::{Pool, TrustedRoots};
+use crate::server::bound::Socket;
+use crate::server::door::Door;
 use crate::server::{Limits, ListenerSpec, socket};
 
 #[test]
@@ -23,7 +25,13 @@ fn a_worker_ends_though_a_name_is_still_looked_up() {
     let (ready, _started) = sync_channel(1);
     let (ended, end) = channel();
     thread::spawn(move || {
-        let cut = run(worker(), vec![listener], 10, drained, &ready);
+        let (_orders, ordered) = mpsc::unbounded_channel();
+        let assignment = Assignment {
+            listeners: vec![listener],
+            connection_limit: 10,
+            orders: ordered,
+        };
+        let cut = run(worker(), assignment, drained, &ready);
         ended.send(cut).expect("the test goes on");
     });
     let mut consumer = TcpStream::connect(address).expect("it listens");
@@ -54,6 +62,7 @@ fn listener() -> (Listener, SocketAddr) {
         limits: Limits::default(),
     };
     let listener = Listener {
+        number: 0,
         door: Arc::new(Door::new(&spec)),
         socket: Socket::Tcp(socket),
     };

@@ -7,7 +7,6 @@ pub(super) fn differences(now: &Snapshot, then: &Snapshot) -> Option<String> {
     let parts = [
         ("instance", now.instance != then.instance),
         ("workers", now.workers != then.workers),
-        ("listeners", now.listeners != then.listeners),
         ("admin", now.admin != then.admin),
         ("ledger", now.ledger != then.ledger),
     ];
@@ -31,9 +30,12 @@ mod tests {
     fn each_part_that_can_not_change_is_named_and_nothing_else_is() {
         let now = snapshot("a", "127.0.0.1:1", "/");
         assert_eq!(differences(&now, &snapshot("a", "127.0.0.1:1", "/x")), None);
-        let told = differences(&now, &snapshot("b", "127.0.0.1:2", "/"));
-        let told = told.expect("a refusal");
-        assert!(told.starts_with("`instance`, `listeners` can't"), "{told}");
+        let elsewhere = snapshot("a", "127.0.0.1:2", "/");
+        assert_eq!(differences(&now, &elsewhere), None);
+        let mut other = snapshot("b", "127.0.0.1:2", "/");
+        other.workers = leasehold_config::Workers::Count(std::num::NonZeroUsize::MIN);
+        let told = differences(&now, &other).expect("a refusal");
+        assert!(told.starts_with("`instance`, `workers` can't"), "{told}");
     }
 
     fn snapshot(instance: &str, address: &str, path: &str) -> Snapshot {
