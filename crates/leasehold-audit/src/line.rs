@@ -42,6 +42,8 @@ struct Line<'a> {
     credential: Option<&'a str>,
     generation: Option<u64>,
     retried_after: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reflected: Option<&'static str>,
     provider: Option<&'a ProviderName>,
     provider_request_id: Option<&'a RequestId>,
     lease_id: Option<&'a LeaseId>,
@@ -72,6 +74,7 @@ impl<'a> Line<'a> {
             credential: record.credential.as_ref().map(|name| name.as_str()),
             generation: record.generation.map(|number| number.get()),
             retried_after: record.retried_after.map(|number| number.get()),
+            reflected: record.reflected,
             provider: provenance.map(|it| &it.provider),
             provider_request_id: provenance.and_then(|it| it.request_id.as_ref()),
             lease_id: provenance.and_then(|it| it.lease_id.as_ref()),

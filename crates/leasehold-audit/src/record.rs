@@ -41,6 +41,8 @@ pub struct AccessRecord {
     pub generation: Option<GenerationNumber>,
     /// The generation that the upstream refused before it was shown that one: the request was sent twice.
     pub retried_after: Option<GenerationNumber>,
+    /// The part of the answer in which the upstream sent the credential back, where it did.
+    pub reflected: Option<&'static str>,
     /// Where that generation came from.
     pub provenance: Option<Provenance>,
     /// The time that the gateway itself took.
@@ -84,6 +86,7 @@ impl AccessRecord {
             credential: None,
             generation: None,
             retried_after: None,
+            reflected: None,
             provenance: None,
             gateway_time: Duration::ZERO,
             upstream_time: None,

@@ -33,8 +33,8 @@ pub(crate) use route::{
     AdmissionDocument, AdmissionWord, CorsDocument, DotSegmentsWord, EncodedSlashesWord,
     HeaderEditsDocument, HeaderTestDocument, MatchDocument, MirrorDocument, OriginsDocument,
     OriginsWord, PathDocument, PathKindDocument, PathPolicyDocument, RedirectDocument,
-    RetryDocument, RewriteDocument, RouteDocument, RouteLimitsDocument, RouteTimeoutsDocument,
-    WeightedDocument,
+    ReflectionWord, RetryDocument, RewriteDocument, RouteDocument, RouteLimitsDocument,
+    RouteTimeoutsDocument, WeightedDocument,
 };
 pub(crate) use upstream::{
     BasicDocument, ClientCertificateDocument, InjectionDocument, SuspectDocument, TimeoutsDocument,

@@ -65,6 +65,7 @@ pub(crate) fn validate(
     };
     check.issued_for_somebody(&snapshot, root);
     check.edits_leave_what_is_ours(&snapshot, root);
+    check.answers_are_looked_through(&snapshot, root);
     snapshot
 }
 

@@ -53,6 +53,20 @@ pub enum PrepareError {
         /// The field with the key.
         key: String,
     },
+    /// The field is to be looked for in answers, and is so short that it would be met there by chance.
+    #[error(
+        "field `{field}` of the credential has fewer than {least} bytes, so that answers can't be looked \
+         through for it: have a longer one issued, or set `reflection: off` at its routes"
+    )]
+    TooShort {
+        /// The field.
+        field: String,
+        /// How many bytes it must have.
+        least: usize,
+    },
+    /// The fields are too large to be looked for.
+    #[error("the credential is too large to look through answers for it")]
+    Unscannable,
     /// Basic credentials could not be encoded.
     #[error("encode basic credentials")]
     Encode(#[from] EncodeSliceError),

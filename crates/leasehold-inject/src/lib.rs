@@ -2,16 +2,19 @@
 //!
 //! Material is turned into ready header values once, when its generation is prepared; a request
 //! then only points at them. Every place is stripped of what the consumer sent there, under any
-//! name that an upstream may take for it, before the credential is put in.
+//! name that an upstream may take for it, before the credential is put in. What an upstream sends back
+//! is looked through for it, where that is asked for.
 
 mod error;
 mod identity;
 mod prepare;
 mod prepared;
+mod reflect;
 mod strip;
 
 pub use error::{Fault, PrepareError, UnknownInjection};
 pub use identity::{Identity, IdentityError};
 pub use prepare::{Injection, prepare};
 pub use prepared::{InjectionIndex, Prepared};
+pub use reflect::{Form, Scanner, Sieve, Sifted, Watchlist};
 pub use strip::strip;

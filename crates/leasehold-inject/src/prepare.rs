@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -9,6 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::identity::Identity;
 use crate::prepared::Place;
+use crate::reflect::scanner_of;
 use crate::{Fault, PrepareError, Prepared};
 
 /// Where a credential is placed, and which fields of one generation are placed there.
@@ -39,6 +42,8 @@ pub enum Injection {
         /// The field that holds those between it and its authority, in PEM, where there are any.
         chain: Option<String>,
     },
+    /// Nowhere: what these show is looked for in what upstreams send back.
+    Reflection(Vec<Self>),
 }
 
 /// Makes ready header values of one generation's material, one for each injection.
@@ -74,6 +79,9 @@ fn place(injection: &Injection, material: &Material) -> Result<Place, PrepareErr
         } => {
             let identity = Identity::prepare(certificate, key, chain.as_deref(), material)?;
             return Ok(Place::Identity(identity));
+        }
+        Injection::Reflection(of) => {
+            return Ok(Place::Reflection(Arc::new(scanner_of(of, material)?)));
         }
     };
     Ok(Place::Header { name, value })

@@ -1,6 +1,8 @@
+use std::sync::Arc;
+
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::{Identity, UnknownInjection, strip};
+use crate::{Identity, Scanner, UnknownInjection, strip};
 
 /// Says which of the injections that a generation was prepared for is meant, from 0, in the order
 /// that [`crate::prepare`] was given them in.
@@ -25,7 +27,7 @@ impl Prepared {
     pub fn header(&self, index: InjectionIndex) -> Result<Option<&HeaderName>, UnknownInjection> {
         Ok(match self.place(index)? {
             Place::Header { name, .. } => Some(name),
-            Place::Identity(_) => None,
+            Place::Identity(_) | Place::Reflection(_) => None,
         })
     }
 
@@ -34,7 +36,16 @@ impl Prepared {
     pub fn identity(&self, index: InjectionIndex) -> Option<&Identity> {
         match self.place(index) {
             Ok(Place::Identity(identity)) => Some(identity),
-            Ok(Place::Header { .. }) | Err(_) => None,
+            Ok(Place::Header { .. } | Place::Reflection(_)) | Err(_) => None,
+        }
+    }
+
+    /// Returns what finds the generation in answers, where the injection is that.
+    #[must_use]
+    pub fn scanner(&self, index: InjectionIndex) -> Option<&Arc<Scanner>> {
+        match self.place(index) {
+            Ok(Place::Reflection(scanner)) => Some(scanner),
+            Ok(Place::Header { .. } | Place::Identity(_)) | Err(_) => None,
         }
     }
 
@@ -59,6 +70,14 @@ impl Prepared {
         Ok(())
     }
 
+    /// Returns everything that finds the generation in answers.
+    pub fn scanners(&self) -> impl Iterator<Item = &Arc<Scanner>> {
+        self.places.iter().filter_map(|place| match place {
+            Place::Reflection(scanner) => Some(scanner),
+            Place::Header { .. } | Place::Identity(_) => None,
+        })
+    }
+
     fn place(&self, index: InjectionIndex) -> Result<&Place, UnknownInjection> {
         self.places.get(index.0).ok_or(UnknownInjection(index))
     }
@@ -74,4 +93,6 @@ pub(crate) enum Place {
     },
     /// The TLS handshake.
     Identity(Identity),
+    /// Answers, where it must not be.
+    Reflection(Arc<Scanner>),
 }

@@ -34,6 +34,10 @@ pub enum ReasonCode {
     UpstreamTimeout,
     /// As much goes on at the upstream as may: nothing was sent there.
     UpstreamOverloaded,
+    /// The upstream sent back the credential that it was shown.
+    CredentialReflected,
+    /// The upstream's answer could not be looked through for the credential.
+    AnswerUnreadable,
     /// The caller went away before it had the whole answer, or stopped sending its body.
     ClientAborted,
     /// The gateway cut the request at the end of the time it had to drain.
@@ -44,7 +48,7 @@ pub enum ReasonCode {
 
 impl ReasonCode {
     /// Every code, for metrics that must exist from the start.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::BadRequest,
         Self::BodyTooLarge,
         Self::HeadTooLarge,
@@ -58,6 +62,8 @@ impl ReasonCode {
         Self::UpstreamFailed,
         Self::UpstreamTimeout,
         Self::UpstreamOverloaded,
+        Self::CredentialReflected,
+        Self::AnswerUnreadable,
         Self::ClientAborted,
         Self::Draining,
         Self::Internal,
@@ -80,6 +86,8 @@ impl ReasonCode {
             Self::UpstreamFailed => "upstream_failed",
             Self::UpstreamTimeout => "upstream_timeout",
             Self::UpstreamOverloaded => "upstream_overloaded",
+            Self::CredentialReflected => "credential_reflected",
+            Self::AnswerUnreadable => "answer_unreadable",
             Self::ClientAborted => "client_aborted",
             Self::Draining => "draining",
             Self::Internal => "internal",

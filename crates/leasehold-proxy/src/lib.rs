@@ -19,6 +19,7 @@ mod patience;
 mod plan;
 mod pool;
 mod redirect;
+mod reflection;
 mod rewrite;
 mod server;
 mod service;
@@ -40,6 +41,7 @@ pub use gateway::{
 pub use metrics::ProxyMetrics;
 pub use pool::{RootsError, TrustedRoots};
 pub use redirect::Redirect;
+pub use reflection::{Reflection, Watch};
 pub use server::{
     BindError, ClientAuthorities, Identity, Limits, ListenerAddress, ListenerChanges, ListenerSpec,
     ListenerTls, Listeners, NextListeners, Pace, Plans, RunningServer, ServedCertificate, Server,

@@ -25,6 +25,7 @@ pub struct ProxyMetrics {
     unwell: Family<UpstreamLabels, Gauge>,
     split: Family<SplitLabels, Counter>,
     retries: Family<RetryLabels, Counter>,
+    reflections: Family<ReflectionLabels, Counter>,
     mirrored: Family<MirrorLabels, Counter>,
     gateway_time: AtomicHistogram,
     upstream_time: AtomicHistogram,
@@ -87,6 +88,11 @@ impl ProxyMetrics {
             "leasehold_split_requests",
             "Requests of routes with several upstreams, by route and chosen upstream",
             all.split,
+        );
+        registry.register(
+            "leasehold_reflections",
+            "Answers in which the upstream's credential was found, by the part of the answer",
+            all.reflections,
         );
         registry.register(
             "leasehold_retries",
@@ -167,6 +173,16 @@ impl ProxyMetrics {
         self.certificate_failures
             .get_or_create_owned(&ListenerLabels::new(listener))
             .inc();
+    }
+
+    /// Counts an answer in which the upstream's credential was found.
+    pub(crate) fn reflected(&self, route: &RouteName, part: &'static str, action: &'static str) {
+        let labels = ReflectionLabels {
+            route: route.to_string(),
+            part,
+            action,
+        };
+        self.reflections.get_or_create_owned(&labels).inc();
     }
 
     /// Counts a further try that a route's policy asked for.
@@ -354,6 +370,13 @@ struct RequestLabels {
 struct SplitLabels {
     route: String,
     upstream: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReflectionLabels {
+    route: String,
+    part: &'static str,
+    action: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]

@@ -17,13 +17,14 @@ use leasehold_inject::Prepared;
 use leasehold_model::{Clock, ConsumerName, ReasonCode, is_header_alias};
 use tokio::time::timeout;
 
-use crate::body::{Demands, RequestBody, ResponseBody, Room};
+use crate::body::{Demands, RequestBody, ResponseBody, Room, Seal};
 use crate::cors::is_preflight;
 use crate::gateway::{Gateway, HostRewrite, Route, Target, Upstream};
 use crate::metrics::ProxyMetrics;
 use crate::mirror::{Copy, Mirrors};
 use crate::plan::Plan;
 use crate::pool::Pool;
+use crate::reflection::{Reflection, ask_for_plain};
 use crate::rewrite::{rewritten, with_path};
 use crate::spare::Spare;
 use crate::steps::admit::{admit, refuse_alias};
@@ -34,6 +35,7 @@ use crate::steps::observe::observe;
 use crate::steps::path::settle;
 use crate::steps::refuse::{Refusal, is_grpc, respond};
 use crate::steps::route::Ask;
+use crate::steps::seal::seal;
 use crate::steps::{inject, retry, streams};
 use crate::trace::Trace;
 use crate::via::Link;
@@ -104,7 +106,10 @@ pub(crate) async fn answer(
     let version = request.version();
     let mut exchange = Exchange::open(&worker, &link, &request, &trace);
     match pass(&worker, &link, request, &trace, &mut exchange).await {
-        Ok(Answer::Upstream(forwarded)) => hand_on(forwarded, exchange),
+        Ok(Answer::Upstream(mut forwarded)) => match seal(&mut forwarded, &mut exchange) {
+            Ok(seal) => hand_on(forwarded, seal, exchange),
+            Err(refusal) => refuse(refusal, (version, grpc), &trace, exchange),
+        },
         Ok(Answer::Own(response)) => hand_out(response, version, None, exchange),
         Err(refusal) => refuse(refusal, (version, grpc), &trace, exchange),
     }
@@ -248,6 +253,9 @@ fn adapt(
     let named = hop::strip_request(&mut head.headers);
     plan.gateway.consumers.strip(&mut head.headers);
     route.request_headers.apply(&mut head.headers);
+    if route.reflection != Reflection::Off {
+        ask_for_plain(&mut head.headers);
+    }
     trace.pass_on(&mut head.headers);
     if let Some(replacement) = &route.rewrite_prefix {
         let path = rewritten(head.uri.path(), &route.path, replacement);
@@ -267,6 +275,12 @@ async fn lend(
     let credential = upstream.credential.as_ref();
     let credential = credential.map(|it| it.held.credential().clone());
     exchange.note(|record| record.credential = credential);
+    exchange.watch(
+        upstream
+            .credential
+            .as_ref()
+            .and_then(|it| it.watch.as_ref()),
+    );
     let left = exchange.time_left().unwrap_or(Duration::MAX);
     let limit = upstream.longest_acquisition().min(left);
     let generation = equip(worker, plan, upstream, draft, exchange.consumer(), limit).await?;
@@ -366,7 +380,11 @@ pub(crate) fn outgoing(mut head: Parts) -> Parts {
     head
 }
 
-fn hand_on(forwarded: Forwarded, mut exchange: Exchange) -> Response<ResponseBody> {
+fn hand_on(
+    forwarded: Forwarded,
+    seal: Option<Box<Seal>>,
+    mut exchange: Exchange,
+) -> Response<ResponseBody> {
     let (mut head, incoming) = forwarded.response.into_parts();
     hop::strip_response(&mut head.headers);
     if let Some(route) = exchange.route() {
@@ -376,7 +394,7 @@ fn hand_on(forwarded: Forwarded, mut exchange: Exchange) -> Response<ResponseBod
     head.version = Version::HTTP_11;
     exchange.note(|record| record.status = Some(head.status.as_u16()));
     let from = (forwarded.connection, forwarded.flight);
-    let body = ResponseBody::upstream(incoming, from, forwarded.limit, exchange);
+    let body = ResponseBody::upstream(incoming, from, forwarded.limit, seal, exchange);
     Response::from_parts(head, body)
 }
 

@@ -10,4 +10,5 @@ pub(crate) mod path;
 pub(crate) mod refuse;
 pub(crate) mod retry;
 pub(crate) mod route;
+pub(crate) mod seal;
 pub(crate) mod streams;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use http::HeaderName;
 use leasehold_broker::{Changes, CredentialSpec, Dismissal, Draft, FamilyLimits};
 use leasehold_config::{Credential, Per, Provider, ProviderKind, Snapshot, Source, Upstream};
-use leasehold_inject::{Injection, InjectionIndex, Prepared};
+use leasehold_inject::{Injection, InjectionIndex, Prepared, Watchlist};
 use leasehold_lease::Kind;
 use leasehold_model::{Clock, CredentialName, InstanceName, ProviderName};
 use leasehold_provider_native::NativeProvider;
@@ -70,6 +70,8 @@ struct DeclaredProvider {
 pub(crate) struct Holding {
     declared: Credential,
     injections: Vec<Injection>,
+    /// What finds its generations in answers, where that is among the forms.
+    watchlist: Watchlist,
     pub(crate) held: Held,
 }
 
@@ -88,7 +90,7 @@ pub(crate) fn compose(
     changes: &Changes<Prepared>,
     former: Option<&Composition>,
 ) -> Result<Composed, ComposeError> {
-    let wanted = wanted(&snapshot.upstreams)?;
+    let wanted = wanted(snapshot)?;
     let mut draft = changes.draft();
     let mut composing = Composing {
         former,
@@ -252,10 +254,12 @@ impl Composing<'_> {
 
     fn credential(&mut self, declared: &Credential, injections: &[Injection]) {
         let holding = self.kept(declared, injections).unwrap_or_else(|| {
+            let watchlist = Watchlist::default();
             Arc::new(Holding {
                 declared: declared.clone(),
                 injections: injections.to_vec(),
-                held: self.declare(declared, injections.to_vec()),
+                held: self.declare(declared, injections.to_vec(), watchlist.clone()),
+                watchlist,
             })
         });
         self.holdings.insert(declared.name.clone(), holding);
@@ -274,8 +278,13 @@ impl Composing<'_> {
         goes_on.then(|| Arc::clone(holding))
     }
 
-    fn declare(&mut self, credential: &Credential, injections: Vec<Injection>) -> Held {
-        let spec = credential_spec(credential, injections);
+    fn declare(
+        &mut self,
+        credential: &Credential,
+        injections: Vec<Injection>,
+        watchlist: Watchlist,
+    ) -> Held {
+        let spec = credential_spec(credential, injections, watchlist);
         match credential.per {
             Per::Instance => Held::Shared(self.draft.credential(spec)),
             Per::Consumer { cap, idle } => {
@@ -287,18 +296,36 @@ impl Composing<'_> {
 }
 
 /// Returns, for each credential that is used, all that upstreams make of it.
-fn wanted(
-    upstreams: &[Upstream],
-) -> Result<BTreeMap<CredentialName, Vec<Injection>>, ComposeError> {
+fn wanted(snapshot: &Snapshot) -> Result<BTreeMap<CredentialName, Vec<Injection>>, ComposeError> {
     let mut wanted: BTreeMap<_, Vec<Injection>> = BTreeMap::new();
-    for used in upstreams.iter().filter_map(|it| it.credential.as_ref()) {
+    for upstream in &snapshot.upstreams {
+        let Some(used) = &upstream.credential else {
+            continue;
+        };
         let injections = wanted.entry(used.credential.clone()).or_default();
-        let injection = injection(&used.injection)?;
-        if !injections.contains(&injection) {
-            injections.push(injection);
+        let shown = injection(&used.injection)?;
+        let looked_for = is_looked_for(snapshot, upstream).then(|| looking_for(&shown));
+        for injection in std::iter::once(shown).chain(looked_for) {
+            if !injections.contains(&injection) {
+                injections.push(injection);
+            }
         }
     }
     Ok(wanted)
+}
+
+/// Tells whether answers of the upstream are looked through for its credential.
+fn is_looked_for(snapshot: &Snapshot, upstream: &Upstream) -> bool {
+    let mut routes = snapshot.routes.iter();
+    routes.any(|route| {
+        route.reflection != leasehold_config::Reflection::Off
+            && route.target.upstreams().any(|name| *name == upstream.name)
+    })
+}
+
+/// Returns the form of a credential in which it is looked for where it is shown like this.
+fn looking_for(shown: &Injection) -> Injection {
+    Injection::Reflection(vec![shown.clone()])
 }
 
 fn injection(declared: &leasehold_config::Injection) -> Result<Injection, ComposeError> {
@@ -331,6 +358,7 @@ fn injection(declared: &leasehold_config::Injection) -> Result<Injection, Compos
 fn credential_spec(
     credential: &Credential,
     injections: Vec<Injection>,
+    watchlist: Watchlist,
 ) -> CredentialSpec<Prepared> {
     let (source, kind) = source(&credential.source);
     CredentialSpec {
@@ -339,7 +367,9 @@ fn credential_spec(
         source,
         kind,
         prepare: Box::new(move |material| {
-            leasehold_inject::prepare(&injections, material).map_err(Into::into)
+            let prepared = leasehold_inject::prepare(&injections, material)?;
+            prepared.scanners().for_each(|it| watchlist.add(it));
+            Ok(prepared)
         }),
     }
 }

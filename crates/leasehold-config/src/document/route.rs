@@ -54,6 +54,23 @@ pub(crate) struct RouteDocument {
     pub(crate) cors: Option<CorsDocument>,
     /// How large a request may be.
     pub(crate) limits: Option<RouteLimitsDocument>,
+    /// What is done where the upstream's answer holds the credential that it was shown. Default: `off`.
+    pub(crate) reflection: Option<ReflectionWord>,
+}
+
+/// What is done where an answer holds the credential that its upstream is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "Reflection")]
+pub(crate) enum ReflectionWord {
+    /// Answers are not looked through.
+    Off,
+    /// It is logged, counted and recorded.
+    Report,
+    /// The same, and it is overwritten with `*`.
+    Mask,
+    /// The same, and the answer is refused with 502, or broken off where it has begun.
+    Block,
 }
 
 /// Whom a route is open to.

@@ -39,6 +39,22 @@ pub struct Route {
     pub cors: Option<Cors>,
     /// How large a request may be.
     pub limits: RouteLimits,
+    /// What is done where an answer holds the upstream's credential.
+    pub reflection: Reflection,
+}
+
+/// What is done where an answer holds the credential that its upstream is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reflection {
+    /// Answers are not looked through.
+    #[default]
+    Off,
+    /// It is told of.
+    Report,
+    /// It is told of and overwritten.
+    Mask,
+    /// It is told of and does not go on.
+    Block,
 }
 
 /// Whom a route is open to.

@@ -1,6 +1,7 @@
 mod cors;
 mod edit;
 pub(super) mod matching;
+mod reflection;
 mod retry;
 mod target;
 
@@ -53,6 +54,7 @@ impl Check<'_> {
                 .cors
                 .map(|it| self.cors(it, &matches, place.field("cors"))),
             limits: self.route_limits(written.limits, place.field("limits")),
+            reflection: reflection::read(written.reflection),
             matches,
         }
     }

@@ -39,6 +39,35 @@ fn what_is_left_out_of_a_route_changes_nothing() {
 }
 
 #[test]
+fn answers_are_looked_through_where_there_is_something_to_look_for() {
+    use leasehold_config::Reflection::{Block, Mask, Off, Report};
+    for (word, reflection) in [
+        ("off", Off),
+        ("report", Report),
+        ("mask", Mask),
+        ("block", Block),
+    ] {
+        let read = route(&format!("upstream: orders, reflection: {word}"));
+        assert_eq!(read.reflection, reflection);
+    }
+    assert_eq!(route("upstream: orders").reflection, Off);
+    assert_eq!(
+        fault("upstream: orders, reflection: hide"),
+        [(21, "unknown_value")]
+    );
+    let bare = with(
+        SECOND,
+        "redirect: { host: elsewhere }, reflection: block, consumers: anyone",
+    );
+    assert_eq!(faults_of(&bare), [(21, "bad_combination")]);
+    let shown = report(&bare);
+    assert!(
+        shown.contains("no upstream of this route is sent a credential"),
+        "{shown}"
+    );
+}
+
+#[test]
 fn each_kind_of_match_is_read() {
     let matches = |text: &str| route(&format!("match: {text}, upstream: orders")).matches;
     let below = matches("{ host: \"*.Example.com\" }").host;

@@ -12,6 +12,9 @@ pub(crate) enum BodyError {
     /// The whole exchange took longer than it may.
     #[error("the exchange took longer than it may")]
     Overdue,
+    /// It shows a credential.
+    #[error("the body shows the credential that its upstream was sent")]
+    Reflected,
     /// Whoever sends it was silent for too long.
     #[error("no part of the body within {} ms", .0.as_millis())]
     Late(Duration),

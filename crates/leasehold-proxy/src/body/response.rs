@@ -8,7 +8,7 @@ use hyper::body::Incoming;
 use leasehold_model::ReasonCode;
 use tokio::time::{Sleep, sleep};
 
-use super::BodyError;
+use super::{BodyError, Seal};
 use crate::gateway::Flight;
 use crate::patience::Patience;
 use crate::pool::Connection;
@@ -32,6 +32,7 @@ impl ResponseBody {
         incoming: Incoming,
         from: (Connection, Flight),
         limit: Duration,
+        seal: Option<Box<Seal>>,
         exchange: Exchange,
     ) -> Self {
         let left = exchange.time_left();
@@ -41,6 +42,7 @@ impl ResponseBody {
                 from: Some(from),
                 patience: Patience::new(limit),
                 deadline: left.map(|left| Box::pin(sleep(left))),
+                seal,
             },
             exchange: Some(exchange),
         }
@@ -65,8 +67,32 @@ impl ResponseBody {
                     self.complete();
                 }
             }
+            Some(Err(BodyError::Reflected)) => self.refuse_reflected(),
             Some(Err(error)) => self.fail(error, ReasonCode::UpstreamFailed),
             None => self.complete(),
+        }
+    }
+
+    /// Tells of the credential where the body shows it.
+    fn tell_findings(&mut self) {
+        if let (
+            Content::Upstream {
+                seal: Some(seal), ..
+            },
+            Some(exchange),
+        ) = (&mut self.content, &mut self.exchange)
+        {
+            seal.findings()
+                .into_iter()
+                .for_each(|it| exchange.reflected(it));
+        }
+    }
+
+    /// Breaks off an answer that shows a credential. That has been told of.
+    fn refuse_reflected(&mut self) {
+        if let Some(mut exchange) = self.exchange.take() {
+            exchange.fail(ReasonCode::CredentialReflected);
+            exchange.close();
         }
     }
 
@@ -133,6 +159,7 @@ impl Body for ResponseBody {
         let Poll::Ready(frame) = polled else {
             return this.poll_late(cx).map(|late| Some(Err(late)));
         };
+        this.tell_findings();
         this.note(frame.as_ref());
         Poll::Ready(frame)
     }
@@ -167,6 +194,8 @@ enum Content {
         patience: Patience,
         /// When the whole exchange must have ended.
         deadline: Option<Pin<Box<Sleep>>>,
+        /// What the body passes, where it is looked through.
+        seal: Option<Box<Seal>>,
     },
     Own(Option<Bytes>),
 }
@@ -186,21 +215,35 @@ impl Content {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self {
             Self::Upstream {
-                incoming, patience, ..
-            } => {
-                let polled = Pin::new(incoming).poll_frame(cx);
+                incoming,
+                patience,
+                seal,
+                ..
+            } => loop {
+                if let Some(waiting) = seal.as_mut().and_then(|seal| seal.waiting()) {
+                    return Poll::Ready(Some(Ok(waiting)));
+                }
+                let polled = Pin::new(&mut *incoming).poll_frame(cx);
                 if polled.is_ready() {
                     patience.end();
                 }
-                polled.map_err(BodyError::Broken)
-            }
+                let polled = polled.map_err(BodyError::Broken);
+                let Some(seal) = seal else {
+                    return polled;
+                };
+                if let Some(passed) = seal.pass(ready!(polled), incoming) {
+                    return Poll::Ready(passed);
+                }
+            },
             Self::Own(text) => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Upstream { incoming, .. } => incoming.is_end_stream(),
+            Self::Upstream { incoming, seal, .. } => {
+                incoming.is_end_stream() && seal.as_ref().is_none_or(|seal| seal.is_idle())
+            }
             Self::Own(text) => text.is_none(),
         }
     }

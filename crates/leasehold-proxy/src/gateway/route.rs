@@ -12,6 +12,7 @@ use super::upstream::Upstream;
 use crate::cors::Cors;
 use crate::edit::HeaderEdits;
 use crate::redirect::Redirect;
+use crate::reflection::Reflection;
 use crate::steps::admit::{check_path, normal_host, split_authority};
 use crate::steps::retry::Retry;
 
@@ -32,6 +33,7 @@ pub(crate) struct Route {
     pub(crate) cors: Option<Cors>,
     pub(crate) body_limit: Option<u64>,
     pub(crate) head_limit: Option<u64>,
+    pub(crate) reflection: Reflection,
 }
 
 /// What is done with the requests of a route.
@@ -89,6 +91,7 @@ impl Route {
             cors: spec.cors,
             body_limit: spec.body_limit,
             head_limit: spec.head_limit,
+            reflection: spec.reflection,
         })
     }
 

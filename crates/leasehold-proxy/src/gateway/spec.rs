@@ -16,6 +16,7 @@ pub use route::{
 
 use super::policy::UpstreamPolicy;
 use crate::pool::TrustedRoots;
+use crate::reflection::Watch;
 use crate::steps::path::PathPolicy;
 
 /// What a [`crate::Gateway`] is made from.
@@ -61,6 +62,8 @@ pub struct CredentialUse {
     pub injection: InjectionIndex,
     /// Which answers mean that it may be dead.
     pub suspect: Suspect,
+    /// What finds it in answers, where some route has them looked through.
+    pub watch: Option<Watch>,
 }
 
 /// A hold on a credential.

@@ -9,7 +9,7 @@ use http::{HeaderValue, Request};
 use hyper::body::Incoming;
 use leasehold_audit::{AccessRecord, OpenRecord};
 use leasehold_broker::Generation;
-use leasehold_inject::Prepared;
+use leasehold_inject::{Prepared, Scanner};
 use leasehold_model::{BootTime, Chain, ConsumerName, ReasonCode};
 
 use super::refuse::Refusal;
@@ -17,6 +17,7 @@ use super::retry::Budget;
 use crate::body::{Stall, Upload};
 use crate::gateway::{Route, Upstream};
 use crate::plan::Plan;
+use crate::reflection::{Finding, Reflection, Watch};
 use crate::service::Worker;
 use crate::trace::Trace;
 use crate::via::Link;
@@ -49,6 +50,8 @@ pub(crate) struct Exchange {
     upstream: Stopwatch,
     /// How long the consumer was waited for while the upstream's time was counted.
     waited: Option<Duration>,
+    /// What finds the credential in the answer, where that is looked through.
+    watch: Option<Watch>,
 }
 
 impl Exchange {
@@ -81,6 +84,7 @@ impl Exchange {
             opened: worker.clock.boot(),
             upstream: Stopwatch::default(),
             waited: None,
+            watch: None,
             worker: Arc::clone(worker),
         }
     }
@@ -181,6 +185,61 @@ impl Exchange {
     /// Returns the same, for those who want to know when it is no more.
     pub(crate) const fn shared_generation(&self) -> Option<&Arc<Generation<Prepared>>> {
         self.generation.as_ref()
+    }
+
+    /// Keeps what finds the credential in the answer, where the route has that looked through.
+    pub(crate) fn watch(&mut self, watch: Option<&Watch>) {
+        let looks = self
+            .route()
+            .is_some_and(|it| it.reflection != Reflection::Off);
+        self.watch = watch.filter(|_| looks).cloned();
+    }
+
+    /// Returns what finds the credential: those of all its generations that live, where consumers share it.
+    pub(crate) fn scanners(&self) -> Vec<Arc<Scanner>> {
+        let Some(watch) = &self.watch else {
+            return Vec::new();
+        };
+        let own = || self.generation()?.prepared().scanner(watch.injection);
+        match &watch.list {
+            Some(list) => list.live(),
+            None => own().cloned().into_iter().collect(),
+        }
+    }
+
+    /// Tells of a credential that an answer shows.
+    pub(crate) fn reflected(&mut self, finding: Finding) {
+        let Some(route) = self.route() else {
+            return;
+        };
+        let (part, action) = (finding.part.as_str(), route.reflection.as_str());
+        let metrics = &self.worker.metrics;
+        metrics.reflected(&route.name, part, action);
+        if let Some(record) = &self.record {
+            tracing::warn!(
+                route = %route.name,
+                upstream = record.upstream.as_ref().map(tracing::field::display),
+                credential = record.credential.as_ref().map(tracing::field::display),
+                trace_id = %record.trace_id,
+                part,
+                form = %finding.form,
+                action,
+                "upstream sends back the credential that it was shown"
+            );
+        }
+        self.note(|record| record.reflected = Some(part));
+    }
+
+    /// Tells of an answer that can't be looked through.
+    pub(crate) fn unreadable(&self) {
+        if let (Some(route), Some(record)) = (self.route(), &self.record) {
+            tracing::warn!(
+                route = %route.name,
+                upstream = record.upstream.as_ref().map(tracing::field::display),
+                trace_id = %record.trace_id,
+                "upstream sends an encoded answer though it was asked for a plain one"
+            );
+        }
     }
 
     /// Returns who sent the request.

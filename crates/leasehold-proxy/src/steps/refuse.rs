@@ -77,6 +77,14 @@ pub(crate) const fn answer(reason: ReasonCode) -> (StatusCode, &'static str) {
             StatusCode::SERVICE_UNAVAILABLE,
             "as much goes on at the upstream as may",
         ),
+        ReasonCode::CredentialReflected => (
+            StatusCode::BAD_GATEWAY,
+            "the upstream's answer held what must not leave the gateway",
+        ),
+        ReasonCode::AnswerUnreadable => (
+            StatusCode::BAD_GATEWAY,
+            "the upstream's answer is encoded and can't be looked through",
+        ),
         ReasonCode::ClientAborted => (
             StatusCode::REQUEST_TIMEOUT,
             "the request's body did not arrive in time",

@@ -9,14 +9,14 @@ use http::{HeaderName, StatusCode};
 use leasehold_broker::{
     Broker, BrokerMetrics, CredentialSpec, FamilyLimits, Generation, Unavailable,
 };
-use leasehold_inject::{Injection, InjectionIndex, Prepared, prepare};
+use leasehold_inject::{Injection, InjectionIndex, Prepared, Watchlist, prepare};
 use leasehold_lease::Kind;
 use leasehold_model::{Clock, Failure, Holder, LeaseId, SessionEpoch, SystemClock};
 use leasehold_provider::{
     BoxFuture, Fetched, FingerprintKey, Holding, LeaseGrant, Material, Parameters, Provider,
     ProviderError, SessionGrant, Source,
 };
-use leasehold_proxy::{CredentialUse, Held, Suspect};
+use leasehold_proxy::{CredentialUse, Held, Suspect, Watch};
 use leasehold_secret::Secret;
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
@@ -30,6 +30,7 @@ use crate::rig::{LIMIT, Setup, until};
 pub(crate) struct Lease {
     pub(crate) provider: Arc<FakeProvider>,
     pub(crate) used: CredentialUse,
+    watchlist: Watchlist,
     stop: CancellationToken,
     thread: Option<JoinHandle<()>>,
 }
@@ -41,9 +42,23 @@ impl Lease {
 
     /// Starts a broker whose credential is placed like that.
     pub(crate) fn shown(provider: FakeProvider, injection: Injection) -> Self {
-        Self::new(provider, injection, |broker, spec| {
+        Self::new(provider, vec![injection], |broker, spec| {
             Held::Shared(broker.credential(spec).expect("the provider is declared"))
         })
+    }
+
+    /// Starts a broker whose credential is looked for in answers; waits for the first generation.
+    pub(crate) fn watched(provider: FakeProvider) -> Self {
+        let injections = vec![in_header(), Injection::Reflection(vec![in_header()])];
+        let mut lease = Self::new(provider, injections, |broker, spec| {
+            Held::Shared(broker.credential(spec).expect("the provider is declared"))
+        });
+        lease.used.watch = Some(Watch {
+            injection: InjectionIndex(1),
+            list: Some(lease.watchlist.clone()),
+        });
+        until("a generation", || lease.current().ok());
+        lease
     }
 
     /// Starts a broker and waits for the first generation.
@@ -55,7 +70,7 @@ impl Lease {
 
     /// Starts a broker whose credential each consumer has one of.
     pub(crate) fn per_consumer(provider: FakeProvider, limits: FamilyLimits) -> Self {
-        Self::new(provider, in_header(), |broker, spec| {
+        Self::new(provider, vec![in_header()], |broker, spec| {
             let family = broker.family(spec, limits);
             Held::PerConsumer(family.expect("the provider is declared"))
         })
@@ -78,7 +93,7 @@ impl Lease {
 
     fn new(
         provider: FakeProvider,
-        injection: Injection,
+        injections: Vec<Injection>,
         declare: impl FnOnce(&mut Broker<Prepared>, CredentialSpec<Prepared>) -> Held,
     ) -> Self {
         let provider = Arc::new(provider);
@@ -87,7 +102,9 @@ impl Lease {
         let mut broker: Broker<Prepared> = Broker::new(Arc::new(SystemClock), key, metrics);
         let to = Arc::clone(&provider) as Arc<dyn Provider>;
         broker.provider("fake".into(), to, false);
-        let held = declare(&mut broker, spec(provider.stored, injection));
+        let watchlist = Watchlist::default();
+        let spec = spec(provider.stored, injections, watchlist.clone());
+        let held = declare(&mut broker, spec);
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         let thread = thread::spawn(move || {
@@ -108,7 +125,9 @@ impl Lease {
                     statuses: vec![StatusCode::UNAUTHORIZED],
                     retry: true,
                 },
+                watch: None,
             },
+            watchlist,
             stop,
             thread: Some(thread),
         }
@@ -123,7 +142,11 @@ fn in_header() -> Injection {
     }
 }
 
-fn spec(stored: bool, injection: Injection) -> CredentialSpec<Prepared> {
+fn spec(
+    stored: bool,
+    injections: Vec<Injection>,
+    watchlist: Watchlist,
+) -> CredentialSpec<Prepared> {
     let leased = Source::Leased {
         path: "creds/api".to_owned(),
         parameters: Parameters::new(),
@@ -142,7 +165,9 @@ fn spec(stored: bool, injection: Injection) -> CredentialSpec<Prepared> {
         source: if stored { versioned } else { leased },
         kind: if stored { polled } else { Kind::Leased },
         prepare: Box::new(move |material| {
-            prepare(std::slice::from_ref(&injection), material).map_err(Into::into)
+            let prepared = prepare(&injections, material)?;
+            prepared.scanners().for_each(|it| watchlist.add(it));
+            Ok(prepared)
         }),
     }
 }

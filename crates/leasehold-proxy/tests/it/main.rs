@@ -53,6 +53,8 @@ mod pki;
 #[cfg(test)]
 mod proxy_header;
 #[cfg(test)]
+mod reflection;
+#[cfg(test)]
 mod refusals;
 #[cfg(test)]
 mod rig;

@@ -10,11 +10,11 @@ use leasehold_config::{Snapshot, Upstream};
 use leasehold_consumer::{Consumers, KeyDigest};
 use leasehold_model::CredentialName;
 use leasehold_proxy::{
-    CredentialUse, GatewaySpec, PathPolicy, Suspect, TrustedRoots, UpstreamSpec,
+    CredentialUse, GatewaySpec, Held, PathPolicy, Suspect, TrustedRoots, UpstreamSpec, Watch,
 };
 
 use self::route::route_spec;
-use super::{ComposeError, Holding, header_name, injection, traffic};
+use super::{ComposeError, Holding, header_name, injection, looking_for, traffic};
 
 pub(super) fn gateway_spec(
     snapshot: &Snapshot,
@@ -36,6 +36,12 @@ pub(super) fn gateway_spec(
             let wanted = injection(&used.injection)?;
             let holding = holdings.get(&used.credential);
             let found = holding.and_then(|it| Some((it.held.clone(), it.place(&wanted)?)));
+            let watch = holding.and_then(|it| {
+                let injection = it.place(&looking_for(&wanted))?;
+                let shared = matches!(it.held, Held::Shared(_));
+                let list = shared.then(|| it.watchlist.clone());
+                Some(Watch { injection, list })
+            });
             let (held, injection) = found.ok_or_else(|| ComposeError::Unresolved {
                 upstream: upstream.name.to_string(),
                 credential: used.credential.clone(),
@@ -44,6 +50,7 @@ pub(super) fn gateway_spec(
                 held,
                 injection,
                 suspect: suspect(&used.suspect),
+                watch,
             })
         });
         upstreams.push(UpstreamSpec {

@@ -10,6 +10,7 @@ mod ledger;
 mod logins;
 mod native;
 mod operator;
+mod reflection;
 mod refused;
 mod reload;
 mod requests;

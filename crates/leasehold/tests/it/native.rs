@@ -109,6 +109,13 @@ async fn what_is_no_object_of_texts_is_refused_by_its_place_alone() -> Result<()
     Ok(())
 }
 
+/// Puts a version with the one field `key`.
+pub(crate) fn put(dir: &Path, path: &str, value: &str) -> Result<()> {
+    let put = native(dir, &["put", path, "--field", "key"], value)?;
+    ensure!(put.status.success(), "{put:?}");
+    Ok(())
+}
+
 fn native(dir: &Path, args: &[&str], input: &str) -> Result<Output> {
     let mut child = Command::new(env!("CARGO_BIN_EXE_leasehold"))
         .arg("native")

@@ -7,6 +7,7 @@ use leasehold_model::{ConsumerName, RouteName, UpstreamName};
 use crate::cors::Cors;
 use crate::edit::HeaderEdits;
 use crate::redirect::Redirect;
+use crate::reflection::Reflection;
 use crate::steps::retry::Retry;
 
 /// A rule that says what becomes of requests.
@@ -40,6 +41,8 @@ pub struct RouteSpec {
     pub body_limit: Option<u64>,
     /// How large a head may be, in bytes, where there is a limit.
     pub head_limit: Option<u64>,
+    /// What is done where an answer shows the upstream's credential.
+    pub reflection: Reflection,
 }
 
 impl RouteSpec {
@@ -62,6 +65,7 @@ impl RouteSpec {
             cors: None,
             body_limit: None,
             head_limit: None,
+            reflection: Reflection::Off,
         }
     }
 }

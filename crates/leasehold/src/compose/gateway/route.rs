@@ -1,8 +1,8 @@
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use leasehold_config::{HeaderTest, HostMatch, Origins, PathMatch, Route, Target};
 use leasehold_proxy::{
-    Admission, Cors, HeaderEdits, HostRewrite, MatchSpec, MirrorSpec, Redirect, Retry, RouteSpec,
-    TargetSpec,
+    Admission, Cors, HeaderEdits, HostRewrite, MatchSpec, MirrorSpec, Redirect, Reflection, Retry,
+    RouteSpec, TargetSpec,
 };
 
 use crate::compose::{ComposeError, header_name};
@@ -30,6 +30,12 @@ pub(super) fn route_spec(route: &Route) -> Result<RouteSpec, ComposeError> {
         cors: route.cors.as_ref().map(cors).transpose()?,
         body_limit: route.limits.body,
         head_limit: route.limits.head,
+        reflection: match route.reflection {
+            leasehold_config::Reflection::Off => Reflection::Off,
+            leasehold_config::Reflection::Report => Reflection::Report,
+            leasehold_config::Reflection::Mask => Reflection::Mask,
+            leasehold_config::Reflection::Block => Reflection::Block,
+        },
     })
 }
 
