@@ -76,6 +76,11 @@ impl Framing {
         self.head.upgrade
     }
 
+    /// Tells whether the same may come next as there.
+    pub(crate) fn is_at_the_place_of(&self, other: &Self) -> bool {
+        self.stage == other.stage && self.carried == other.carried
+    }
+
     /// Leaves a part of fixed length that has come to its end.
     fn pass_end(&mut self) {
         match self.stage {
@@ -148,7 +153,7 @@ impl Framing {
 }
 
 /// The part of a request that comes next.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     /// A request line, or the one empty line that may stand before it.
     Start {

@@ -31,6 +31,7 @@ pub struct ProxyMetrics {
     upstream_time: AtomicHistogram,
     pub(crate) in_flight: Gauge,
     pub(crate) connections: Gauge,
+    pub(crate) connections_resting: Gauge,
     pub(crate) connections_refused: Counter,
     pub(crate) connections_failed: Counter,
     pub(crate) connections_abused: Counter,
@@ -108,6 +109,11 @@ impl ProxyMetrics {
             "leasehold_connections",
             "Connections from consumers",
             all.connections,
+        );
+        registry.register(
+            "leasehold_connections_resting",
+            "Connections of HTTP/1.1 from consumers that have waited for a request for a while, and take up less",
+            all.connections_resting,
         );
         registry.register(
             "leasehold_connections_refused",

@@ -8,6 +8,7 @@ mod listeners;
 mod posts;
 mod proxy_header;
 mod reader;
+mod resting;
 mod socket;
 mod spec;
 mod streams;

@@ -36,6 +36,10 @@ pub(crate) struct Link {
     heard: AtomicBool,
     /// Requests that were taken back before they were answered.
     abandoned: AtomicU64,
+    /// Whether all was read that has come.
+    starved: AtomicBool,
+    /// Whether something was written that may not have gone out.
+    unflushed: AtomicBool,
 }
 
 impl Link {
@@ -48,7 +52,34 @@ impl Link {
             since: AtomicU64::new(now.as_nanos()),
             heard: AtomicBool::new(false),
             abandoned: AtomicU64::new(0),
+            starved: AtomicBool::new(false),
+            unflushed: AtomicBool::new(false),
         }
+    }
+
+    /// Writes down whether whoever reads has to wait for more.
+    pub(crate) fn wants_more(&self, starved: bool) {
+        self.starved.store(starved, Ordering::Relaxed);
+    }
+
+    /// Writes down that something was written.
+    pub(crate) fn wrote(&self) {
+        self.unflushed.store(true, Ordering::Relaxed);
+    }
+
+    /// Writes down that all that was written has gone out.
+    pub(crate) fn flushed(&self) {
+        self.unflushed.store(false, Ordering::Relaxed);
+    }
+
+    /// Tells whether nothing has happened for so long, and nothing is on the way in either direction.
+    pub(crate) fn is_quiet(&self, now: BootTime, span: Duration) -> bool {
+        let (wait, left) = self.wait(now, span, span);
+        wait == Wait::Request
+            && left.is_zero()
+            && self.starved.load(Ordering::Relaxed)
+            && !self.unflushed.load(Ordering::Relaxed)
+            && !self.is_unread()
     }
 
     /// Writes down that a part of a request was left unread for good.

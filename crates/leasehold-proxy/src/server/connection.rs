@@ -17,9 +17,9 @@ use tokio::time::{Instant, sleep};
 use super::door::{Door, Opened};
 use super::linger::close_gently;
 use super::reader::ConsumerIo;
+use super::resting::{self, Resting};
 use super::spec::Limits;
 use super::streams::{StreamBody, Streams};
-use super::strict::Strict;
 use super::wire::Wire;
 use super::worker::Phase;
 use crate::service::{Worker, answer};
@@ -58,12 +58,34 @@ pub(super) async fn serve(
     }
 }
 
+/// Serves HTTP/1.1. A connection on which nothing happens is taken apart, and put together again for
+/// its next request: most of what it takes up is what hyper keeps ready for that.
 async fn serve_http1(
     worker: &Arc<Worker>,
     link: &Arc<Link>,
     io: ConsumerIo,
     mut phase: watch::Receiver<Phase>,
 ) {
+    let late = *phase.borrow_and_update() != Phase::Serving;
+    let mut next = Some(Resting::new(io));
+    while let Some(begun) = next {
+        // Boxed, so that nothing of it is left while the connection rests.
+        let talk = Box::pin(talk_http1(worker, link, begun, late, &mut phase));
+        let Some(rests) = talk.await else {
+            return;
+        };
+        next = rests.wait(worker, link, &mut phase).await;
+    }
+}
+
+/// Serves requests until the connection ends, or may rest.
+async fn talk_http1(
+    worker: &Arc<Worker>,
+    link: &Arc<Link>,
+    Resting { io, ends }: Resting,
+    late: bool,
+    phase: &mut watch::Receiver<Phase>,
+) -> Option<Resting> {
     let told = phase.clone();
     let service = service_fn(|request: Request<Incoming>| {
         let (worker, link) = (Arc::clone(worker), Arc::clone(link));
@@ -78,18 +100,21 @@ async fn serve_http1(
             Ok::<_, Infallible>(response)
         }
     });
-    let late = *phase.borrow_and_update() != Phase::Serving;
     let protocol = http1_protocol(late, &link.via.limits);
-    let connection = protocol.serve_connection(TokioIo::new(Strict::new(io)), service);
+    let connection = protocol.serve_connection(TokioIo::new(io), service);
     let mut connection = connection.with_upgrades();
+    if ends {
+        Pin::new(&mut connection).graceful_shutdown();
+    }
     let conversation = Conversation {
         worker,
         link,
         late,
         enough: None,
+        rests: (!late && !ends).then(|| resting::look(&link.via.limits)),
     };
     let ended = conversation
-        .lead(Pin::new(&mut connection), &mut phase, |it| {
+        .lead(Pin::new(&mut connection), phase, |it| {
             it.graceful_shutdown();
         })
         .await;
@@ -100,16 +125,20 @@ async fn serve_http1(
             link.leave_unread();
         }
     }
-    let gently = link.is_unread() && !matches!(ended, Ended::Cut);
     // What was upgraded belongs to somebody else by now.
-    if let (true, Some(parts)) = (gently, connection.into_parts()) {
-        let mut io = parts.io.into_inner();
+    let parts = connection.into_parts()?;
+    let mut io = parts.io.into_inner();
+    if matches!(ended, Ended::Quiet) {
+        return Resting::again(io, parts.read_buf);
+    }
+    if link.is_unread() && !matches!(ended, Ended::Cut) {
         tokio::select! {
             () = close_gently(io.get_mut().stream.wire()) => {}
             // Also where the worker is gone.
             _ = phase.wait_for(|phase| *phase == Phase::Cut) => {}
         }
     }
+    None
 }
 
 async fn serve_http2(
@@ -146,6 +175,7 @@ async fn serve_http2(
         link,
         late,
         enough: Some(&enough),
+        rests: None,
     };
     let ended = tokio::select! {
         ended = conversation.lead(connection.as_mut(), &mut phase, |it| {
@@ -170,6 +200,8 @@ struct Conversation<'a> {
     late: bool,
     /// Told when the connection has carried as many requests as it may.
     enough: Option<&'a Notify>,
+    /// How often to look whether it may rest, where it may.
+    rests: Option<Duration>,
 }
 
 impl Conversation<'_> {
@@ -202,6 +234,9 @@ impl Conversation<'_> {
                 }
                 () = told(self.enough) => end_in_order(connection.as_mut()),
                 () = alarm.as_mut() => {
+                    if !ends && *phase.borrow() == Phase::Serving && self.may_rest() {
+                        return Ended::Quiet;
+                    }
                     let (wait, left) = self.left();
                     let next = match (wait, left.is_zero()) {
                         (_, false) => left,
@@ -229,8 +264,15 @@ impl Conversation<'_> {
         let (idle, head) = (at_most.min(*idle_timeout), at_most.min(*head_timeout));
         let (wait, left) = self.link.wait(self.worker.clock.boot(), idle, head);
         // A head that begins in the meantime must not have more than its time.
-        let left = if left.is_zero() { left } else { left.min(head) };
+        let look = self.rests.map_or(head, |look| look.min(head));
+        let left = if left.is_zero() { left } else { left.min(look) };
         (wait, left)
+    }
+
+    /// Tells whether nothing has happened for a while, and nothing is on the way.
+    fn may_rest(&self) -> bool {
+        let look = self.rests;
+        look.is_some_and(|look| self.link.is_quiet(self.worker.clock.boot(), look / 2))
     }
 }
 
@@ -248,6 +290,8 @@ enum Ended {
     /// The client kept the gateway waiting.
     Late,
     Cut,
+    /// It has not, but nothing happens on it.
+    Quiet,
 }
 
 /// A request that the client has not taken back yet.

@@ -18,7 +18,8 @@ pub(super) async fn close_gently(wire: &mut Wire) {
 
 async fn discard(wire: &mut Wire) -> io::Result<()> {
     wire.shutdown().await?;
-    let mut rest = [0; 4096];
+    // Elsewhere, since it would be a part of every connection that may come to this.
+    let mut rest = vec![0; 4096];
     while wire.read(&mut rest).await? > 0 {}
     Ok(())
 }

@@ -107,6 +107,7 @@ impl AsyncRead for ConsumerIo {
         if buffer.filled().len() > before {
             this.link.hear(|| this.clock.boot());
         }
+        this.link.wants_more(polled.is_pending());
         polled
     }
 }
@@ -117,6 +118,7 @@ impl AsyncWrite for ConsumerIo {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.link.wrote();
         let written = match &mut self.stream {
             Stream::Plain(wire) => Pin::new(wire).poll_write(cx, bytes),
             Stream::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
@@ -129,6 +131,7 @@ impl AsyncWrite for ConsumerIo {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.link.wrote();
         let written = match &mut self.stream {
             Stream::Plain(wire) => Pin::new(wire).poll_write_vectored(cx, slices),
             Stream::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
@@ -144,14 +147,18 @@ impl AsyncWrite for ConsumerIo {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.stream {
+        let flushed = match &mut self.stream {
             // The system flushes by itself.
             Stream::Plain(wire) => Pin::new(wire).poll_flush(cx),
             Stream::Tls(stream) => {
                 let flushed = Pin::new(stream).poll_flush(cx);
                 self.in_time(cx, flushed, |()| 0)
             }
+        };
+        if flushed.is_ready() {
+            self.link.flushed();
         }
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

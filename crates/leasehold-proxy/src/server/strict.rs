@@ -2,8 +2,10 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::reader::ConsumerIo;
 use crate::framing::{Fault, Framing, Place};
 
 /// A consumer's connection of HTTP/1.1 that is read strictly: what is ambiguous does not reach hyper.
@@ -16,6 +18,8 @@ pub(super) struct Strict<T> {
     io: T,
     framing: Framing,
     state: State,
+    /// What was passed on before, and has come back.
+    ahead: Bytes,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -35,7 +39,25 @@ impl<T> Strict<T> {
             io,
             framing: Framing::default(),
             state: State::Http,
+            ahead: Bytes::new(),
         }
+    }
+
+    /// Has bytes read again that were read, and not looked at. Fails where they are not all that came
+    /// after the last whole request: who reads them must begin with one.
+    pub(super) fn put_back(&mut self, bytes: Bytes) -> Result<(), Misplaced> {
+        let mut again = Framing::default();
+        let begins = again.follow(&bytes).is_ok() && again.is_at_the_place_of(&self.framing);
+        if !begins || !self.ahead.is_empty() || !matches!(self.state, State::Http) {
+            return Err(Misplaced);
+        }
+        // An empty one may still hold on to all of its memory.
+        self.ahead = if bytes.is_empty() {
+            Bytes::new()
+        } else {
+            bytes
+        };
+        Ok(())
     }
 
     pub(super) const fn get_mut(&mut self) -> &mut T {
@@ -82,6 +104,20 @@ impl<T> Strict<T> {
     }
 }
 
+impl Strict<ConsumerIo> {
+    /// Waits until there is something to read, or the connection has ended.
+    pub(super) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.ahead.is_empty() {
+            return self.io.stream.wire().poll_readable(cx);
+        }
+        Poll::Ready(())
+    }
+}
+
+/// Bytes stand in the middle of a request.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Misplaced;
+
 impl<T: AsyncRead + Unpin> AsyncRead for Strict<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -89,6 +125,11 @@ impl<T: AsyncRead + Unpin> AsyncRead for Strict<T> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        if !this.ahead.is_empty() {
+            let length = this.ahead.len().min(buffer.remaining());
+            buffer.put_slice(&this.ahead.split_to(length));
+            return Poll::Ready(Ok(()));
+        }
         match this.state {
             State::Http => {}
             State::Upgraded => return Pin::new(&mut this.io).poll_read(cx, buffer),
@@ -187,6 +228,30 @@ mod tests {
         consumer.write_all(b"\n\0\r").await.expect("sent");
         assert_eq!(strict.read(&mut buffer).await.ok(), Some(3));
         assert_eq!(buffer.first_chunk(), Some(b"\n\0\r"));
+    }
+
+    #[tokio::test]
+    async fn what_is_put_back_is_read_again_where_a_request_begins() {
+        let (mut consumer, gateway) = duplex(1024);
+        let mut strict = Strict::new(gateway);
+        let body = b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\nh";
+        let rest = b"iGET / HT";
+        let mut buffer = [0; 64];
+        for (sent, misplaced) in [(&body[..], &b"h"[..]), (rest, b""), (b"", b"ET / HT")] {
+            consumer.write_all(sent).await.expect("sent");
+            let read = buffer.get_mut(..sent.len()).expect("room");
+            strict.read_exact(read).await.expect("read");
+            let misplaced = Bytes::from_static(misplaced);
+            assert_eq!(strict.put_back(misplaced), Err(Misplaced));
+        }
+        let begun = Bytes::from_static(b"GET / HT");
+        assert_eq!(strict.put_back(begun), Ok(()));
+        consumer.write_all(b"TP/1.1\r\n\r\n").await.expect("sent");
+        drop(consumer);
+        let mut read = Vec::new();
+        strict.read_to_end(&mut read).await.expect("read");
+        assert_eq!(read, b"GET / HTTP/1.1\r\n\r\n");
+        assert_eq!(strict.put_back(Bytes::new()), Ok(()));
     }
 
     async fn read_all(sent: &str) -> (String, Option<io::ErrorKind>) {

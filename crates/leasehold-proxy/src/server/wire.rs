@@ -84,6 +84,19 @@ impl Wire {
         }
     }
 
+    /// Waits until there is something to read, or the connection has ended.
+    pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.ahead.is_empty() {
+            return Poll::Ready(());
+        }
+        let ready = match &self.socket {
+            Socket::Tcp(stream) => stream.poll_read_ready(cx),
+            Socket::Unix(stream) => stream.poll_read_ready(cx),
+        };
+        // Who reads is told what is wrong.
+        ready.map(drop)
+    }
+
     fn io(&mut self) -> Pin<&mut (dyn Duplex + Send)> {
         let io: &mut (dyn Duplex + Send) = match &mut self.socket {
             Socket::Tcp(stream) => stream,

@@ -57,6 +57,8 @@ mod reflection;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
+mod resting;
+#[cfg(test)]
 mod rig;
 #[cfg(test)]
 mod routing;
