@@ -101,7 +101,8 @@ cargo xtask <command>
   paths --count COUNT --seed SEED
                               route matched equals route forwarded, for that many random paths
   differential --requests COUNT --seed SEED
-                              mutated requests to nginx, HAProxy, Waitress and Node.js behind the gateway
+                              that many mutated requests to each of nginx, HAProxy, Waitress and Node.js
+                              behind the gateway
   bench rotations [--count COUNT]
                               the gateway rotates short-lived users under load
   bench leases [--count COUNT] [--ttl TTL] [--seconds SECONDS]
@@ -110,6 +111,10 @@ cargo xtask <command>
                               OpenBao hangs, then dies, then is sealed, under load
   bench cascade [--count COUNT]
                               what readers wait while OpenBao ends a token with its leases
+  bench reloads [--count COUNT]
+                              new configurations under load, by default 200
+  bench upgrades [--count COUNT]
+                              one program after the other under load, by default 20
   bench peers [--count ROUNDS] [--scenarios ID,ID]
                               CPU time a request beside nginx, HAProxy and Envoy, latency, idle memory
   ci-checks                   everything that CI checks before it tests

@@ -49,7 +49,7 @@ pub(crate) fn run_with(
     run(&mut cargo)
 }
 
-const RUNS: [(&str, &str); 5] = [
+const RUNS: [(&str, &str); 7] = [
     (
         "rotations",
         "storm::rotations::many_rotations_fail_no_request_and_keep_to_the_budget",
@@ -62,6 +62,8 @@ const RUNS: [(&str, &str); 5] = [
         "outage",
         "storm::outage::while_openbao_is_away_only_what_has_not_run_out_is_served",
     ),
+    ("reloads", "storm::reloads::many_reloads_fail_no_request"),
+    ("upgrades", "storm::reloads::many_upgrades_fail_no_request"),
     ("cascade", "storm::leases::a_cascade_holds_readers_up"),
     ("peers", "storm::peers::a_request_costs_what_it_costs"),
 ];

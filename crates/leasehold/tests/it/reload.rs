@@ -1,4 +1,5 @@
 //! A new configuration, put to work while the gateway serves.
+#![expect(clippy::print_stdout, reason = "figures are what a long run is for")]
 
 use std::fs;
 use std::path::Path;
@@ -17,6 +18,11 @@ use crate::support::{
 
 #[tokio::test]
 async fn reloads_under_load_fail_no_request_and_keep_what_has_not_changed() -> Result<()> {
+    under_load(RELOADS).await
+}
+
+/// Reloads that many times, and fails where a request did or a lease was lost that should be kept.
+pub(crate) async fn under_load(rounds: u32) -> Result<()> {
     let (_turn, lab) = lab().await?;
     let origin = Origin::database(&lab.postgres).await?;
     let scratch = Scratch::new()?;
@@ -36,7 +42,7 @@ async fn reloads_under_load_fail_no_request_and_keep_what_has_not_changed() -> R
     gateway.ready("changing").await?;
     let before = lease_of(&socket, "user").await?;
     let reloads = async {
-        for round in 0..RELOADS {
+        for round in 0..rounds {
             // Every fourth changes where a credential comes from, each other one a bound of time.
             let role = if round / 4 % 2 == 0 { "app" } else { "slow" };
             gateway.configure(&operated_document(
@@ -48,12 +54,12 @@ async fn reloads_under_load_fail_no_request_and_keep_what_has_not_changed() -> R
             ensure!(said.code == 0, "round {round}: {said:?}");
             let told: Value = serde_json::from_str(&said.stdout)?;
             let fetched = usize::from(round % 4 == 0 && round > 0);
-            let of_it = told["fetched"].as_array().map_or(0, Vec::len);
-            ensure!(of_it == fetched, "round {round}: {told}");
+            let list = |key| told.get(key).and_then(Value::as_array);
             ensure!(
-                told["not_ready"].as_array().is_some_and(Vec::is_empty),
-                "{told}"
+                list("fetched").map_or(0, Vec::len) == fetched,
+                "round {round}: {told}"
             );
+            ensure!(list("not_ready").is_some_and(Vec::is_empty), "{told}");
         }
         Ok(())
     };
@@ -62,16 +68,16 @@ async fn reloads_under_load_fail_no_request_and_keep_what_has_not_changed() -> R
     let statuses = gateway
         .load_all(&paths, Duration::from_millis(5), reloads)
         .await?;
-    println!("statuses over {RELOADS} reloads: {statuses:?}");
+    println!("statuses over {rounds} reloads: {statuses:?}");
     all_served(&gateway, &statuses)?;
     ensure!(
         lease_of(&socket, "user").await? == before,
         "the lease was kept"
     );
     let metrics = gateway.metrics().await?;
-    let applied = format!("leasehold_config_reloads_total{{outcome=\"applied\"}} {RELOADS}");
+    let applied = format!("leasehold_config_reloads_total{{outcome=\"applied\"}} {rounds}");
     ensure!(metrics.contains(&applied), "{metrics}");
-    let generation = format!("leasehold_config_generation {}", RELOADS + 1);
+    let generation = format!("leasehold_config_generation {}", rounds + 1);
     ensure!(metrics.contains(&generation), "{metrics}");
     gateway.stop().await?;
     no_user_left(&lab).await

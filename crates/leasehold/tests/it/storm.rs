@@ -16,6 +16,7 @@ mod cluster;
 mod leases;
 mod outage;
 mod peers;
+mod reloads;
 mod renewals;
 mod rotating;
 mod rotations;

@@ -1,4 +1,5 @@
 //! One program after the other on the same sockets, and sockets that systemd has opened.
+#![expect(clippy::print_stdout, reason = "figures are what a long run is for")]
 
 use std::ffi::OsStr;
 use std::fs;
@@ -13,6 +14,7 @@ use anyhow::{Context as _, Result, ensure};
 use leasehold_testkit::origin::Database;
 use leasehold_testkit::{GatewayProcess, Lab, Origin, Scratch, wait};
 use reqwest::Client;
+use serde_json::Value;
 use tokio::task::JoinSet;
 
 use crate::operator::{leases, list};
@@ -23,6 +25,11 @@ use crate::support::{
 
 #[tokio::test]
 async fn upgrades_under_load_fail_no_request_and_leave_nothing_behind() -> Result<()> {
+    under_load(ROUNDS).await
+}
+
+/// Starts that many successors, one after the other, and fails where a request did or something is left.
+pub(crate) async fn under_load(rounds: u32) -> Result<()> {
     let (_turn, lab) = lab().await?;
     let origin = Origin::database(&lab.postgres).await?;
     let scratch = Scratch::new()?;
@@ -33,7 +40,7 @@ async fn upgrades_under_load_fail_no_request_and_leave_nothing_behind() -> Resul
     let mut gateway = Gateway::start_operated("upgraded", &socket, &parts).await?;
     gateway.ready("database").await?;
 
-    for round in 0..ROUNDS {
+    for round in 0..rounds {
         let mut next = GatewayProcess::launch_with(binary(), &document, &upgrade(&socket))?;
         let taken_over = async {
             next.address("public").await?;
@@ -54,8 +61,12 @@ async fn upgrades_under_load_fail_no_request_and_leave_nothing_behind() -> Resul
             Ok(leases(&lab, "app").await?.len() == 1)
         })
         .await?;
-        let instance = list(&socket).await?["instance"].clone();
-        ensure!(instance == "upgraded", "by the same socket: {instance}");
+        let listed = list(&socket).await?;
+        let instance = listed.get("instance").and_then(Value::as_str);
+        ensure!(
+            instance == Some("upgraded"),
+            "by the same socket: {instance:?}"
+        );
     }
     gateway.stop().await?;
     ensure!(!socket.exists(), "the last one removes the socket");
