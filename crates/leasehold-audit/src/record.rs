@@ -1,4 +1,6 @@
+use std::borrow::Cow;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use leasehold_model::{
@@ -20,7 +22,7 @@ pub struct AccessRecord {
     /// The address that it came from, where it came over the network.
     pub client: Option<SocketAddr>,
     /// The method, as sent.
-    pub method: String,
+    pub method: Cow<'static, str>,
     /// The path, as sent and without its query.
     pub path: String,
     /// Who sent it.
@@ -30,7 +32,7 @@ pub struct AccessRecord {
     /// The upstream that the route leads to.
     pub upstream: Option<UpstreamName>,
     /// The endpoint that it was sent to.
-    pub endpoint: Option<String>,
+    pub endpoint: Option<Arc<str>>,
     /// The status of the answer, where one was sent.
     pub status: Option<u16>,
     /// Why it ended as it did, where that was not simply the upstream's answer.
@@ -75,7 +77,7 @@ impl AccessRecord {
             time,
             listener,
             client: None,
-            method: shortened(method),
+            method: known(method).map_or_else(|| shortened(method).into(), Cow::Borrowed),
             path: shortened(path),
             consumer: None,
             route: None,
@@ -97,12 +99,18 @@ impl AccessRecord {
     }
 }
 
+/// Returns a method that is common, of which no copy is made.
+fn known(method: &str) -> Option<&'static str> {
+    COMMON.into_iter().find(|it| *it == method)
+}
+
 fn shortened(text: &str) -> String {
     let end = text.floor_char_boundary(LONGEST);
     text.get(..end).unwrap_or_default().to_owned()
 }
 
 const LONGEST: usize = 2048;
+const COMMON: [&str; 7] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
 
 #[cfg(test)]
 mod tests {

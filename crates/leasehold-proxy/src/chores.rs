@@ -86,7 +86,7 @@ async fn ask_after(pool: Arc<Pool>, upstream: Arc<Upstream>, endpoint: Arc<Endpo
     };
     let asked = check(&pool, &endpoint, &question).await;
     let changed = endpoint.standing.checked(asked.is_ok(), rules, pool.now());
-    let (upstream, name) = (&upstream.name, &endpoint.origin.name);
+    let (upstream, name) = (&upstream.name, &*endpoint.origin.name);
     match (changed, asked) {
         (Some(_), Ok(())) => tracing::info!(%upstream, endpoint = name, "endpoint is well again"),
         (Some(_), Err(error)) => tracing::warn!(

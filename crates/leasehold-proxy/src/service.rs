@@ -182,7 +182,8 @@ async fn pass(
         named: &named,
     };
     lend(worker, &plan, upstream, draft, exchange).await?;
-    let mut request = Request::from_parts(outgoing(head), body);
+    // Boxed, since it goes through many hands, and each of them would have room for it.
+    let mut request = Box::new(Request::from_parts(outgoing(head), body));
     if let Some(copy) = copy {
         copy.launch(worker, &plan, &mut request, exchange.consumer().cloned());
     }
@@ -341,7 +342,7 @@ async fn ask(
     worker: &Worker,
     route: &Route,
     upstream: &Upstream,
-    request: Request<RequestBody>,
+    request: Box<Request<RequestBody>>,
     exchange: &mut Exchange,
 ) -> Result<Forwarded, Refusal> {
     let Some(left) = exchange.time_left() else {
@@ -360,7 +361,7 @@ async fn send(
     worker: &Worker,
     route: &Route,
     upstream: &Upstream,
-    mut request: Request<RequestBody>,
+    mut request: Box<Request<RequestBody>>,
     exchange: &mut Exchange,
 ) -> Result<Forwarded, Refusal> {
     let retried = route.retry.as_ref();

@@ -9,7 +9,7 @@ use http_body::Frame;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::request::RequestBody;
+use super::request::{Flow, RequestBody};
 
 /// A copy of a small body, made while that goes to the upstream, so that it can be sent again.
 ///
@@ -86,7 +86,7 @@ impl Kept {
     }
 
     /// Keeps a body that nothing was read of; returns it where nobody wants it back.
-    pub(super) fn put_back(&self, body: Box<RequestBody>) -> Option<Box<RequestBody>> {
+    pub(super) fn put_back(&self, body: Box<Flow>) -> Option<Box<Flow>> {
         if !self.is_wanted_back.load(Ordering::Relaxed) {
             return Some(body);
         }
@@ -98,7 +98,7 @@ impl Kept {
     pub(crate) fn untouched(&self) -> Option<RequestBody> {
         let mut state = self.state.lock();
         match mem::replace(&mut *state, State::Partly(BytesMut::new())) {
-            State::Untouched(body) => Some(*body),
+            State::Untouched(body) => Some(RequestBody::of(body)),
             other => {
                 *state = other;
                 None
@@ -239,7 +239,7 @@ enum State {
     Partly(BytesMut),
     Whole(Whole),
     /// Its request was given up before anything of it was read.
-    Untouched(Box<RequestBody>),
+    Untouched(Box<Flow>),
     /// It is too large, or broke off, or there was no room for it.
     Lost,
 }

@@ -62,9 +62,14 @@ impl Demands {
     };
 }
 
-/// A request's body on its way to the upstream, which takes note of how it fares.
+/// A request's body on its way to the upstream. Most requests have none, so that what one takes is
+/// elsewhere: a request is moved several times, and a connection keeps room for many.
 #[derive(Debug)]
-pub(crate) struct RequestBody {
+pub(crate) struct RequestBody(Option<Box<Flow>>);
+
+/// A body that there is, which takes note of how it fares.
+#[derive(Debug)]
+pub(super) struct Flow {
     source: Source,
     upload: Option<Arc<Upload>>,
     patience: Patience,
@@ -82,27 +87,35 @@ impl RequestBody {
         clock: &Arc<dyn Clock>,
         demands: Demands,
     ) -> (Self, Option<Arc<Upload>>) {
-        let upload = || Arc::new(Upload::new(Arc::clone(clock), demands));
-        let upload = (!incoming.is_end_stream()).then(upload);
-        let mut body = Self::with(Source::Consumer(incoming), demands);
-        body.upload.clone_from(&upload);
-        (body, upload)
+        if incoming.is_end_stream() {
+            return (Self::none(), None);
+        }
+        let upload = Arc::new(Upload::new(Arc::clone(clock), demands));
+        let mut flow = Flow::with(Source::Consumer(incoming), demands);
+        flow.upload = Some(Arc::clone(&upload));
+        (Self(Some(Box::new(flow))), Some(upload))
     }
 
     /// Returns the body of a request without one.
     pub(crate) const fn none() -> Self {
-        Self::of(Source::Again(Whole::NOTHING))
+        Self(None)
     }
 
     /// Returns a body that was kept.
     pub(crate) fn again(whole: Whole) -> Self {
-        Self::of(Source::Again(whole))
+        let flow = Flow::with(Source::Again(whole), Demands::NOTHING);
+        Self(Some(Box::new(flow)))
+    }
+
+    pub(super) const fn of(flow: Box<Flow>) -> Self {
+        Self(Some(flow))
     }
 
     /// Breaks the body off where it turns out to be larger than that; returns whether it is known to
     /// be.
     pub(crate) fn limit(&mut self, limit: u64) -> bool {
-        if let Some(upload) = &self.upload {
+        let upload = self.0.as_ref().and_then(|flow| flow.upload.as_ref());
+        if let Some(upload) = upload {
             upload.limit.fetch_min(limit, Ordering::Relaxed);
         }
         self.size_hint().lower() > limit
@@ -113,24 +126,51 @@ impl RequestBody {
         if self.size_hint().lower() > LARGEST as u64 {
             return None;
         }
+        let flow = self.0.as_mut()?;
         // A second copy would be the same.
-        if let Some(kept) = self.copyist.as_ref().and_then(Copyist::kept) {
+        if let Some(kept) = flow.copyist.as_ref().and_then(Copyist::kept) {
             return Some(kept);
         }
         let (copyist, kept) = Copyist::new(room);
-        self.copyist = Some(copyist);
+        flow.copyist = Some(copyist);
         Some(kept)
     }
 
     /// Lets only trailers of these names go on.
     pub(crate) fn restrict(&mut self, announced: Vec<HeaderName>) {
-        self.announced = Some(announced);
+        if let Some(flow) = &mut self.0 {
+            flow.announced = Some(announced);
+        }
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match &mut self.0 {
+            Some(flow) => flow.poll_frame(cx),
+            None => Poll::Ready(None),
+        }
     }
 
-    const fn of(source: Source) -> Self {
-        Self::with(source, Demands::NOTHING)
+    fn is_end_stream(&self) -> bool {
+        self.0.as_ref().is_none_or(|flow| flow.is_end_stream())
     }
 
+    fn size_hint(&self) -> SizeHint {
+        let nothing = || SizeHint::with_exact(0);
+        self.0
+            .as_ref()
+            .map_or_else(nothing, |flow| flow.size_hint())
+    }
+}
+
+impl Flow {
     const fn with(source: Source, demands: Demands) -> Self {
         Self {
             source,
@@ -158,17 +198,12 @@ impl RequestBody {
             None => upload.enter(Stage::Ended),
         }
     }
-}
-
-impl Body for RequestBody {
-    type Data = Bytes;
-    type Error = BodyError;
 
     fn poll_frame(
-        mut self: Pin<&mut Self>,
+        &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let this = &mut *self;
+        let this = self;
         let incoming = match &mut this.source {
             Source::Consumer(incoming) => incoming,
             Source::Again(whole) => {
@@ -222,7 +257,7 @@ impl Body for RequestBody {
     }
 }
 
-impl Drop for RequestBody {
+impl Drop for Flow {
     /// Gives the body back where it may be sent again and nothing of it was read.
     fn drop(&mut self) {
         let is_fresh = self.upload.as_ref().is_some_and(|it| it.is_untouched());

@@ -17,7 +17,7 @@ use crate::pool::{Bound, PoolKey, Proxy, Resolver};
 #[derive(Debug)]
 pub(crate) struct Origin {
     /// For records and logs.
-    pub(crate) name: String,
+    pub(crate) name: Arc<str>,
     pub(crate) host: String,
     pub(crate) port: u16,
     /// What the upstream reads as `Host`.
@@ -68,7 +68,7 @@ impl Origin {
         }
         let authority = HeaderValue::try_from(authority).map_err(|_invalid| "it has no host")?;
         Ok(Self {
-            name: url.origin().ascii_serialization(),
+            name: url.origin().ascii_serialization().into(),
             host: bare(&host),
             port,
             authority,
@@ -123,7 +123,7 @@ impl Endpoint {
     pub(super) fn new(endpoint: usize, origin: Arc<Origin>, address: Option<SocketAddr>) -> Self {
         let ring_name = match address {
             Some(address) => format!("{} {address}", origin.name),
-            None => origin.name.clone(),
+            None => origin.name.to_string(),
         };
         Self {
             key: PoolKey {

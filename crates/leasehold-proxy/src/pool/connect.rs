@@ -173,7 +173,7 @@ async fn start_http1(
         .max_buf_size(LARGEST_READ)
         .handshake(TokioIo::new(io))
         .await?;
-    let name = endpoint.origin.name.clone();
+    let name = Arc::clone(&endpoint.origin.name);
     let clock = Arc::clone(&pool.clock);
     pool.drivers.spawn(async move {
         let ended = match end {
@@ -187,7 +187,7 @@ async fn start_http1(
         // Where a request was under way it gets the error too, and knows what it means.
         if let Err(error) = ended {
             let error = Chain(&error);
-            tracing::debug!(endpoint = name, %error, "upstream connection failed");
+            tracing::debug!(endpoint = &*name, %error, "upstream connection failed");
         }
     });
     Ok(sender)

@@ -161,7 +161,7 @@ pub(super) async fn start(
         used: AtomicU64::new(now.as_nanos()),
         keep_alive: endpoint.origin.keep_alive,
     });
-    let name = endpoint.origin.name.clone();
+    let name = Arc::clone(&endpoint.origin.name);
     let clock = Arc::clone(&pool.clock);
     pool.drivers.spawn(async move {
         let mut driver = driver;
@@ -186,7 +186,7 @@ pub(super) async fn start(
         drop(held);
         if let Err(error) = ended {
             let error = Chain(&error);
-            tracing::debug!(endpoint = name, %error, "upstream connection failed");
+            tracing::debug!(endpoint = &*name, %error, "upstream connection failed");
         }
     });
     Ok((Arc::clone(&session), Stream(session)))

@@ -289,7 +289,7 @@ impl Exchange {
         if let (None, Some(record)) = (broken, &self.record) {
             tracing::warn!(
                 upstream = record.upstream.as_ref().map(tracing::field::display),
-                endpoint = record.endpoint,
+                endpoint = record.endpoint.as_deref(),
                 trace_id = %record.trace_id,
                 error = %Chain(error),
                 "{what}"

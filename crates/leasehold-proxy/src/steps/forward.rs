@@ -7,7 +7,7 @@
 //! connection was kept from before: where that closes without a word, the upstream had most likely
 //! closed it already, and the request goes once more over a fresh one.
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,7 +50,7 @@ pub(crate) struct Forwarded {
 pub(crate) async fn forward(
     worker: &Worker,
     upstream: &Upstream,
-    request: Request<RequestBody>,
+    request: Box<Request<RequestBody>>,
     spare: Option<&Spare>,
     exchange: &mut Exchange,
 ) -> Result<Forwarded, Refusal> {
@@ -63,7 +63,7 @@ pub(crate) async fn forward(
 async fn to_some_endpoint(
     worker: &Worker,
     upstream: &Upstream,
-    mut request: Request<RequestBody>,
+    mut request: Box<Request<RequestBody>>,
     spare: Option<&Spare>,
     exchange: &mut Exchange,
 ) -> Result<Forwarded, Refusal> {
@@ -81,7 +81,7 @@ async fn to_some_endpoint(
             Choice::Nobody => return Err(ReasonCode::UpstreamUnreachable.into()),
         };
         let endpoint = Arc::clone(flight.endpoint());
-        exchange.note(|record| record.endpoint = Some(endpoint.origin.name.clone()));
+        exchange.note(|record| record.endpoint = Some(Arc::clone(&endpoint.origin.name)));
         let attempt = Attempt {
             worker,
             upstream,
@@ -161,7 +161,7 @@ impl Answer {
 enum Outcome {
     Answered(Answer),
     /// Nothing of the request was sent.
-    Unsent(Request<RequestBody>),
+    Unsent(Box<Request<RequestBody>>),
     /// The upstream says that it has not looked at it.
     Refused(hyper::Error),
     /// Something of it may have been, and nothing came back.
@@ -191,7 +191,7 @@ impl Attempt<'_> {
     }
 
     /// Sends over the connections that are there, and over a new one when they are used up.
-    async fn send(&self, mut request: Request<RequestBody>, exchange: &Exchange) -> Outcome {
+    async fn send(&self, mut request: Box<Request<RequestBody>>, exchange: &Exchange) -> Outcome {
         let pool = &self.worker.pool;
         let mut refusals = 0;
         let key = self
@@ -224,7 +224,11 @@ impl Attempt<'_> {
 
     /// Sends over a new connection, and over another where the upstream closes that before it has
     /// looked at the request.
-    async fn send_anew(&self, mut request: Request<RequestBody>, exchange: &Exchange) -> Outcome {
+    async fn send_anew(
+        &self,
+        mut request: Box<Request<RequestBody>>,
+        exchange: &Exchange,
+    ) -> Outcome {
         for left in (0..=MOST_REFUSALS).rev() {
             let connection = match self.open(exchange).await {
                 Ok(connection) => connection,
@@ -243,17 +247,17 @@ impl Attempt<'_> {
     }
 
     /// Returns the request for a second try, where it may be sent twice.
-    fn again(&self, exchange: &Exchange) -> Option<Request<RequestBody>> {
+    fn again(&self, exchange: &Exchange) -> Option<Box<Request<RequestBody>>> {
         let mut again = self.spare?.safe_copy()?;
         self.address(&mut again, exchange);
-        Some(again)
+        Some(Box::new(again))
     }
 
     /// Returns the request for a second try, whatever it is, where all of it was kept.
-    fn whole_again(&self, exchange: &Exchange) -> Option<Request<RequestBody>> {
+    fn whole_again(&self, exchange: &Exchange) -> Option<Box<Request<RequestBody>>> {
         let mut again = self.spare?.whole_copy()?;
         self.address(&mut again, exchange);
-        Some(again)
+        Some(Box::new(again))
     }
 
     async fn open(&self, exchange: &Exchange) -> Result<Connection, ConnectError> {
@@ -275,7 +279,7 @@ impl Attempt<'_> {
 
     fn reached(&self) {
         if self.endpoint.standing.reached() {
-            let endpoint = &self.endpoint.origin.name;
+            let endpoint = &*self.endpoint.origin.name;
             tracing::info!(endpoint, "endpoint is reachable again");
         }
     }
@@ -290,7 +294,7 @@ impl Attempt<'_> {
             exchange.plan().meters.ejected(self.upstream.number);
             tracing::warn!(
                 upstream = %self.upstream.name,
-                endpoint = self.endpoint.origin.name,
+                endpoint = &*self.endpoint.origin.name,
                 address = self.endpoint.address.map(tracing::field::display),
                 seconds = span.as_secs(),
                 "endpoint is left out for its faults"
@@ -301,12 +305,14 @@ impl Attempt<'_> {
     async fn send_over(
         &self,
         mut connection: Connection,
-        mut request: Request<RequestBody>,
+        mut request: Box<Request<RequestBody>>,
         exchange: &Exchange,
     ) -> Outcome {
         speak(&connection, self.upstream, self.endpoint, &mut request);
-        let answer = connection.send(request);
-        let answer = self.in_time(exchange.upload(), answer).await;
+        let answer = {
+            let answer = pin!(connection.send(*request));
+            self.in_time(exchange.upload(), answer).await
+        };
         match answer {
             // hyper takes an upgrade that nobody asked for as the end of HTTP on the connection.
             Some(Ok(response)) if response.status() != StatusCode::SWITCHING_PROTOCOLS => {
@@ -338,9 +344,8 @@ impl Attempt<'_> {
     async fn in_time<T>(
         &self,
         upload: Option<&Upload>,
-        answer: impl Future<Output = T>,
+        mut answer: Pin<&mut impl Future<Output = T>>,
     ) -> Option<T> {
-        let mut answer = pin!(answer);
         let mut patience = self.upstream.response_timeout;
         loop {
             if let Ok(answered) = timeout(patience, answer.as_mut()).await {
@@ -377,7 +382,7 @@ fn unanswered(
             connection.retire();
             version::to_http1(&mut unsent);
         }
-        return Outcome::Unsent(unsent);
+        return Outcome::Unsent(Box::new(unsent));
     }
     let error = error.into_error();
     if version::is_unprocessed(&error) {

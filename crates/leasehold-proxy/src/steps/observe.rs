@@ -78,7 +78,7 @@ impl Refused<'_> {
         // The place is stripped of the former generation by the same rule as of what a consumer sends.
         place(self.credential, &generation, spare.headers_mut())?;
         exchange.hold_instead(generation);
-        let request = spare.request(body);
+        let request = Box::new(spare.request(body));
         forward(self.worker, self.upstream, request, Some(&spare), exchange).await
     }
 

@@ -58,7 +58,7 @@ pub(crate) async fn send(
     worker: &Worker,
     route: &Route,
     upstream: &Upstream,
-    request: Request<RequestBody>,
+    request: Box<Request<RequestBody>>,
     spare: &mut Option<Spare>,
     exchange: &mut Exchange,
 ) -> Result<Forwarded, Refusal> {
@@ -85,7 +85,7 @@ struct Tries<'a> {
 impl Tries<'_> {
     async fn run(
         &self,
-        request: Request<RequestBody>,
+        request: Box<Request<RequestBody>>,
         spare: &mut Option<Spare>,
         exchange: &mut Exchange,
     ) -> Result<Forwarded, Refusal> {
@@ -110,7 +110,7 @@ impl Tries<'_> {
             }
             sleep(back_off(number)).await;
             self.renew(spare, exchange).await?;
-            let request = spare.request(body);
+            let request = Box::new(spare.request(body));
             tried = self.attempt(request, Some(spare), exchange).await;
         }
         tried.outcome
@@ -118,7 +118,7 @@ impl Tries<'_> {
 
     async fn attempt(
         &self,
-        request: Request<RequestBody>,
+        request: Box<Request<RequestBody>>,
         spare: Option<&Spare>,
         exchange: &mut Exchange,
     ) -> Tried {
