@@ -33,18 +33,20 @@ pub(super) async fn memory(place: &Place, peer: &Peer, tls: bool) -> Result<f64>
     Ok(f64::from(grown) / f64::from(count))
 }
 
-/// Waits until the memory stays as it is.
+/// Waits until the memory stays as it is, for longer than it takes a connection to rest.
 async fn settled(peer: &Peer) -> Result<u64> {
-    let mut last = 0;
+    let mut seen = Vec::new();
     wait::until(
         "memory that stays as it is",
-        Duration::from_secs(30),
+        Duration::from_secs(60),
         async || {
-            tokio::time::sleep(Duration::from_millis(500)).await;
+            tokio::time::sleep(LOOK).await;
             let now = peer.resident()?;
-            let stays = now.abs_diff(last) < 64;
-            last = now;
-            Ok(stays.then_some(now))
+            if seen.last().is_some_and(|last| now.abs_diff(*last) >= 64) {
+                seen.clear();
+            }
+            seen.push(now);
+            Ok((seen.len() > LOOKS).then_some(now))
         },
     )
     .await
@@ -97,5 +99,8 @@ fn is_whole(answer: &[u8]) -> bool {
     end.is_some_and(|end| answer.len() >= end + 4 + 1024)
 }
 
+const LOOK: Duration = Duration::from_millis(500);
+/// As many as make six seconds.
+const LOOKS: usize = 12;
 const WARM_UP: usize = 500;
 const CONNECTIONS: usize = 5000;
