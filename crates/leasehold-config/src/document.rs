@@ -34,7 +34,7 @@ pub(crate) use route::{
     HeaderEditsDocument, HeaderTestDocument, MatchDocument, MirrorDocument, OriginsDocument,
     OriginsWord, PathDocument, PathKindDocument, PathPolicyDocument, RedirectDocument,
     ReflectionWord, RetryDocument, RewriteDocument, RouteDocument, RouteLimitsDocument,
-    RouteTimeoutsDocument, WeightedDocument,
+    RouteTimeoutsDocument, UpgradeWord, WeightedDocument,
 };
 pub(crate) use upstream::{
     BasicDocument, ClientCertificateDocument, InjectionDocument, SuspectDocument, TimeoutsDocument,

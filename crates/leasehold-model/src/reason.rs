@@ -40,6 +40,8 @@ pub enum ReasonCode {
     AnswerUnreadable,
     /// The caller went away before it had the whole answer, or stopped sending its body.
     ClientAborted,
+    /// Nothing was said on a WebSocket for as long as that may be.
+    Idle,
     /// The gateway cut the request at the end of the time it had to drain.
     Draining,
     /// A fault of the gateway itself.
@@ -48,7 +50,7 @@ pub enum ReasonCode {
 
 impl ReasonCode {
     /// Every code, for metrics that must exist from the start.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::BadRequest,
         Self::BodyTooLarge,
         Self::HeadTooLarge,
@@ -65,6 +67,7 @@ impl ReasonCode {
         Self::CredentialReflected,
         Self::AnswerUnreadable,
         Self::ClientAborted,
+        Self::Idle,
         Self::Draining,
         Self::Internal,
     ];
@@ -89,6 +92,7 @@ impl ReasonCode {
             Self::CredentialReflected => "credential_reflected",
             Self::AnswerUnreadable => "answer_unreadable",
             Self::ClientAborted => "client_aborted",
+            Self::Idle => "idle",
             Self::Draining => "draining",
             Self::Internal => "internal",
         }

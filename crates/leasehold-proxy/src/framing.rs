@@ -25,6 +25,10 @@ pub(crate) struct Framing {
     head: Head,
     /// The beginning of a line whose end was not read yet.
     carried: Vec<u8>,
+    /// How many requests have begun.
+    requests: u64,
+    /// How many had before the last byte that was of none, or that was the first of the next.
+    behind: u64,
 }
 
 /// Where a rule was broken, and which.
@@ -53,6 +57,9 @@ impl Framing {
         let mut rest = bytes;
         while let Some(&first) = rest.first() {
             let place = self.stage.place();
+            if matches!(self.stage, Stage::Start { .. }) {
+                self.behind = self.requests;
+            }
             let taken = match &mut self.stage {
                 Stage::Body(left) | Stage::Chunk(left) => Ok(skip(left, rest.len())),
                 Stage::ChunkEnd(ends) => end_of_chunk(ends, first),
@@ -69,6 +76,11 @@ impl Framing {
             rest = rest.get(taken..).unwrap_or_default();
         }
         Ok(())
+    }
+
+    /// Tells behind which request bytes were seen, counted from one.
+    pub(crate) const fn behind(&self) -> u64 {
+        self.behind
     }
 
     /// Tells whether the last request asks to speak something else on the connection.
@@ -128,6 +140,7 @@ impl Framing {
             Stage::Start { skipped: false } if line.is_empty() => Stage::Start { skipped: true },
             Stage::Start { .. } => {
                 self.head = Head::default();
+                self.requests += 1;
                 self.head.old = request_line(line)?;
                 Stage::Fields
             }

@@ -29,6 +29,7 @@ mod trace;
 mod trailers;
 mod version;
 mod via;
+mod websocket;
 
 pub use cors::Cors;
 pub use edit::HeaderEdits;
@@ -49,3 +50,4 @@ pub use server::{
 };
 pub use steps::path::PathPolicy;
 pub use steps::retry::Retry;
+pub use websocket::WebSocket;

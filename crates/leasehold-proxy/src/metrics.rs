@@ -30,6 +30,7 @@ pub struct ProxyMetrics {
     gateway_time: AtomicHistogram,
     upstream_time: AtomicHistogram,
     pub(crate) in_flight: Gauge,
+    pub(crate) websockets: Gauge,
     pub(crate) connections: Gauge,
     pub(crate) connections_resting: Gauge,
     pub(crate) connections_refused: Counter,
@@ -54,6 +55,11 @@ impl ProxyMetrics {
             "leasehold_requests_in_flight",
             "Requests whose answer has not ended",
             all.in_flight,
+        );
+        registry.register(
+            "leasehold_websockets",
+            "WebSockets that are open, each of which is a request in flight too",
+            all.websockets,
         );
         registry.register(
             "leasehold_gateway_seconds",

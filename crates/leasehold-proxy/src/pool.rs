@@ -12,7 +12,7 @@ mod tunnel;
 
 pub(crate) use bound::Bound;
 pub(crate) use check::{Question, check};
-pub(crate) use connect::{ConnectError, connect};
+pub(crate) use connect::{ConnectError, connect, connect_for_http1};
 pub(crate) use connection::Connection;
 pub(crate) use idle::{Pool, PoolKey, SWEEP_INTERVAL};
 pub(crate) use keepalive::keep_alive;

@@ -15,6 +15,7 @@ mod streams;
 mod strict;
 mod tls;
 mod unix;
+mod upgraded;
 mod wire;
 mod worker;
 

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::header::{CONNECTION, HOST, ORIGIN, TE};
+use http::header::{CONNECTION, HOST, ORIGIN, TE, UPGRADE};
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use leasehold_audit::Recorder;
@@ -29,7 +29,7 @@ use crate::rewrite::{rewritten, with_path};
 use crate::spare::Spare;
 use crate::steps::admit::{admit, refuse_alias};
 use crate::steps::close::Exchange;
-use crate::steps::forward::Forwarded;
+use crate::steps::forward::{Forwarded, forward};
 use crate::steps::identify::identify;
 use crate::steps::observe::observe;
 use crate::steps::path::settle;
@@ -39,7 +39,8 @@ use crate::steps::seal::seal;
 use crate::steps::{inject, retry, streams};
 use crate::trace::Trace;
 use crate::via::Link;
-use crate::{hop, trailers, version};
+use crate::websocket::Handshake;
+use crate::{hop, trailers, version, websocket};
 
 /// What the requests of one core share. No other core touches its connections.
 #[derive(Debug)]
@@ -107,6 +108,12 @@ pub(crate) async fn answer(
     let mut exchange = Exchange::open(&worker, &link, &request, &trace);
     match pass(&worker, &link, request, &trace, &mut exchange).await {
         Ok(Answer::Upstream(mut forwarded)) => match seal(&mut forwarded, &mut exchange) {
+            Ok(_) if forwarded.response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                match exchange.switch() {
+                    Ok(asked) => websocket::begin(forwarded, asked, exchange),
+                    Err(refusal) => refuse(refusal, (version, grpc), &trace, exchange),
+                }
+            }
             Ok(seal) => hand_on(forwarded, seal, exchange),
             Err(refusal) => refuse(refusal, (version, grpc), &trace, exchange),
         },
@@ -169,6 +176,8 @@ async fn pass(
             return Ok(Answer::Own(elsewhere));
         }
     };
+    let bare = body.is_end_stream();
+    exchange.ask_for(websocket::asked_for(route, link, &mut head, bare)?);
     exchange.set_authority(authority(route, &head.headers));
     let takes_trailers = upstream.may_share() && version::accepts_trailers(&head.headers);
     let named = adapt(&plan, route, &mut head, trace)?;
@@ -176,7 +185,13 @@ async fn pass(
         let trailers = HeaderValue::from_static("trailers");
         head.headers.insert(TE, trailers);
     }
-    let copy = Copy::of(route, &head);
+    let copy = if exchange.handshake().is_some() {
+        Handshake::ask(&mut head.headers);
+        // What is said in a WebSocket can't be said to two.
+        None
+    } else {
+        Copy::of(route, &head)
+    };
     let draft = Draft {
         headers: &mut head.headers,
         named: &named,
@@ -364,6 +379,11 @@ async fn send(
     mut request: Box<Request<RequestBody>>,
     exchange: &mut Exchange,
 ) -> Result<Forwarded, Refusal> {
+    if exchange.handshake().is_some() {
+        // Who answers it may have begun to act on it: it is sent once, unless nothing of it was.
+        let forwarded = forward(worker, upstream, request, None, exchange).await?;
+        return observe(worker, upstream, forwarded, None, exchange).await;
+    }
     let retried = route.retry.as_ref();
     let retried = retried.is_some_and(|retry| retry.is_for(request.method()));
     let replayed = upstream.retries_refused() || retried;
@@ -428,8 +448,10 @@ fn hand_out(
     }
     // What follows of the request will not be read. In HTTP/2 only the stream ends, and no header says so.
     if ends && version != Version::HTTP_2 {
-        let close = HeaderValue::from_static("close");
-        response.headers_mut().insert(CONNECTION, close);
+        let headers = response.headers_mut();
+        let upgrades = headers.contains_key(UPGRADE);
+        let close = HeaderValue::from_static(if upgrades { "close, upgrade" } else { "close" });
+        headers.insert(CONNECTION, close);
     }
     exchange.note(|record| {
         record.status = Some(response.status().as_u16());

@@ -40,6 +40,10 @@ pub(crate) struct Link {
     starved: AtomicBool,
     /// Whether something was written that may not have gone out.
     unflushed: AtomicBool,
+    /// The number of the last request that bytes were read behind.
+    behind: AtomicU64,
+    /// Whether the connection is to end with the request that is under way.
+    leaves: AtomicBool,
 }
 
 impl Link {
@@ -54,7 +58,28 @@ impl Link {
             abandoned: AtomicU64::new(0),
             starved: AtomicBool::new(false),
             unflushed: AtomicBool::new(false),
+            behind: AtomicU64::new(0),
+            leaves: AtomicBool::new(false),
         }
+    }
+
+    /// Writes down behind which request bytes were read.
+    pub(crate) fn read_behind(&self, request: u64) {
+        self.behind.store(request, Ordering::Relaxed);
+    }
+
+    /// Tells whether bytes were read behind the request that was counted last.
+    pub(crate) fn is_followed(&self) -> bool {
+        self.behind.load(Ordering::Relaxed) >= self.requests.load(Ordering::Relaxed)
+    }
+
+    /// Writes down that the connection is to end with the request that is under way.
+    pub(crate) fn leave(&self) {
+        self.leaves.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leaves.load(Ordering::Relaxed)
     }
 
     /// Writes down whether whoever reads has to wait for more.

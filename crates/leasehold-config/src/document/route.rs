@@ -45,6 +45,8 @@ pub(crate) struct RouteDocument {
     pub(crate) response_headers: Option<HeaderEditsDocument>,
     /// Who else gets a copy of the requests. Answers to copies are discarded.
     pub(crate) mirror: Option<MirrorDocument>,
+    /// What else than HTTP may be spoken with the upstream once it agrees to that. Default: nothing.
+    pub(crate) upgrades: Option<Vec<UpgradeWord>>,
     /// How long the exchange may take.
     pub(crate) timeouts: Option<RouteTimeoutsDocument>,
     /// When a request is sent again. Default: only where nothing of it can have been sent, and one
@@ -71,6 +73,15 @@ pub(crate) enum ReflectionWord {
     Mask,
     /// The same, and the answer is refused with 502, or broken off where it has begun.
     Block,
+}
+
+/// What a connection may become.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "Upgrade")]
+pub(crate) enum UpgradeWord {
+    /// A WebSocket, as RFC 6455 has it.
+    Websocket,
 }
 
 /// Whom a route is open to.

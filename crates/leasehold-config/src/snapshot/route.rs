@@ -4,6 +4,8 @@ pub(crate) mod matching;
 pub(crate) mod retry;
 pub(crate) mod target;
 
+use std::time::Duration;
+
 use leasehold_model::{ConsumerName, RouteName};
 
 use cors::Cors;
@@ -31,6 +33,8 @@ pub struct Route {
     pub response_headers: HeaderEdits,
     /// Who gets copies, where anybody does.
     pub mirror: Option<Mirror>,
+    /// How WebSockets are treated, where they may be asked for.
+    pub websocket: Option<WebSocket>,
     /// How long the exchange may take.
     pub timeouts: RouteTimeouts,
     /// When a request is sent again, beyond what is safe for every request.
@@ -41,6 +45,13 @@ pub struct Route {
     pub limits: RouteLimits,
     /// What is done where an answer holds the upstream's credential.
     pub reflection: Reflection,
+}
+
+/// How the WebSockets of a route are treated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WebSocket {
+    /// How long nothing may be said on either side.
+    pub idle: Duration,
 }
 
 /// What is done where an answer holds the credential that its upstream is shown.

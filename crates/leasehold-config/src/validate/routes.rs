@@ -4,6 +4,7 @@ pub(super) mod matching;
 mod reflection;
 mod retry;
 mod target;
+mod upgrades;
 
 use std::collections::{HashMap, HashSet};
 
@@ -33,6 +34,7 @@ impl Check<'_> {
     }
 
     fn route(&mut self, written: RouteDocument, place: Place<'_>) -> Route {
+        let websocket = self.websocket(&written, place);
         let matches = self.matches(written.matches.unwrap_or_default(), place.field("match"));
         let targets = (written.upstream, written.upstreams, written.redirect);
         let requests = place.field("request_headers");
@@ -48,6 +50,7 @@ impl Check<'_> {
                 .mirror
                 .as_ref()
                 .map(|it| self.mirror(it, place.field("mirror"))),
+            websocket,
             timeouts: self.route_timeouts(written.timeouts, place.field("timeouts")),
             retry: written.retry.map(|it| self.retry(it, place.field("retry"))),
             cors: written

@@ -68,6 +68,40 @@ fn answers_are_looked_through_where_there_is_something_to_look_for() {
 }
 
 #[test]
+fn websockets_are_asked_for_where_the_route_says_so() {
+    assert_eq!(route("upstream: orders").websocket, None);
+    assert_eq!(route("upstream: orders, upgrades: []").websocket, None);
+    let idle = |text: &str| {
+        let read = route(&format!("upstream: orders, upgrades: [websocket]{text}"));
+        read.websocket.map(|it| it.idle)
+    };
+    assert_eq!(idle(""), Some(Duration::from_mins(5)));
+    let written = idle(", timeouts: { websocket_idle: 90s }");
+    assert_eq!(written, Some(Duration::from_secs(90)));
+    for (text, code) in [
+        ("upstream: orders, upgrades: [h2c]", "unknown_value"),
+        (
+            "upstream: orders, timeouts: { websocket_idle: 90s }",
+            "bad_combination",
+        ),
+        (
+            "upstream: orders, upgrades: [websocket], timeouts: { websocket_idle: 10ms }",
+            "out_of_range",
+        ),
+        (
+            "redirect: { host: elsewhere }, upgrades: [websocket]",
+            "bad_combination",
+        ),
+        (
+            "upstream: orders, upgrades: [websocket], reflection: block",
+            "bad_combination",
+        ),
+    ] {
+        assert_eq!(fault(text), [(21, code)], "{text}");
+    }
+}
+
+#[test]
 fn each_kind_of_match_is_read() {
     let matches = |text: &str| route(&format!("match: {text}, upstream: orders")).matches;
     let below = matches("{ host: \"*.Example.com\" }").host;

@@ -56,6 +56,14 @@ impl ResponseBody {
         }
     }
 
+    /// Returns the body of an answer whose account goes on elsewhere.
+    pub(crate) const fn none() -> Self {
+        Self {
+            content: Content::Own(None),
+            exchange: None,
+        }
+    }
+
     fn note(&mut self, frame: Option<&Result<Frame<Bytes>, BodyError>>) {
         match frame {
             Some(Ok(frame)) => {

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use http::HeaderValue;
 use http::uri::{Authority, Scheme};
+use leasehold_model::Clock;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use url::{Host, Url};
@@ -185,6 +186,15 @@ impl Flight {
 
     pub(crate) const fn endpoint(&self) -> &Arc<Endpoint> {
         &self.endpoint
+    }
+
+    /// Waits until what its connection is bound to must not be used any longer; forever where that is
+    /// nothing.
+    pub(crate) async fn unbound(&self, clock: &dyn Clock) {
+        match &self.bound {
+            Some(bound) => bound.ended(clock).await,
+            None => std::future::pending().await,
+        }
     }
 
     /// Keeps what its connection is bound to.

@@ -15,6 +15,7 @@ use crate::redirect::Redirect;
 use crate::reflection::Reflection;
 use crate::steps::admit::{check_path, normal_host, split_authority};
 use crate::steps::retry::Retry;
+use crate::websocket::WebSocket;
 
 /// A route with what it leads to.
 #[derive(Debug)]
@@ -29,6 +30,7 @@ pub(crate) struct Route {
     pub(crate) response_headers: HeaderEdits,
     pub(crate) mirror: Option<Mirror>,
     pub(crate) timeout: Option<Duration>,
+    pub(crate) websocket: Option<WebSocket>,
     pub(crate) retry: Option<Retry>,
     pub(crate) cors: Option<Cors>,
     pub(crate) body_limit: Option<u64>,
@@ -87,6 +89,7 @@ impl Route {
             request_headers: spec.request_headers,
             response_headers: spec.response_headers,
             timeout: spec.timeout,
+            websocket: spec.websocket,
             retry: spec.retry,
             cors: spec.cors,
             body_limit: spec.body_limit,

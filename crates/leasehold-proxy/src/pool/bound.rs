@@ -73,6 +73,11 @@ impl Bound {
         Some(Arc::new(config))
     }
 
+    /// Waits until connections that are bound to this have to be closed.
+    pub(crate) async fn ended(&self, clock: &dyn Clock) {
+        self.end().reached(clock).await;
+    }
+
     /// Returns what tells when the connections have to be closed, and keeps nothing alive.
     pub(super) fn end(&self) -> End {
         End {

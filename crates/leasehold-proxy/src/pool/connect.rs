@@ -17,10 +17,10 @@ use super::idle::{Exclusive, Pool};
 use super::io::{UpstreamIo, Wire};
 use super::keepalive::keep_alive;
 use super::shared::{self, Session};
-use super::tls::HTTP2;
+use super::tls::{HTTP1, HTTP2};
 use super::tunnel::{TunnelError, open_tunnel};
 use crate::body::RequestBody;
-use crate::gateway::{Endpoint, LoadHeld, Protocol};
+use crate::gateway::{Endpoint, Protocol};
 
 /// Why no connection to an endpoint could be made.
 #[derive(Debug, thiserror::Error)]
@@ -101,7 +101,7 @@ async fn open(
     limit: Duration,
 ) -> Result<Connection, ConnectError> {
     let key = bound.map_or(endpoint.key, |it| it.key(endpoint.key));
-    let (connection, session) = start(pool, endpoint, bound, limit).await?;
+    let (connection, session) = start(pool, endpoint, bound, limit, Speech::Agreed).await?;
     if let Some(session) = session {
         pool.add(key, session);
     }
@@ -115,8 +115,33 @@ pub(super) async fn open_apart(
     bound: Option<&Bound>,
     limit: Duration,
 ) -> Result<Connection, ConnectError> {
-    let (connection, _session) = start(pool, endpoint, bound, limit).await?;
+    let (connection, _session) = start(pool, endpoint, bound, limit, Speech::Agreed).await?;
     Ok(connection)
+}
+
+/// Makes a connection that speaks HTTP/1.1 whatever else the endpoint speaks, for a request that there
+/// is nothing like in HTTP/2.
+///
+/// # Errors
+///
+/// As [`connect`].
+pub(crate) async fn connect_for_http1(
+    pool: &Arc<Pool>,
+    endpoint: &Endpoint,
+    bound: Option<&Bound>,
+    limit: Duration,
+) -> Result<Connection, ConnectError> {
+    let started = start(pool, endpoint, bound, limit, Speech::Http1);
+    let (connection, _no_session) = started.await?;
+    Ok(connection)
+}
+
+/// What is spoken on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Speech {
+    /// What the two sides agree on.
+    Agreed,
+    Http1,
 }
 
 async fn start(
@@ -124,22 +149,25 @@ async fn start(
     endpoint: &Endpoint,
     bound: Option<&Bound>,
     limit: Duration,
+    speech: Speech,
 ) -> Result<(Connection, Option<Arc<Session>>), ConnectError> {
     let load = &endpoint.origin.load;
     let (held, pending) = load.connect().ok_or(ConnectError::Full)?;
-    let wire = timeout(limit, dial(pool, endpoint, bound))
+    let wire = timeout(limit, dial(pool, endpoint, bound, speech))
         .await
         .map_err(|_elapsed| ConnectError::Timeout(limit))??;
     let heard = Arc::new(AtomicBool::new(false));
-    let shares = shares(endpoint.origin.protocol, &wire)?;
-    endpoint.agreed(shares);
+    let shares = speech == Speech::Agreed && shares(endpoint.origin.protocol, &wire)?;
+    if speech == Speech::Agreed {
+        endpoint.agreed(shares);
+    }
     let io = UpstreamIo::new(wire, Arc::clone(&heard));
     let opened = if shares {
         let started = shared::start(pool, endpoint, io, held, bound.map(Bound::end)).await;
         let (session, stream) = started.map_err(ConnectError::Http)?;
         (Connection::Shared(stream), Some(session))
     } else {
-        let sender = start_http1(pool, endpoint, io, held, bound.map(Bound::end)).await;
+        let sender = start_http1(pool, endpoint, io.holding(held), bound.map(Bound::end)).await;
         let sender = sender.map_err(ConnectError::Http)?;
         let key = bound.map_or(endpoint.key, |it| it.key(endpoint.key));
         let keep_alive = endpoint.origin.keep_alive;
@@ -161,18 +189,19 @@ fn shares(protocol: Protocol, wire: &Wire) -> Result<bool, ConnectError> {
     }
 }
 
-/// Begins HTTP/1.1 on a connection. `held` is dropped when it is closed.
+/// Begins HTTP/1.1 on a connection.
 async fn start_http1(
     pool: &Pool,
     endpoint: &Endpoint,
     io: UpstreamIo,
-    held: LoadHeld,
     end: Option<End>,
 ) -> Result<SendRequest<RequestBody>, hyper::Error> {
     let (sender, driver) = http1::Builder::new()
         .max_buf_size(LARGEST_READ)
         .handshake(TokioIo::new(io))
         .await?;
+    // Whether what an upgrade leaves is of use, who sent the request decides.
+    let driver = driver.with_upgrades();
     let name = Arc::clone(&endpoint.origin.name);
     let clock = Arc::clone(&pool.clock);
     pool.drivers.spawn(async move {
@@ -183,7 +212,6 @@ async fn start_http1(
                 () = end.reached(&*clock) => Ok(()),
             },
         };
-        drop(held);
         // Where a request was under way it gets the error too, and knows what it means.
         if let Err(error) = ended {
             let error = Chain(&error);
@@ -197,8 +225,9 @@ async fn dial(
     pool: &Pool,
     endpoint: &Endpoint,
     bound: Option<&Bound>,
+    speech: Speech,
 ) -> Result<Wire, ConnectError> {
-    let config = config(endpoint, bound)?;
+    let config = config(endpoint, bound)?.map(|it| fit(it, speech));
     let mut stream = connect_tcp(pool, endpoint)
         .await
         .map_err(ConnectError::Connect)?;
@@ -230,6 +259,14 @@ fn config(
             .ok_or(ConnectError::Gone),
         (None, Some(_)) => Err(ConnectError::Bare),
     }
+}
+
+/// Offers no more than is to be spoken.
+fn fit(mut config: Arc<ClientConfig>, speech: Speech) -> Arc<ClientConfig> {
+    if speech == Speech::Http1 {
+        Arc::make_mut(&mut config).alpn_protocols = vec![HTTP1.to_vec()];
+    }
+    config
 }
 
 async fn connect_tcp(pool: &Pool, endpoint: &Endpoint) -> io::Result<TcpStream> {

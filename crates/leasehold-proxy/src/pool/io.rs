@@ -8,17 +8,33 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
+use crate::gateway::LoadHeld;
+
 /// A byte stream to an endpoint.
 #[derive(Debug)]
 pub(super) struct UpstreamIo {
     wire: Wire,
     heard: Arc<AtomicBool>,
+    /// Dropped with the connection, whoever has it then.
+    _held: Option<LoadHeld>,
 }
 
 impl UpstreamIo {
     /// Wraps a stream that sets `heard` when something was read from it.
     pub(super) const fn new(wire: Wire, heard: Arc<AtomicBool>) -> Self {
-        Self { wire, heard }
+        Self {
+            wire,
+            heard,
+            _held: None,
+        }
+    }
+
+    /// Counts the connection for as long as it is open.
+    pub(super) fn holding(self, held: LoadHeld) -> Self {
+        Self {
+            _held: Some(held),
+            ..self
+        }
     }
 }
 

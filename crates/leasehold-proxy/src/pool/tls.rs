@@ -104,7 +104,7 @@ impl TlsConfigs {
 }
 
 fn finish(mut config: ClientConfig, protocol: Protocol) -> Arc<ClientConfig> {
-    let (two, one) = (HTTP2.to_vec(), b"http/1.1".to_vec());
+    let (two, one) = (HTTP2.to_vec(), HTTP1.to_vec());
     config.alpn_protocols = match protocol {
         Protocol::Auto => vec![two, one],
         Protocol::Http1 => vec![one],
@@ -115,6 +115,8 @@ fn finish(mut config: ClientConfig, protocol: Protocol) -> Arc<ClientConfig> {
 
 /// What a handshake agrees on where HTTP/2 is spoken.
 pub(super) const HTTP2: &[u8] = b"h2";
+/// The same of HTTP/1.1.
+pub(super) const HTTP1: &[u8] = b"http/1.1";
 
 #[cfg(test)]
 mod tests {

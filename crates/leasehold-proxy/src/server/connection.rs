@@ -11,6 +11,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use leasehold_audit::AccessRecord;
 use leasehold_model::{Chain, ReasonCode};
+use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep};
 
@@ -20,11 +21,13 @@ use super::reader::ConsumerIo;
 use super::resting::{self, Resting};
 use super::spec::Limits;
 use super::streams::{StreamBody, Streams};
+use super::upgraded;
 use super::wire::Wire;
 use super::worker::Phase;
 use crate::service::{Worker, answer};
 use crate::trace::Trace;
 use crate::via::{Link, Wait};
+use crate::websocket::Begun;
 
 /// Serves the requests on one connection, until it is closed or cut.
 pub(super) async fn serve(
@@ -87,13 +90,20 @@ async fn talk_http1(
     phase: &mut watch::Receiver<Phase>,
 ) -> Option<Resting> {
     let told = phase.clone();
+    let begun = Mutex::new(None);
+    let tunnel = &begun;
     let service = service_fn(|request: Request<Incoming>| {
         let (worker, link) = (Arc::clone(worker), Arc::clone(link));
         let told = told.clone();
         async move {
             let last = link.is_last();
+            if late || *told.borrow() >= Phase::Draining {
+                link.leave();
+            }
             let mut response = answer(worker, link, request).await;
-            if last || *told.borrow() != Phase::Serving {
+            if let Some(begun) = response.extensions_mut().remove::<Begun>() {
+                *tunnel.lock() = begun.take();
+            } else if last || *told.borrow() != Phase::Serving {
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(CONNECTION, close);
             }
@@ -125,7 +135,13 @@ async fn talk_http1(
             link.leave_unread();
         }
     }
-    // What was upgraded belongs to somebody else by now.
+    let tunnel = begun.lock().take();
+    if let Some(tunnel) = tunnel {
+        // Where it did not get as far as its answer, the tunnel is told so by this.
+        drop(connection);
+        upgraded::serve(tunnel, phase).await;
+        return None;
+    }
     let parts = connection.into_parts()?;
     let mut io = parts.io.into_inner();
     if matches!(ended, Ended::Quiet) {

@@ -73,6 +73,10 @@ impl ConsumerIo {
         }
     }
 
+    pub(super) const fn link(&self) -> &Arc<Link> {
+        &self.link
+    }
+
     fn in_time<T>(
         &mut self,
         cx: &mut Context<'_>,

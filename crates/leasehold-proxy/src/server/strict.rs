@@ -118,7 +118,19 @@ impl Strict<ConsumerIo> {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Misplaced;
 
-impl<T: AsyncRead + Unpin> AsyncRead for Strict<T> {
+/// What is told how far its bytes go.
+pub(super) trait Told {
+    /// Says behind which request bytes were read, counted from one; zero where there was none.
+    fn read_behind(&self, request: u64);
+}
+
+impl Told for ConsumerIo {
+    fn read_behind(&self, request: u64) {
+        self.link().read_behind(request);
+    }
+}
+
+impl<T: AsyncRead + Told + Unpin> AsyncRead for Strict<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -147,7 +159,9 @@ impl<T: AsyncRead + Unpin> AsyncRead for Strict<T> {
         let from = buffer.filled().len();
         ready!(Pin::new(&mut this.io).poll_read(cx, buffer))?;
         let read = buffer.filled().get(from..).unwrap_or_default();
-        Poll::Ready(match this.framing.follow(read) {
+        let followed = this.framing.follow(read);
+        this.io.read_behind(this.framing.behind());
+        Poll::Ready(match followed {
             Ok(()) => Ok(()),
             Err(fault) => this.cut(&fault, buffer, from),
         })
@@ -194,9 +208,13 @@ const SWITCHING: &[u8] = b"HTTP/1.1 101 ";
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 
     use super::*;
+
+    impl Told for DuplexStream {
+        fn read_behind(&self, _request: u64) {}
+    }
 
     #[tokio::test]
     async fn a_bad_head_is_cut_off_behind_a_good_request() {

@@ -10,7 +10,8 @@ use hyper::body::Incoming;
 use leasehold_audit::{AccessRecord, OpenRecord};
 use leasehold_broker::Generation;
 use leasehold_inject::{Prepared, Scanner};
-use leasehold_model::{BootTime, Chain, ConsumerName, ReasonCode};
+use leasehold_model::{BootTime, Chain, Clock, ConsumerName, ReasonCode};
+use prometheus_client::metrics::gauge::Gauge;
 
 use super::refuse::Refusal;
 use super::retry::Budget;
@@ -21,6 +22,7 @@ use crate::reflection::{Finding, Reflection, Watch};
 use crate::service::Worker;
 use crate::trace::Trace;
 use crate::via::Link;
+use crate::websocket::{FOLLOWED, Handshake, WebSocket};
 
 /// One request and its answer, from the head that was read to the last byte that was handed on.
 ///
@@ -50,6 +52,10 @@ pub(crate) struct Exchange {
     upstream: Stopwatch,
     /// How long the consumer was waited for while the upstream's time was counted.
     waited: Option<Duration>,
+    /// The WebSocket that it asks for.
+    handshake: Option<Box<Handshake>>,
+    /// When it became a tunnel. What times it took end there.
+    tunnelled: Option<BootTime>,
     /// What finds the credential in the answer, where that is looked through.
     watch: Option<Watch>,
 }
@@ -84,6 +90,8 @@ impl Exchange {
             opened: worker.clock.boot(),
             upstream: Stopwatch::default(),
             waited: None,
+            handshake: None,
+            tunnelled: None,
             watch: None,
             worker: Arc::clone(worker),
         }
@@ -257,6 +265,34 @@ impl Exchange {
         self.upload.as_deref()
     }
 
+    /// Writes down that it asks for a WebSocket.
+    pub(crate) fn ask_for(&mut self, handshake: Option<Box<Handshake>>) {
+        self.handshake = handshake;
+    }
+
+    /// Returns the WebSocket that it asks for.
+    pub(crate) fn handshake(&self) -> Option<&Handshake> {
+        self.handshake.as_deref()
+    }
+
+    /// Makes a tunnel of it, where nothing has come behind the request, which must have waited.
+    pub(crate) fn switch(&mut self) -> Result<(Handshake, WebSocket), Refusal> {
+        if self.link.is_followed() {
+            return Err(FOLLOWED);
+        }
+        let rules = self.route().and_then(|route| route.websocket);
+        let asked = self.handshake.take().zip(rules);
+        let (handshake, rules) = asked.ok_or(ReasonCode::UpstreamFailed)?;
+        self.tunnelled = Some(self.worker.clock.boot());
+        Ok((*handshake, rules))
+    }
+
+    /// Returns what a tunnel measures time by, and counts itself in.
+    pub(crate) fn means_of_tunnel(&self) -> (Arc<dyn Clock>, Gauge) {
+        let worker = &self.worker;
+        (Arc::clone(&worker.clock), worker.metrics.websockets.clone())
+    }
+
     /// Writes down that a part of the request was left unread for good.
     pub(crate) fn leave_unread(&self) {
         self.link.leave_unread();
@@ -324,7 +360,8 @@ impl Exchange {
             }
         }
         record.upstream_time = upstream;
-        record.gateway_time = now
+        let until = self.tunnelled.unwrap_or(now);
+        record.gateway_time = until
             .since(self.opened)
             .saturating_sub(upstream.unwrap_or_default());
         self.plan.meters.count(self.route, &record);

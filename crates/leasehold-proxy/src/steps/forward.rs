@@ -24,7 +24,7 @@ use super::close::Exchange;
 use super::refuse::Refusal;
 use crate::body::{RequestBody, Stall, Upload};
 use crate::gateway::{Choice, Draw, Endpoint, Flight, Upstream};
-use crate::pool::{Bound, ConnectError, Connection, connect};
+use crate::pool::{Bound, ConnectError, Connection, connect, connect_for_http1};
 use crate::service::Worker;
 use crate::spare::Spare;
 use crate::version;
@@ -192,6 +192,10 @@ impl Attempt<'_> {
 
     /// Sends over the connections that are there, and over a new one when they are used up.
     async fn send(&self, mut request: Box<Request<RequestBody>>, exchange: &Exchange) -> Outcome {
+        if exchange.handshake().is_some() {
+            // The connection is used up by it: one that is kept for requests is too good for that.
+            return Box::pin(self.send_anew(request, exchange)).await;
+        }
         let pool = &self.worker.pool;
         let mut refusals = 0;
         let key = self
@@ -262,7 +266,12 @@ impl Attempt<'_> {
 
     async fn open(&self, exchange: &Exchange) -> Result<Connection, ConnectError> {
         let (endpoint, limit) = (self.endpoint, self.upstream.connect_timeout);
-        let opened = connect(&self.worker.pool, endpoint, self.bound, limit).await;
+        let pool = &self.worker.pool;
+        let opened = if exchange.handshake().is_some() {
+            connect_for_http1(pool, endpoint, self.bound, limit).await
+        } else {
+            connect(pool, endpoint, self.bound, limit).await
+        };
         match &opened {
             Ok(_) => self.reached(),
             Err(ConnectError::Full | ConnectError::Shared | ConnectError::Gone) => {}
@@ -314,15 +323,14 @@ impl Attempt<'_> {
             self.in_time(exchange.upload(), answer).await
         };
         match answer {
-            // hyper takes an upgrade that nobody asked for as the end of HTTP on the connection.
-            Some(Ok(response)) if response.status() != StatusCode::SWITCHING_PROTOCOLS => {
+            Some(Ok(response)) if may_pass(&response, exchange) => {
                 self.answered(response.status(), exchange);
                 Outcome::Answered(Answer {
                     response,
                     connection,
                 })
             }
-            Some(Ok(_upgrade)) => Outcome::Failed(ReasonCode::UpstreamFailed.into()),
+            Some(Ok(_astray)) => Outcome::Failed(ReasonCode::UpstreamFailed.into()),
             Some(Err(error)) => unanswered(error, &connection, exchange),
             None => Outcome::Failed(self.late(exchange.upload())),
         }
@@ -369,6 +377,16 @@ impl Attempt<'_> {
             .map_or(Stall::Upstream, |(stall, _)| stall);
         ReasonCode::from(stall).into()
     }
+}
+
+/// Tells whether an answer is one to what was asked: an upgrade is where it was asked for, and where it
+/// is to what was asked for.
+fn may_pass(response: &Response<Incoming>, exchange: &Exchange) -> bool {
+    let agrees = || {
+        let handshake = exchange.handshake();
+        handshake.is_some_and(|it| it.is_agreed_to(response.headers()))
+    };
+    response.status() != StatusCode::SWITCHING_PROTOCOLS || agrees()
 }
 
 /// Tells what it means that there is no answer.

@@ -1,17 +1,21 @@
 //! The one place where a reason becomes a status and a text.
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{CONTENT_TYPE, RETRY_AFTER, UPGRADE, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use leasehold_audit::TraceId;
 use leasehold_model::ReasonCode;
 use serde::Serialize;
+
+use crate::websocket::{SEC_VERSION, VERSION};
 
 /// Why a request goes no further, and what its sender is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
     pub(crate) reason: ReasonCode,
     detail: &'static str,
+    /// Whether its sender should speak another version of WebSocket.
+    version: bool,
 }
 
 impl Refusal {
@@ -20,7 +24,23 @@ impl Refusal {
         Self {
             reason: ReasonCode::BadRequest,
             detail,
+            version: false,
         }
+    }
+
+    /// Refuses a request for a version of WebSocket that is not spoken.
+    pub(crate) const fn another_version(detail: &'static str) -> Self {
+        Self {
+            version: true,
+            ..Self::bad_request(detail)
+        }
+    }
+
+    const fn status(&self) -> StatusCode {
+        if self.version {
+            return StatusCode::UPGRADE_REQUIRED;
+        }
+        answer(self.reason).0
     }
 }
 
@@ -29,6 +49,7 @@ impl From<ReasonCode> for Refusal {
         Self {
             reason,
             detail: answer(reason).1,
+            version: false,
         }
     }
 }
@@ -85,6 +106,7 @@ pub(crate) const fn answer(reason: ReasonCode) -> (StatusCode, &'static str) {
             StatusCode::BAD_GATEWAY,
             "the upstream's answer is encoded and can't be looked through",
         ),
+        ReasonCode::Idle => (StatusCode::REQUEST_TIMEOUT, "nothing was said for too long"),
         ReasonCode::ClientAborted => (
             StatusCode::REQUEST_TIMEOUT,
             "the request's body did not arrive in time",
@@ -110,13 +132,17 @@ pub(crate) fn respond(
     if grpc {
         return respond_grpc(refusal);
     }
-    let (status, _) = answer(refusal.reason);
+    let status = refusal.status();
     let mut response = Response::new(problem(refusal, status, trace_id));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
     if status == StatusCode::UNAUTHORIZED {
         headers.insert(WWW_AUTHENTICATE, challenge.clone());
+    }
+    if refusal.version {
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(SEC_VERSION, HeaderValue::from_static(VERSION));
     }
     if status == StatusCode::SERVICE_UNAVAILABLE {
         headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));

@@ -70,3 +70,5 @@ mod spread;
 mod tls;
 #[cfg(test)]
 mod tries;
+#[cfg(test)]
+mod websocket;

@@ -11,6 +11,8 @@ pub(crate) struct RouteTimeoutsDocument {
     /// From the request's head to the end of the answer, further tries included. Default: no limit
     /// but those of the upstream.
     pub(crate) request: Option<DurationText>,
+    /// How long nothing may be said on a WebSocket, on either side. Default: 5m.
+    pub(crate) websocket_idle: Option<DurationText>,
 }
 
 /// When a request is sent again.

@@ -13,7 +13,7 @@ impl Check<'_> {
         written: Option<RouteTimeoutsDocument>,
         place: Place<'_>,
     ) -> RouteTimeouts {
-        let RouteTimeoutsDocument { request } = written.unwrap_or_default();
+        let RouteTimeoutsDocument { request, .. } = written.unwrap_or_default();
         RouteTimeouts {
             request: request.map(|it| self.limit(&it, place.field("request"))),
         }

@@ -9,6 +9,7 @@ use crate::edit::HeaderEdits;
 use crate::redirect::Redirect;
 use crate::reflection::Reflection;
 use crate::steps::retry::Retry;
+use crate::websocket::WebSocket;
 
 /// A rule that says what becomes of requests.
 #[derive(Clone, Debug)]
@@ -33,6 +34,8 @@ pub struct RouteSpec {
     pub mirror: Option<MirrorSpec>,
     /// How long an exchange may take, where there is a limit.
     pub timeout: Option<Duration>,
+    /// How WebSockets are treated, where they may be asked for.
+    pub websocket: Option<WebSocket>,
     /// When a request is sent again, beyond what is safe for every request.
     pub retry: Option<Retry>,
     /// Which pages of other origins may read the answers, where any may.
@@ -61,6 +64,7 @@ impl RouteSpec {
             response_headers: HeaderEdits::default(),
             mirror: None,
             timeout: None,
+            websocket: None,
             retry: None,
             cors: None,
             body_limit: None,

@@ -2,7 +2,7 @@ use http::{HeaderName, HeaderValue, Method, StatusCode};
 use leasehold_config::{HeaderTest, HostMatch, Origins, PathMatch, Route, Target};
 use leasehold_proxy::{
     Admission, Cors, HeaderEdits, HostRewrite, MatchSpec, MirrorSpec, Redirect, Reflection, Retry,
-    RouteSpec, TargetSpec,
+    RouteSpec, TargetSpec, WebSocket,
 };
 
 use crate::compose::{ComposeError, header_name};
@@ -26,6 +26,7 @@ pub(super) fn route_spec(route: &Route) -> Result<RouteSpec, ComposeError> {
             percent: mirror.percent,
         }),
         timeout: route.timeouts.request,
+        websocket: route.websocket.map(|it| WebSocket { idle: it.idle }),
         retry: route.retry.as_ref().map(retry).transpose()?,
         cors: route.cors.as_ref().map(cors).transpose()?,
         body_limit: route.limits.body,
@@ -172,6 +173,7 @@ mod tests {
             "canary",
             "cors",
             "rewrite",
+            "websocket",
             "quick-start",
             "vault-static-key",
         ] {
