@@ -140,25 +140,6 @@ fn bodies_and_trailers_go_both_ways() {
 }
 
 #[test]
-fn a_body_that_is_not_as_long_as_said_is_reset() {
-    for length in ["2", "4"] {
-        let origin = Origin::start(|mut connection| drop(connection.rest()));
-        let mut setup = Setup::to(&[origin.url()]);
-        setup.http2 = true;
-        let rig = setup.start();
-        let client = Http2::connect(&rig);
-        let request = post("/").header("content-length", length);
-        let parts = vec![data("abc")];
-        let answer = client.ask(request, parts);
-        // A client's own library may refuse to send it.
-        assert!(
-            answer.as_ref().map_or(true, |it| it.status >= 400),
-            "{answer:?}"
-        );
-    }
-}
-
-#[test]
 fn a_refusal_has_no_header_of_the_connection() {
     let (rig, _seen) = rig(|_| {});
     let client = Http2::connect(&rig);

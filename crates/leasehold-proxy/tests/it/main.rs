@@ -16,16 +16,21 @@ mod failures;
 #[cfg(test)]
 mod floods;
 #[cfg(test)]
+mod frames;
+#[cfg(test)]
 mod grpc;
 #[cfg(test)]
 mod heads;
 #[cfg(test)]
 mod http1;
+#[cfg(test)]
 mod http2;
 #[cfg(test)]
 mod http2_client;
 #[cfg(test)]
 mod http2_upstream;
+#[cfg(test)]
+mod http2_wire;
 #[cfg(test)]
 mod identity;
 #[cfg(test)]

@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use super::{Beside, pour};
 use crate::consumer::Consumer;
+use crate::frames::{
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, Frames, HEAD, HEADERS, PING, POST, PREFACE,
+    SETTINGS, WINDOW_UPDATE, frame, get, reset,
+};
 use crate::rig::until;
 
 #[test]
@@ -155,9 +159,7 @@ fn answers_that_no_room_is_made_for() {
 
 /// Begins a connection of HTTP/2.
 fn speak(beside: &Beside) -> Consumer {
-    let mut attacker = beside.rig.connect();
-    attacker.send([PREFACE, &frame(SETTINGS, 0, 0, &[])].concat());
-    attacker
+    Frames::connect(&beside.rig).consumer
 }
 
 /// Reads all that comes until the gateway closes.
@@ -181,34 +183,3 @@ fn drain(attacker: &Consumer) -> thread::JoinHandle<()> {
 fn streams() -> impl Iterator<Item = u32> {
     (0..10_000).map(|number| 2 * number + 1)
 }
-
-fn get(id: u32) -> Vec<u8> {
-    frame(HEADERS, END_HEADERS | END_STREAM, id, &HEAD)
-}
-
-fn reset(id: u32) -> Vec<u8> {
-    frame(RST_STREAM, 0, id, &[0, 0, 0, 8])
-}
-
-fn frame(kind: u8, flags: u8, id: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).expect("short").to_be_bytes();
-    let mut frame = length[1..].to_vec();
-    frame.extend([kind, flags]);
-    frame.extend(id.to_be_bytes());
-    frame.extend(payload);
-    frame
-}
-
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// `GET`, `http`, `/` and an authority.
-const HEAD: [u8; 6] = [0x82, 0x86, 0x84, 0x41, 1, b'a'];
-const POST: [u8; 6] = [0x83, 0x86, 0x84, 0x41, 1, b'a'];
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const PING: u8 = 6;
-const WINDOW_UPDATE: u8 = 8;
-const CONTINUATION: u8 = 9;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
