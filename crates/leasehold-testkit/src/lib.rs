@@ -14,6 +14,7 @@
 //! | [`Authority`] | a certificate authority, for servers and clients |
 //! | [`Origin`] | an HTTP server that stands where an upstream does |
 //! | [`WebServer`] | nginx, `HAProxy`, Waitress or Node.js, which write down what they see |
+//! | [`WebSocketEcho`] | Python's `websockets`, which sends back what it is sent; [`websocket_conformance`] asks it |
 //! | [`GatewayProcess`] | the real binary, started with a configuration |
 //! | [`scan()`] | looks for secrets in whatever a test collected |
 
@@ -32,6 +33,7 @@ mod scratch;
 mod tools;
 pub mod wait;
 mod web;
+mod websocket;
 
 pub use audit::{AuditReceiver, audit_entries};
 pub use authority::{Authority, CertificateFiles};
@@ -45,3 +47,4 @@ pub use random::{free_port, secret};
 pub use scan::{Form, Hit, scan};
 pub use scratch::Scratch;
 pub use web::{WebServer, WebServerKind};
+pub use websocket::{WebSocketEcho, websocket_conformance};

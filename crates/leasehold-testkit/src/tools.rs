@@ -47,6 +47,17 @@ pub(crate) struct Tool {
     pub(crate) variable: Option<(&'static str, OsString)>,
 }
 
+/// Returns a Python that has a package which `cargo xtask setup` installed.
+pub(crate) fn python(package: &str) -> Result<Tool> {
+    let program = on_path("python3").context("there is no python3 on PATH")?;
+    let place = installed(package)
+        .with_context(|| format!("{package} is not installed: run `cargo xtask setup`"))?;
+    Ok(Tool {
+        program,
+        variable: Some(("PYTHONPATH", place.into())),
+    })
+}
+
 /// Returns a web server: the one that `cargo xtask setup` installed, else the one on `PATH` or where
 /// Debian puts it.
 pub(crate) fn web(name: &str) -> Result<Tool> {

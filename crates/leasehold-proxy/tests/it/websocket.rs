@@ -1,5 +1,6 @@
 //! WebSockets: what asks for one, what is answered, and what goes over it.
 
+mod conformance;
 mod handshake;
 mod life;
 mod refused;
