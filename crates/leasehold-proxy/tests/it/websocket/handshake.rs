@@ -1,14 +1,19 @@
 //! What goes to the upstream of a request for a WebSocket, and what comes back.
 
+use std::io::{Read as _, Write as _};
+use std::sync::Arc;
 use std::time::Duration;
 
 use leasehold_model::ReasonCode;
+use leasehold_proxy::{MirrorSpec, TrustedRoots};
+use rustls::{ALL_VERSIONS, ServerConnection, StreamOwned};
 use serde_json::Value;
 
 use super::{AGREED, KEY, ask, echo, open, setup, with_idle};
 use crate::lease::{FakeProvider, Lease};
-use crate::origin::{Origin, seen};
-use crate::rig::{CHECKOUT_KEY, KEY_HEADER, LIMIT};
+use crate::origin::{OK, Origin, seen};
+use crate::rig::{CHECKOUT_KEY, KEY_HEADER, LIMIT, Setup};
+use crate::tls::{authority, server_config};
 
 #[test]
 fn the_origin_is_asked_as_the_gateway_was_but_for_key_and_credential() {
@@ -151,4 +156,61 @@ fn what_an_answer_must_arrive_in_holds_until_the_switch_and_not_after() {
     late.response_timeout = limit;
     let rig = late.start();
     assert_eq!(ask(&mut rig.connect(), "/socket", "").status(), "504");
+}
+
+#[test]
+fn an_upstream_that_speaks_http2_is_asked_in_http1() {
+    let authority = authority();
+    let mut config = server_config(&authority, "localhost", ALL_VERSIONS);
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let config = Arc::new(config);
+    let (show, agreed) = std::sync::mpsc::channel();
+    let origin = Origin::start(move |connection| {
+        let session = ServerConnection::new(Arc::clone(&config)).expect("a session");
+        let mut stream = StreamOwned::new(session, connection.stream);
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).expect("a head");
+            head.extend_from_slice(&byte);
+        }
+        let protocol = stream.conn.alpn_protocol().map(<[u8]>::to_vec);
+        show.send(protocol).expect("the test goes on");
+        stream.write_all(AGREED.as_bytes()).expect("sent");
+        let mut said = [0; 5];
+        stream.read_exact(&mut said).expect("a word");
+        stream.write_all(&said).expect("sent");
+        stream.conn.send_close_notify();
+        stream.flush().expect("sent");
+    });
+    let mut setup = Setup::to(&[format!("https://localhost:{}", origin.address.port())]);
+    setup.roots = TrustedRoots::Pem(authority.pem().into_bytes());
+    let rig = with_idle(setup, LIMIT).start();
+    let mut socket = open(&rig);
+    let agreed = agreed.recv_timeout(LIMIT).expect("a handshake");
+    assert_eq!(agreed.as_deref(), Some(&b"http/1.1"[..]));
+    socket.send("hello");
+    assert_eq!(socket.rest().expect("an echo"), b"hello");
+}
+
+#[test]
+fn nobody_gets_a_copy_of_a_socket() {
+    let (mirror, copies) = Origin::answering(OK);
+    let origin = echo("");
+    let mut setup = setup(&origin);
+    setup.others.push(("mirror".to_owned(), mirror.url(), None));
+    for route in &mut setup.routes {
+        route.mirror = Some(MirrorSpec {
+            upstream: "mirror".into(),
+            percent: 100,
+        });
+    }
+    let rig = setup.start();
+    let mut socket = open(&rig);
+    socket.send("x");
+    assert_eq!(socket.exactly(1).expect("an echo"), b"x");
+    // An ordinary request on the same route is copied, and that is the first copy that there is.
+    assert_eq!(rig.connect().get("/socket/after", "").text(), "ok");
+    assert!(copies.next().head.starts_with("GET /socket/after "));
+    copies.nothing();
 }
