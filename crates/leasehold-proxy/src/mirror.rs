@@ -12,6 +12,8 @@ use http::request::Parts;
 use http::{Request, Response};
 use http_body::Body as _;
 use hyper::body::Incoming;
+use leasehold_broker::Generation;
+use leasehold_inject::Prepared;
 use leasehold_model::ConsumerName;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
@@ -143,7 +145,8 @@ impl Sending {
             head.headers.insert(HOST, host.clone());
         }
         let request = Request::from_parts(outgoing(head), body);
-        let answer = self.exchange(&upstream, &endpoint, bound.as_ref(), request);
+        let generation = generation.as_ref();
+        let answer = self.exchange(&upstream, &endpoint, (generation, bound.as_ref()), request);
         let (response, connection) = timeout(upstream.response_timeout, answer).await.ok()??;
         discard(Forwarded {
             response,
@@ -159,13 +162,14 @@ impl Sending {
         &self,
         upstream: &Upstream,
         endpoint: &Endpoint,
-        bound: Option<&Bound>,
+        (generation, bound): (Option<&Arc<Generation<Prepared>>>, Option<&Bound>),
         mut request: Request<RequestBody>,
     ) -> Option<(Response<Incoming>, Connection)> {
         let pool = &self.worker.pool;
         let key = bound.map_or(endpoint.key, |it| it.key(endpoint.key));
         while let Some(mut connection) = pool.take(endpoint, key) {
             speak(&connection, upstream, endpoint, &mut request);
+            connection.show(generation);
             match connection.send(request).await {
                 Ok(response) => return Some((response, connection)),
                 // The upstream had closed it.
@@ -175,6 +179,7 @@ impl Sending {
         let opened = connect(pool, endpoint, bound, upstream.connect_timeout).await;
         let mut connection = opened.ok()?;
         speak(&connection, upstream, endpoint, &mut request);
+        connection.show(generation);
         let response = connection.send(request).await.ok()?;
         Some((response, connection))
     }

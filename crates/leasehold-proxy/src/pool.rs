@@ -7,6 +7,7 @@ mod io;
 mod keepalive;
 mod resolve;
 mod shared;
+mod shown;
 mod tls;
 mod tunnel;
 

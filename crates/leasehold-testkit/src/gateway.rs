@@ -4,11 +4,11 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
+use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use rustix::process::Signal;
+use rustix::process::{Signal, geteuid};
 use serde_json::Value;
 
 use crate::process::{Process, command};
@@ -39,6 +39,26 @@ impl GatewayProcess {
         Ok(gateway)
     }
 
+    /// As [`GatewayProcess::start`], so that [`crate::memory::copies`] may read its memory: where this is not
+    /// root, in a user namespace of this process's own.
+    ///
+    /// # Errors
+    ///
+    /// As [`GatewayProcess::start`], and where no such namespace may be made.
+    pub async fn start_observable(binary: &Path, config: &str) -> Result<Self> {
+        if geteuid().is_root() {
+            return Self::start(binary, config).await;
+        }
+        let scratch = Scratch::new()?;
+        let config_file = config_file(&scratch);
+        write_owner_only(&config_file, config)?;
+        let mut command = command(Path::new("unshare"), scratch.path());
+        command.args(["--user", "--map-root-user"]).arg(binary);
+        let mut gateway = Self::spawn(command, scratch, &config_file, &[])?;
+        gateway.announced("listening", None).await?;
+        Ok(gateway)
+    }
+
     /// Starts `binary` with a configuration and waits for nothing.
     ///
     /// # Errors
@@ -57,8 +77,17 @@ impl GatewayProcess {
         let scratch = Scratch::new()?;
         let config_file = config_file(&scratch);
         write_owner_only(&config_file, config)?;
-        let mut command = command(binary, scratch.path());
-        command.arg("serve").arg("--config").arg(&config_file);
+        let command = command(binary, scratch.path());
+        Self::spawn(command, scratch, &config_file, more)
+    }
+
+    fn spawn(
+        mut command: Command,
+        scratch: Scratch,
+        config_file: &Path,
+        more: &[&OsStr],
+    ) -> Result<Self> {
+        command.arg("serve").arg("--config").arg(config_file);
         command.args(more);
         let process = Process::start(NAME, &mut command, scratch.path(), Signal::KILL)?;
         Ok(Self {

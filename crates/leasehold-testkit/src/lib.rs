@@ -17,12 +17,14 @@
 //! | [`WebSocketEcho`] | Python's `websockets`, which sends back what it is sent; [`websocket_conformance`] asks it |
 //! | [`GatewayProcess`] | the real binary, started with a configuration |
 //! | [`scan()`] | looks for secrets in whatever a test collected |
+//! | [`memory::copies`] | looks for secrets in the memory of a process |
 
 mod audit;
 mod authority;
 mod cluster;
 mod gateway;
 mod lab;
+pub mod memory;
 mod openbao;
 pub mod origin;
 mod postgres;

@@ -1,6 +1,5 @@
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use hyper::client::conn::http1::{self, SendRequest};
@@ -17,6 +16,7 @@ use super::idle::{Exclusive, Pool};
 use super::io::{UpstreamIo, Wire};
 use super::keepalive::keep_alive;
 use super::shared::{self, Session};
+use super::shown::Past;
 use super::tls::{HTTP1, HTTP2};
 use super::tunnel::{TunnelError, open_tunnel};
 use crate::body::RequestBody;
@@ -156,12 +156,12 @@ async fn start(
     let wire = timeout(limit, dial(pool, endpoint, bound, speech))
         .await
         .map_err(|_elapsed| ConnectError::Timeout(limit))??;
-    let heard = Arc::new(AtomicBool::new(false));
+    let past = Arc::new(Past::default());
     let shares = speech == Speech::Agreed && shares(endpoint.origin.protocol, &wire)?;
     if speech == Speech::Agreed {
         endpoint.agreed(shares);
     }
-    let io = UpstreamIo::new(wire, Arc::clone(&heard));
+    let io = UpstreamIo::new(wire, Arc::clone(&past));
     let opened = if shares {
         let started = shared::start(pool, endpoint, io, held, bound.map(Bound::end)).await;
         let (session, stream) = started.map_err(ConnectError::Http)?;
@@ -171,7 +171,7 @@ async fn start(
         let sender = sender.map_err(ConnectError::Http)?;
         let key = bound.map_or(endpoint.key, |it| it.key(endpoint.key));
         let keep_alive = endpoint.origin.keep_alive;
-        let connection = Exclusive::new(key, sender, heard, keep_alive, Arc::clone(pool));
+        let connection = Exclusive::new(key, sender, past, keep_alive, Arc::clone(pool));
         (Connection::Exclusive(connection), None)
     };
     drop(pending);

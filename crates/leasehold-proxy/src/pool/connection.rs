@@ -1,6 +1,10 @@
+use std::sync::Arc;
+
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
+use leasehold_broker::Generation;
+use leasehold_inject::Prepared;
 
 use super::idle::Exclusive;
 use super::shared::Stream;
@@ -16,6 +20,17 @@ pub(crate) enum Connection {
 }
 
 impl Connection {
+    /// Notes that a request shows this generation, which the connection is not to outlive.
+    pub(crate) fn show(&self, generation: Option<&Arc<Generation<Prepared>>>) {
+        let Some(generation) = generation else {
+            return;
+        };
+        match self {
+            Self::Exclusive(connection) => connection.show(generation),
+            Self::Shared(stream) => stream.show(generation),
+        }
+    }
+
     /// Sends a request. Where nothing of it was sent, the error holds it.
     pub(crate) async fn send(
         &mut self,

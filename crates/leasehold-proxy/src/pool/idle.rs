@@ -2,13 +2,15 @@ use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::SendRequest;
+use leasehold_broker::Generation;
+use leasehold_inject::Prepared;
 use leasehold_model::{BootTime, Clock};
 use parking_lot::Mutex;
 use tokio_util::task::TaskTracker;
@@ -16,6 +18,7 @@ use tokio_util::task::TaskTracker;
 use super::connection::Connection;
 use super::resolve::{self, LookUp};
 use super::shared::{Opening, Session, Sessions, Stream};
+use super::shown::Past;
 use crate::body::RequestBody;
 use crate::gateway::{Endpoint, KeepAlive, Origin};
 
@@ -81,11 +84,11 @@ impl Pool {
         self.take_idle(key).map(Connection::Exclusive)
     }
 
-    /// Closes what has been idle for too long.
+    /// Closes what has been idle for too long, or has carried what is no more.
     pub(crate) fn sweep(&self) {
         let now = self.clock.boot();
         self.idle.lock().retain(|_key, connections| {
-            connections.retain(|it| it.is_usable(now));
+            connections.retain(|it| it.is_usable(now) && !it.past.shown.lock().is_stale());
             !connections.is_empty()
         });
         let mut sessions = self.sessions.lock();
@@ -137,8 +140,7 @@ impl Pool {
 pub(crate) struct Exclusive {
     key: PoolKey,
     sender: SendRequest<RequestBody>,
-    /// Whether the endpoint has said anything since the request was sent.
-    heard: Arc<AtomicBool>,
+    past: Arc<Past>,
     born: BootTime,
     keep_alive: KeepAlive,
     pool: Arc<Pool>,
@@ -148,14 +150,14 @@ impl Exclusive {
     pub(super) fn new(
         key: PoolKey,
         sender: SendRequest<RequestBody>,
-        heard: Arc<AtomicBool>,
+        past: Arc<Past>,
         keep_alive: KeepAlive,
         pool: Arc<Pool>,
     ) -> Self {
         Self {
             key,
             sender,
-            heard,
+            past,
             born: pool.now(),
             keep_alive,
             pool,
@@ -167,22 +169,27 @@ impl Exclusive {
         request: Request<RequestBody>,
     ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>> + use<>
     {
-        self.heard.store(false, Ordering::Relaxed);
+        self.past.heard.store(false, Ordering::Relaxed);
         self.sender.try_send_request(request)
     }
 
+    pub(super) fn show(&self, generation: &Arc<Generation<Prepared>>) {
+        self.past.shown.lock().add(generation);
+    }
+
     pub(super) fn has_heard(&self) -> bool {
-        self.heard.load(Ordering::Relaxed)
+        self.past.heard.load(Ordering::Relaxed)
     }
 
     pub(super) fn give_back(self) {
         let since = self.pool.now();
-        if !self.sender.is_ready() || since.since(self.born) >= self.keep_alive.age {
+        let old = since.since(self.born) >= self.keep_alive.age;
+        if !self.sender.is_ready() || old || self.past.shown.lock().is_stale() {
             return;
         }
         let idle = Idle {
             sender: self.sender,
-            heard: self.heard,
+            past: self.past,
             born: self.born,
             keep_alive: self.keep_alive,
             since,
@@ -194,7 +201,7 @@ impl Exclusive {
 #[derive(Debug)]
 struct Idle {
     sender: SendRequest<RequestBody>,
-    heard: Arc<AtomicBool>,
+    past: Arc<Past>,
     born: BootTime,
     keep_alive: KeepAlive,
     since: BootTime,
@@ -209,7 +216,7 @@ impl Idle {
         Exclusive {
             key,
             sender: self.sender,
-            heard: self.heard,
+            past: self.past,
             born: self.born,
             keep_alive: self.keep_alive,
             pool: Arc::clone(pool),
@@ -218,7 +225,7 @@ impl Idle {
 }
 
 /// How often idle connections are looked through.
-pub(crate) const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
+pub(crate) const SWEEP_INTERVAL: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests {
@@ -256,8 +263,8 @@ mod tests {
                 age,
                 ..KeepAlive::default()
             };
-            let heard = Arc::default();
-            Exclusive::new(key, sender, heard, keep_alive, Arc::clone(&pool)).give_back();
+            let past = Arc::default();
+            Exclusive::new(key, sender, past, keep_alive, Arc::clone(&pool)).give_back();
             clock.0.store(second, Ordering::Relaxed);
             assert_eq!(pool.take_idle(key).is_some(), kept, "after {second} s");
         }

@@ -1,30 +1,31 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
+use super::shown::Past;
 use crate::gateway::LoadHeld;
 
 /// A byte stream to an endpoint.
 #[derive(Debug)]
 pub(super) struct UpstreamIo {
     wire: Wire,
-    heard: Arc<AtomicBool>,
+    past: Arc<Past>,
     /// Dropped with the connection, whoever has it then.
     _held: Option<LoadHeld>,
 }
 
 impl UpstreamIo {
-    /// Wraps a stream that sets `heard` when something was read from it.
-    pub(super) const fn new(wire: Wire, heard: Arc<AtomicBool>) -> Self {
+    /// Wraps a stream that notes in `past` when something was read from it.
+    pub(super) const fn new(wire: Wire, past: Arc<Past>) -> Self {
         Self {
             wire,
-            heard,
+            past,
             _held: None,
         }
     }
@@ -68,7 +69,7 @@ impl AsyncRead for UpstreamIo {
             Wire::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
         };
         if buffer.filled().len() > before {
-            this.heard.store(true, Ordering::Relaxed);
+            this.past.heard.store(true, Ordering::Relaxed);
         }
         polled
     }

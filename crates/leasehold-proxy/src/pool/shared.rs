@@ -10,13 +10,17 @@ use hyper::client::conn::TrySendError;
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper::rt::Executor;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use leasehold_broker::Generation;
+use leasehold_inject::Prepared;
 use leasehold_model::{BootTime, Chain};
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
 use super::bound::End;
 use super::idle::Pool;
 use super::io::UpstreamIo;
+use super::shown::Shown;
 use crate::body::RequestBody;
 use crate::gateway::{Endpoint, KeepAlive, LoadHeld};
 
@@ -62,7 +66,9 @@ impl Sessions {
 
     /// Lets go of those that are not of use any longer; returns whether any is left.
     pub(super) fn sweep(&mut self, now: BootTime) -> bool {
-        self.open.retain(|it| it.is_open(now) && !it.is_idle(now));
+        // Streams that are under way end in order on one that is let go of.
+        self.open
+            .retain(|it| it.is_open(now) && !it.is_idle(now) && !it.shown.lock().is_stale());
         !self.open.is_empty()
     }
 }
@@ -78,6 +84,7 @@ pub(super) struct Session {
     retired: AtomicBool,
     /// Tells the driver to look at the limit again.
     heard: Arc<Notify>,
+    shown: Mutex<Shown>,
     born: BootTime,
     used: AtomicU64,
     keep_alive: KeepAlive,
@@ -122,6 +129,10 @@ impl Stream {
         answered
     }
 
+    pub(super) fn show(&self, generation: &Arc<Generation<Prepared>>) {
+        self.0.shown.lock().add(generation);
+    }
+
     /// Takes no more streams than there are beside this one, which was one too many: more than the
     /// other side takes may have begun before it had said how many that is. Where there is no other
     /// it takes none, and the connection is of no use.
@@ -157,6 +168,7 @@ pub(super) async fn start(
         limit: Arc::clone(&limit),
         retired: AtomicBool::new(false),
         heard: Arc::clone(&heard),
+        shown: Mutex::default(),
         born: now,
         used: AtomicU64::new(now.as_nanos()),
         keep_alive: endpoint.origin.keep_alive,

@@ -318,6 +318,7 @@ impl Attempt<'_> {
         exchange: &Exchange,
     ) -> Outcome {
         speak(&connection, self.upstream, self.endpoint, &mut request);
+        connection.show(exchange.shared_generation());
         let answer = {
             let answer = pin!(connection.send(*request));
             self.in_time(exchange.upload(), answer).await

@@ -8,6 +8,7 @@ mod dynamic;
 mod fail_closed;
 mod ledger;
 mod logins;
+mod memory;
 mod native;
 mod operator;
 mod reflection;
