@@ -186,6 +186,10 @@ async fn serve_http2(
     let protocol = http2_protocol(streams.clone(), &link.via.limits);
     let connection = protocol.serve_connection(TokioIo::new(io), service);
     let mut connection = pin!(connection);
+    if late {
+        // It may never be idle. What it has sent by the time that it is told is answered still.
+        connection.as_mut().graceful_shutdown();
+    }
     let conversation = Conversation {
         worker,
         link,

@@ -133,7 +133,13 @@ async fn until_drained(
         tokio::select! {
             () = &mut chores => {}
             // The server was dropped where nobody says anything: there is no time then.
-            told = &mut drain => return told.unwrap_or_default(),
+            told = &mut drain => {
+                // To what has just been opened, somebody may have connected.
+                while let Ok(order) = orders.try_recv() {
+                    posts.obey(order);
+                }
+                return told.unwrap_or_default();
+            }
             Some(order) = orders.recv() => posts.obey(order),
             _ = sweep.tick() => worker.pool.sweep(),
         }

@@ -6,10 +6,10 @@ use std::thread;
 
 use crate::frames::{
     ACK, CONTENT_LENGTH, DATA, END_HEADERS, END_STREAM, Frames, GOAWAY, HEADERS, PING, POST,
-    RST_STREAM, SETTINGS, WINDOW_UPDATE, frame, get,
+    PREFACE, RST_STREAM, SETTINGS, WINDOW_UPDATE, frame, get,
 };
 use crate::origin::{OK, Origin};
-use crate::rig::{LIMIT, Rig, Setup};
+use crate::rig::{LIMIT, Rig, Setup, until};
 
 #[test]
 fn a_connection_has_a_hundred_streams_at_a_time_and_no_more() {
@@ -106,6 +106,32 @@ fn a_drain_sends_goaway_at_once_and_answers_what_came_before() {
         assert_eq!(drained.join().expect("no panic"), 0);
     });
     assert_eq!(rig.record()["status"], 200);
+}
+
+#[test]
+fn a_connection_that_begins_during_a_drain_is_told_to_end_though_it_is_never_idle() {
+    let (origin, arrived, go_on) = holding();
+    let mut rig = to(&origin.url()).start();
+    let address = rig.address;
+    let mut consumer = rig.connect();
+    until("the connection to be accepted", || {
+        let accepted = rig.metrics().contains("leasehold_connections 1\n");
+        accepted.then_some(())
+    });
+    thread::scope(|scope| {
+        let drained = scope.spawn(|| rig.drain(LIMIT));
+        until("the port to close", || {
+            std::net::TcpStream::connect(address).is_err().then_some(())
+        });
+        consumer.send([PREFACE, &frame(SETTINGS, 0, 0, &[]), &get(1)].concat());
+        arrived.recv_timeout(LIMIT).expect("it is under way");
+        let mut client = Frames { consumer };
+        client.until(GOAWAY);
+        go_on.send(()).expect("the origin waits");
+        assert_eq!(client.until(HEADERS).id, 1);
+        drop(client);
+        assert_eq!(drained.join().expect("no panic"), 0);
+    });
 }
 
 #[test]
