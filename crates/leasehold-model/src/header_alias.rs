@@ -6,7 +6,8 @@
 /// under all of them.
 #[must_use]
 pub fn is_header_alias(sent: &str, meant: &str) -> bool {
-    sent.len() == meant.len() && sent.bytes().map(variable).eq(meant.bytes().map(variable))
+    let is_alike = |(sent, meant)| sent == meant || variable(sent) == variable(meant);
+    sent.len() == meant.len() && sent.bytes().zip(meant.bytes()).all(is_alike)
 }
 
 /// Returns the character that stands for `byte` in a variable's name.
