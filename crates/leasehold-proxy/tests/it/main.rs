@@ -10,6 +10,8 @@ mod cors;
 #[cfg(test)]
 mod credentials;
 #[cfg(test)]
+mod destination;
+#[cfg(test)]
 mod differential;
 #[cfg(test)]
 mod failures;

@@ -105,6 +105,11 @@ impl Seen {
         self.0.recv_timeout(LIMIT).expect("a request")
     }
 
+    /// Returns the next one that is there already.
+    pub(crate) fn any(&self) -> Option<Message> {
+        self.0.try_recv().ok()
+    }
+
     pub(crate) fn nothing(&self) {
         assert!(self.0.try_recv().is_err(), "the origin saw a request");
     }
