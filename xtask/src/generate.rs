@@ -2,6 +2,7 @@ use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
 
+use crate::metrics;
 use crate::run::{Workspace, output};
 
 /// Writes the files that are generated and committed.
@@ -13,7 +14,7 @@ pub(crate) fn write(workspace: &Workspace) -> Result<()> {
     fs::write(&path, schema(workspace)?).with_context(|| format!("write {SCHEMA}"))
 }
 
-/// Fails where a committed file is not what would be generated.
+/// Fails where a committed file is not what would be generated, or tells of other metrics than there are.
 pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     let committed = fs::read_to_string(workspace.root.join(SCHEMA))
         .with_context(|| format!("read {SCHEMA}: run `cargo xtask gen`"))?;
@@ -21,7 +22,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
         committed == schema(workspace)?,
         "{SCHEMA} is out of date: run `cargo xtask gen` and commit it"
     );
-    Ok(())
+    metrics::check(workspace)
 }
 
 fn schema(workspace: &Workspace) -> Result<String> {

@@ -10,6 +10,7 @@ mod crash;
 mod engine;
 mod generate;
 mod layers;
+mod metrics;
 mod peers;
 mod run;
 mod setup;
