@@ -61,6 +61,8 @@ codes! {
     BadDigest = "bad_digest",
     /// Not a header that can be set or read.
     BadHeader = "bad_header",
+    /// Not a template of what a credential is shown as.
+    BadTemplate = "bad_template",
     /// Not a host name.
     BadHost = "bad_host",
     /// Not a method that can stand here.

@@ -37,8 +37,8 @@ pub(crate) use route::{
     RouteTimeoutsDocument, UpgradeWord, WeightedDocument,
 };
 pub(crate) use upstream::{
-    BasicDocument, ClientCertificateDocument, InjectionDocument, SuspectDocument, TimeoutsDocument,
-    UpstreamDocument,
+    BasicDocument, ClientCertificateDocument, EncodingWord, InjectionDocument, SuspectDocument,
+    TimeoutsDocument, UpstreamDocument,
 };
 pub(crate) use upstream_traffic::{
     BalanceDocument, BalanceWord, DnsDocument, EndpointDocument, HashKeyDocument, HealthDocument,

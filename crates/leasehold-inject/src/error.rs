@@ -33,6 +33,14 @@ pub enum PrepareError {
         /// What is wrong with it.
         fault: Fault,
     },
+    /// What a template makes of the fields is what its place does not carry unchanged.
+    #[error("what is rendered for `{place}` can't stand there: it {fault}")]
+    UnfitText {
+        /// The header or the cookie.
+        place: String,
+        /// What is wrong with it.
+        fault: Fault,
+    },
     /// The prefix declared for a header holds what HTTP does not carry.
     #[error("the prefix declared for header `{header}` can't stand in a header")]
     UnfitPrefix {
@@ -88,6 +96,23 @@ pub enum Fault {
     /// Basic credentials are sent as UTF-8.
     #[error("is not UTF-8")]
     NotUtf8,
+    /// The upstream would read another value, or another cookie.
+    #[error("holds what a cookie can't: encode it by `encode`")]
+    NotACookie,
+}
+
+/// Why a credential can't be placed in the target of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TargetError {
+    /// The generation was not prepared for this.
+    #[error(transparent)]
+    Unknown(#[from] UnknownInjection),
+    /// The target has no query, as that of `OPTIONS *`.
+    #[error("the target of the request can't have a query")]
+    NoQuery,
+    /// There is no room for the credential.
+    #[error("the target of the request is too long for a credential in its query")]
+    TooLong,
 }
 
 /// The generation was not prepared for this injection.

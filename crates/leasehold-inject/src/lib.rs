@@ -5,16 +5,20 @@
 //! name that an upstream may take for it, before the credential is put in. What an upstream sends back
 //! is looked through for it, where that is asked for.
 
+mod alias;
+mod cookie;
 mod error;
 mod identity;
 mod prepare;
 mod prepared;
+mod query;
 mod reflect;
 mod strip;
+mod template;
 
-pub use error::{Fault, PrepareError, UnknownInjection};
+pub use error::{Fault, PrepareError, TargetError, UnknownInjection};
 pub use identity::{Identity, IdentityError};
-pub use prepare::{Injection, prepare};
+pub use prepare::{Injection, Spot, prepare};
 pub use prepared::{InjectionIndex, Prepared};
 pub use reflect::{Form, Scanner, Sieve, Sifted, Watchlist};
 pub use strip::strip;

@@ -5,13 +5,17 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{HeaderName, HeaderValue};
+use leasehold_model::Template;
 use leasehold_provider::Material;
 use leasehold_secret::{Expose as _, Secret};
 use zeroize::Zeroizing;
 
+use crate::cookie::Cookie;
 use crate::identity::Identity;
 use crate::prepared::Place;
+use crate::query::Query;
 use crate::reflect::scanner_of;
+use crate::template::{Text, render};
 use crate::{Fault, PrepareError, Prepared};
 
 /// Where a credential is placed, and which fields of one generation are placed there.
@@ -42,8 +46,31 @@ pub enum Injection {
         /// The field that holds those between it and its authority, in PEM, where there are any.
         chain: Option<String>,
     },
+    /// What a template makes of the fields.
+    Rendered {
+        /// Where it is placed.
+        spot: Spot,
+        /// The template.
+        template: Template,
+    },
     /// Nowhere: what these show is looked for in what upstreams send back.
     Reflection(Vec<Self>),
+}
+
+/// Where what was rendered is placed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Spot {
+    /// In a header.
+    Header {
+        /// The header.
+        name: HeaderName,
+        /// What stands before the value; may be empty.
+        prefix: String,
+    },
+    /// In the query, as the parameter of that name, which is letters, digits, `-`, `.`, `_` and `~`.
+    Query(String),
+    /// As the cookie of that name, as above.
+    Cookie(String),
 }
 
 /// Makes ready header values of one generation's material, one for each injection.
@@ -80,11 +107,33 @@ fn place(injection: &Injection, material: &Material) -> Result<Place, PrepareErr
             let identity = Identity::prepare(certificate, key, chain.as_deref(), material)?;
             return Ok(Place::Identity(identity));
         }
+        Injection::Rendered { spot, template } => {
+            return rendered(spot, &render(template, material)?);
+        }
         Injection::Reflection(of) => {
             return Ok(Place::Reflection(Arc::new(scanner_of(of, material)?)));
         }
     };
     Ok(Place::Header { name, value })
+}
+
+fn rendered(spot: &Spot, text: &Text) -> Result<Place, PrepareError> {
+    let (name, prefix) = match spot {
+        Spot::Header { name, prefix } => (name, prefix),
+        Spot::Query(name) => return Ok(Place::Query(Query::new(name, text))),
+        Spot::Cookie(name) => return Ok(Place::Cookie(Cookie::new(name, text)?)),
+    };
+    fault_of(text).map_or(Ok(()), |fault| {
+        Err(PrepareError::UnfitText {
+            place: name.to_string(),
+            fault,
+        })
+    })?;
+    let value = ready(name, prefixed(prefix, text))?;
+    Ok(Place::Header {
+        name: name.clone(),
+        value,
+    })
 }
 
 fn header(
@@ -99,10 +148,14 @@ fn header(
     let value = secret.expose();
     not_empty(field, &value)?;
     fit(field, &value)?;
+    ready(name, prefixed(prefix, &value))
+}
+
+fn prefixed(prefix: &str, value: &[u8]) -> Text {
     let mut text = Zeroizing::new(Vec::with_capacity(prefix.len() + value.len()));
     text.extend_from_slice(prefix.as_bytes());
-    text.extend_from_slice(&value);
-    ready(name, text)
+    text.extend_from_slice(value);
+    text
 }
 
 fn basic(username: &str, password: &str, material: &Material) -> Result<HeaderValue, PrepareError> {
@@ -143,7 +196,7 @@ pub(crate) fn wanted<'a>(field: &str, material: &'a Material) -> Result<&'a Secr
         })
 }
 
-fn not_empty(field: &str, value: &[u8]) -> Result<(), PrepareError> {
+pub(crate) fn not_empty(field: &str, value: &[u8]) -> Result<(), PrepareError> {
     if value.is_empty() {
         return Err(PrepareError::EmptyField {
             field: field.to_owned(),
@@ -153,13 +206,16 @@ fn not_empty(field: &str, value: &[u8]) -> Result<(), PrepareError> {
 }
 
 fn fit(field: &str, value: &[u8]) -> Result<(), PrepareError> {
+    fault_of(value).map_or(Ok(()), |fault| Err(unfit(field, fault)))
+}
+
+/// Returns why a value can't stand in a header.
+fn fault_of(value: &[u8]) -> Option<Fault> {
     if value.iter().any(u8::is_ascii_control) {
-        return Err(unfit(field, Fault::ControlCharacter));
+        return Some(Fault::ControlCharacter);
     }
-    if value.first() == Some(&b' ') || value.last() == Some(&b' ') {
-        return Err(unfit(field, Fault::OuterSpace));
-    }
-    Ok(())
+    let outer = value.first() == Some(&b' ') || value.last() == Some(&b' ');
+    outer.then_some(Fault::OuterSpace)
 }
 
 /// As [`fit`], for a value that is encoded: spaces are safe there, and the text has to be UTF-8.
@@ -181,7 +237,10 @@ fn unfit(field: &str, fault: Fault) -> PrepareError {
 }
 
 /// Turns the text into a value that requests point at, without another copy of it.
-fn ready(name: &HeaderName, text: Zeroizing<Vec<u8>>) -> Result<HeaderValue, PrepareError> {
+pub(crate) fn ready(
+    name: &HeaderName,
+    text: Zeroizing<Vec<u8>>,
+) -> Result<HeaderValue, PrepareError> {
     let mut value = HeaderValue::from_maybe_shared(Bytes::from_owner(text))
         .ok()
         // The fields have been found fit, so what is left to refuse is the prefix.

@@ -1,8 +1,10 @@
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
-use crate::{Identity, Scanner, UnknownInjection, strip};
+use crate::cookie::{self, Cookie};
+use crate::query::Query;
+use crate::{Identity, Scanner, TargetError, UnknownInjection, strip};
 
 /// Says which of the injections that a generation was prepared for is meant, from 0, in the order
 /// that [`crate::prepare`] was given them in.
@@ -27,7 +29,8 @@ impl Prepared {
     pub fn header(&self, index: InjectionIndex) -> Result<Option<&HeaderName>, UnknownInjection> {
         Ok(match self.place(index)? {
             Place::Header { name, .. } => Some(name),
-            Place::Identity(_) | Place::Reflection(_) => None,
+            Place::Cookie(_) => Some(&cookie::HEADER),
+            Place::Query(_) | Place::Identity(_) | Place::Reflection(_) => None,
         })
     }
 
@@ -36,7 +39,7 @@ impl Prepared {
     pub fn identity(&self, index: InjectionIndex) -> Option<&Identity> {
         match self.place(index) {
             Ok(Place::Identity(identity)) => Some(identity),
-            Ok(Place::Header { .. } | Place::Reflection(_)) | Err(_) => None,
+            _ => None,
         }
     }
 
@@ -45,11 +48,12 @@ impl Prepared {
     pub fn scanner(&self, index: InjectionIndex) -> Option<&Arc<Scanner>> {
         match self.place(index) {
             Ok(Place::Reflection(scanner)) => Some(scanner),
-            Ok(Place::Header { .. } | Place::Identity(_)) | Err(_) => None,
+            _ => None,
         }
     }
 
-    /// Strips what the consumer sent at the injection's place and puts the credential there.
+    /// Strips what the consumer sent at the injection's place among the headers and puts the credential
+    /// there. Where the place is elsewhere, the headers stay as they are.
     ///
     /// May be repeated on the same head, for a retry with another generation.
     ///
@@ -62,19 +66,37 @@ impl Prepared {
         index: InjectionIndex,
         headers: &mut HeaderMap,
     ) -> Result<(), UnknownInjection> {
-        if let Place::Header { name, value } = self.place(index)? {
-            strip(name, headers);
-            // Both clones count a reference: the value's bytes exist once a generation.
-            headers.insert(name.clone(), value.clone());
+        match self.place(index)? {
+            Place::Header { name, value } => {
+                strip(name, headers);
+                // Both clones count a reference: the value's bytes exist once a generation.
+                headers.insert(name.clone(), value.clone());
+            }
+            Place::Cookie(cookie) => cookie.place(headers),
+            Place::Query(_) | Place::Identity(_) | Place::Reflection(_) => {}
         }
         Ok(())
+    }
+
+    /// Returns the request's target with the credential in its query, where that is its place; what the
+    /// consumer sent there is stripped. May be repeated as [`Self::apply`] may.
+    ///
+    /// # Errors
+    ///
+    /// When the generation was not prepared for this injection, and when the credential does not fit
+    /// in; the request must not be sent.
+    pub fn target(&self, index: InjectionIndex, sent: &Uri) -> Result<Option<Uri>, TargetError> {
+        match self.place(index)? {
+            Place::Query(query) => query.place(sent).map(Some),
+            _ => Ok(None),
+        }
     }
 
     /// Returns everything that finds the generation in answers.
     pub fn scanners(&self) -> impl Iterator<Item = &Arc<Scanner>> {
         self.places.iter().filter_map(|place| match place {
             Place::Reflection(scanner) => Some(scanner),
-            Place::Header { .. } | Place::Identity(_) => None,
+            _ => None,
         })
     }
 
@@ -91,6 +113,10 @@ pub(crate) enum Place {
         name: HeaderName,
         value: HeaderValue,
     },
+    /// A cookie.
+    Cookie(Cookie),
+    /// The query of the target.
+    Query(Query),
     /// The TLS handshake.
     Identity(Identity),
     /// Answers, where it must not be.

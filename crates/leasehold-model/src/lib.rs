@@ -10,6 +10,7 @@ mod header_alias;
 mod name;
 mod provenance;
 mod reason;
+mod template;
 
 pub use chain::Chain;
 pub use clock::{BootTime, Clock, SystemClock};
@@ -23,3 +24,4 @@ pub use provenance::{
     AnchorEpoch, Fingerprint, GenerationNumber, Holder, Provenance, SessionEpoch,
 };
 pub use reason::ReasonCode;
+pub use template::{Encoding, Template, TemplatePart};

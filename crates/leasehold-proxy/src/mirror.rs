@@ -124,6 +124,7 @@ impl Sending {
             &upstream,
             Draft {
                 headers: &mut head.headers,
+                target: &mut head.uri,
                 named: &[],
             },
             consumer,

@@ -194,6 +194,7 @@ async fn pass(
     };
     let draft = Draft {
         headers: &mut head.headers,
+        target: &mut head.uri,
         named: &named,
     };
     lend(worker, &plan, upstream, draft, exchange).await?;
@@ -309,6 +310,7 @@ async fn lend(
 /// A head that is ready but for a credential.
 pub(crate) struct Draft<'a> {
     pub(crate) headers: &'a mut HeaderMap,
+    pub(crate) target: &'a mut Uri,
     /// What `Connection` named in it.
     pub(crate) named: &'a [HeaderName],
 }
@@ -323,10 +325,15 @@ pub(crate) async fn equip(
     worker: &Worker,
     plan: &Plan,
     upstream: &Upstream,
-    Draft { headers, named }: Draft<'_>,
+    draft: Draft<'_>,
     consumer: Option<&ConsumerName>,
     limit: Duration,
 ) -> Result<Option<Arc<Generation<Prepared>>>, Refusal> {
+    let Draft {
+        headers,
+        target,
+        named,
+    } = draft;
     let consumers = &plan.gateway.consumers;
     let Some(credential) = &upstream.credential else {
         trailers::restrict(headers, &[consumers.header()]);
@@ -344,7 +351,7 @@ pub(crate) async fn equip(
             ));
         }
     }
-    inject::place(credential, &generation, headers)?;
+    inject::place(credential, &generation, headers, target)?;
     match place {
         Some(place) => trailers::restrict(headers, &[consumers.header(), place]),
         None => trailers::restrict(headers, &[consumers.header()]),

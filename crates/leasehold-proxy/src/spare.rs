@@ -3,10 +3,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use http::request::Parts;
-use http::{HeaderMap, Method, Request};
+use http::{Method, Request};
 use http_body::Body as _;
+use leasehold_broker::Generation;
+use leasehold_inject::Prepared;
 
 use crate::body::{Kept, RequestBody, Room};
+use crate::gateway::CredentialUse;
+use crate::steps::inject::place;
+use crate::steps::refuse::Refusal;
 
 /// What it takes to send a request once more.
 #[derive(Debug)]
@@ -43,8 +48,18 @@ impl Spare {
         Some(Self { head, kept })
     }
 
-    pub(crate) const fn headers_mut(&mut self) -> &mut HeaderMap {
-        &mut self.head.headers
+    /// Places a generation instead of the one that is there.
+    ///
+    /// # Errors
+    ///
+    /// As [`place`].
+    pub(crate) fn place(
+        &mut self,
+        credential: &CredentialUse,
+        generation: &Generation<Prepared>,
+    ) -> Result<(), Refusal> {
+        let head = &mut self.head;
+        place(credential, generation, &mut head.headers, &mut head.uri)
     }
 
     /// Returns the request where it may be sent twice, as RFC 9110 §9.2.2 has it, whatever became of

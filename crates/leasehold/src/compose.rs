@@ -11,7 +11,7 @@ use std::sync::Arc;
 use http::HeaderName;
 use leasehold_broker::{Changes, CredentialSpec, Dismissal, Draft, FamilyLimits};
 use leasehold_config::{Credential, Per, Provider, ProviderKind, Snapshot, Source, Upstream};
-use leasehold_inject::{Injection, InjectionIndex, Prepared, Watchlist};
+use leasehold_inject::{Injection, InjectionIndex, Prepared, Spot, Watchlist};
 use leasehold_lease::Kind;
 use leasehold_model::{Clock, CredentialName, InstanceName, ProviderName};
 use leasehold_provider_native::NativeProvider;
@@ -338,6 +338,17 @@ fn injection(declared: &leasehold_config::Injection) -> Result<Injection, Compos
             name: header_name(name)?,
             prefix: prefix.clone(),
             field: field.clone(),
+        },
+        leasehold_config::Injection::Rendered { spot, template } => Injection::Rendered {
+            spot: match spot {
+                leasehold_config::Spot::Header { name, prefix } => Spot::Header {
+                    name: header_name(name)?,
+                    prefix: prefix.clone(),
+                },
+                leasehold_config::Spot::Query(name) => Spot::Query(name.clone()),
+                leasehold_config::Spot::Cookie(name) => Spot::Cookie(name.clone()),
+            },
+            template: template.clone(),
         },
         leasehold_config::Injection::ClientCertificate {
             certificate,

@@ -59,7 +59,7 @@ pub(crate) struct UpstreamDocument {
     pub(crate) tls: Option<UpstreamTlsDocument>,
 }
 
-/// Where a credential is placed: `header`, `basic`, or `client_certificate`.
+/// Where a credential is placed: `header`, `query`, `cookie`, `basic`, or `client_certificate`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Injection")]
@@ -69,12 +69,36 @@ pub(crate) struct InjectionDocument {
     /// What stands before the value in the header, like `"Bearer "`.
     #[schemars(extend("default" = ""))]
     pub(crate) prefix: Option<String>,
-    /// The field of the credential that the header shows. Default: the credential's own `field`.
+    /// The name of a parameter of the query. What the consumer sent in it is removed.
+    pub(crate) query: Option<String>,
+    /// The name of a cookie. What the consumer sent in it is removed.
+    pub(crate) cookie: Option<String>,
+    /// The field of the credential that is shown there. Default: the credential's own `field`.
     pub(crate) field: Option<String>,
+    /// What is shown there, made of several fields of one generation, like `"{id}:{key}"`. Goes instead of
+    /// `field`. `{id|hex}` encodes one field; `{{` and `}}` stand for a brace.
+    pub(crate) template: Option<String>,
+    /// How the field, or the whole of the template, is encoded. Default: it is not.
+    pub(crate) encode: Option<EncodingWord>,
     /// HTTP Basic authentication from two fields of one generation.
     pub(crate) basic: Option<BasicDocument>,
     /// A certificate that the gateway shows at the TLS handshake, and nothing in the head.
     pub(crate) client_certificate: Option<ClientCertificateDocument>,
+}
+
+/// How a part of a credential is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "Encoding")]
+pub(crate) enum EncodingWord {
+    /// Base64 with `+`, `/` and padding.
+    Base64,
+    /// Base64 with `-` and `_`, without padding.
+    Base64url,
+    /// Hexadecimal digits in small letters.
+    Hex,
+    /// `%` and two digits for all but letters, digits, `-`, `.`, `_` and `~`.
+    Percent,
 }
 
 /// The names of the credential's fields that make up a client certificate.

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use leasehold_model::{CredentialName, UpstreamName};
+use leasehold_model::{CredentialName, Template, UpstreamName};
 use url::Url;
 
 use super::upstream_traffic::Traffic;
@@ -56,6 +56,13 @@ pub enum Injection {
         /// The name of the field.
         field: String,
     },
+    /// What a template makes of fields of one generation.
+    Rendered {
+        /// Its place.
+        spot: Spot,
+        /// The template.
+        template: Template,
+    },
     /// HTTP Basic authentication.
     Basic {
         /// The name of the field with the user name.
@@ -72,6 +79,22 @@ pub enum Injection {
         /// The name of the field with those between it and its authority, where they are shown.
         chain: Option<String>,
     },
+}
+
+/// Where what a template makes is placed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Spot {
+    /// In a header.
+    Header {
+        /// The header's name in small letters.
+        name: String,
+        /// What stands before the value.
+        prefix: String,
+    },
+    /// In the query, as the parameter of that name.
+    Query(String),
+    /// As the cookie of that name.
+    Cookie(String),
 }
 
 /// How long to wait for an upstream.

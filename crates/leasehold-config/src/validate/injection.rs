@@ -1,3 +1,5 @@
+mod template;
+
 use std::collections::BTreeMap;
 
 use super::Check;
@@ -37,6 +39,9 @@ impl Check<'_> {
         whole: bool,
         place: Place<'_>,
     ) -> Option<Injection> {
+        if written.is_rendered() {
+            return self.rendered(written, at_credential, whole, place);
+        }
         match (&written.header, written.basic, written.client_certificate) {
             (Some(header), None, None) => {
                 let name = self.header_name(header, place.field("header"));
@@ -56,14 +61,18 @@ impl Check<'_> {
             }
             _ if !whole => None,
             _ => {
-                let message = "a credential is placed by `header`, `basic` or `client_certificate`, \
-                               one of them";
-                let help = "`{ header: X-Api-Key, prefix: \"Bearer \", field: key }`, or \
-                            `{ basic: { username: username, password: password } }`";
-                self.fault(Code::BadCombination, place, message, help);
+                self.no_one_place(place);
                 None
             }
         }
+    }
+
+    pub(super) fn no_one_place(&mut self, place: Place<'_>) {
+        let message = "a credential is placed by `header`, `query`, `cookie`, `basic` or \
+                       `client_certificate`, one of them";
+        let help = "`{ header: X-Api-Key, prefix: \"Bearer \", field: key }`, or \
+                    `{ basic: { username: username, password: password } }`";
+        self.fault(Code::BadCombination, place, message, help);
     }
 
     fn basic(&mut self, basic: BasicDocument, place: Place<'_>) -> Injection {
@@ -94,7 +103,7 @@ impl Check<'_> {
     }
 
     /// Returns the name of the field that a header shows.
-    fn header_field(
+    pub(super) fn header_field(
         &mut self,
         here: Option<String>,
         at_credential: Option<Option<String>>,
@@ -107,7 +116,7 @@ impl Check<'_> {
         let known = at_credential.is_some() && whole;
         let field = here.or(at_credential.flatten());
         if field.is_none() && known {
-            let message = "say which field of the credential the header shows";
+            let message = "say which field of the credential is shown";
             let help = "add `field` here or to the credential's `from`";
             self.fault(Code::MissingField, place, message, help);
         }
@@ -115,7 +124,7 @@ impl Check<'_> {
     }
 
     /// Reads what stands before the value. It is short and plain, or it is part of a secret.
-    fn prefix(&mut self, written: Option<String>, place: Place<'_>) -> String {
+    pub(super) fn prefix(&mut self, written: Option<String>, place: Place<'_>) -> String {
         let prefix = written.unwrap_or_default();
         if !is_prefix(&prefix) {
             self.report.hide(place.node());

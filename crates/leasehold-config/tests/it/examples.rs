@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
-use leasehold_config::{Injection, Source, read, schema};
+use leasehold_config::{Injection, Source, Spot, read, schema};
 
 use crate::documents::workspace;
 
@@ -46,6 +46,7 @@ fn every_example_has_the_shape_that_the_schema_describes() {
 fn the_examples_show_every_injection_and_every_source_that_can_be_injected() {
     let mut sources = BTreeSet::new();
     let (mut header, mut basic, mut certificate) = (0, 0, 0);
+    let (mut template, mut query, mut cookie) = (0, 0, 0);
     for path in examples() {
         let snapshot = read(&path).expect("an example that loads");
         for credential in &snapshot.credentials {
@@ -64,6 +65,18 @@ fn the_examples_show_every_injection_and_every_source_that_can_be_injected() {
         {
             match used.injection {
                 Injection::Header { .. } => header += 1,
+                Injection::Rendered {
+                    spot: Spot::Header { .. },
+                    ..
+                } => template += 1,
+                Injection::Rendered {
+                    spot: Spot::Query(_),
+                    ..
+                } => query += 1,
+                Injection::Rendered {
+                    spot: Spot::Cookie(_),
+                    ..
+                } => cookie += 1,
                 Injection::Basic { .. } => basic += 1,
                 Injection::ClientCertificate { .. } => certificate += 1,
             }
@@ -71,4 +84,5 @@ fn the_examples_show_every_injection_and_every_source_that_can_be_injected() {
     }
     assert_eq!(sources.len(), 5, "{sources:?}");
     assert!(header > 0 && basic > 0 && certificate > 0);
+    assert!(template > 0 && query > 0 && cookie > 0);
 }

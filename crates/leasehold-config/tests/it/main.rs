@@ -9,6 +9,7 @@ mod documents;
 mod examples;
 mod faults;
 mod generated;
+mod injections;
 mod logins;
 mod mutations;
 mod routes;

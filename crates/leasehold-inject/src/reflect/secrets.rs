@@ -1,9 +1,11 @@
+use leasehold_model::TemplatePart;
 use leasehold_provider::Material;
 use leasehold_secret::Expose as _;
 use zeroize::Zeroizing;
 
 use super::scanner::Scanner;
 use crate::prepare::wanted;
+use crate::template::{plain, render};
 use crate::{Injection, PrepareError};
 
 /// Makes the scanner for everything that these injections show of one generation.
@@ -19,6 +21,16 @@ pub(crate) fn scanner_of(
                 // The pair is what is encoded as one; the user name alone is no secret.
                 secrets.push(pair(username, password, material)?);
                 secrets.push(secret(password, material)?);
+            }
+            Injection::Rendered { template, .. } => {
+                for part in &template.parts {
+                    if let TemplatePart::Field { name, .. } = part {
+                        secrets.push(secret(name, material)?);
+                    }
+                }
+                // What is encoded as one, and what is shown: neither needs to hold a field as it is.
+                secrets.push(plain(template, material)?);
+                secrets.push(render(template, material)?);
             }
             // Nobody is shown the key, and what was shown is public.
             Injection::ClientCertificate { .. } | Injection::Reflection(_) => {}

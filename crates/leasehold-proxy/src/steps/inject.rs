@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderMap;
+use http::{HeaderMap, Uri};
 use leasehold_broker::{Family, Generation};
-use leasehold_inject::Prepared;
+use leasehold_inject::{Prepared, TargetError};
 use leasehold_model::{BootTime, Chain, ConsumerName, ReasonCode};
 
 use super::refuse::Refusal;
@@ -51,7 +51,7 @@ async fn own(
     acquired.map_err(|_unavailable| ReasonCode::CredentialUnavailable.into())
 }
 
-/// Places a generation in a head that is otherwise ready to go, instead of whatever is there.
+/// Places a generation in a head and target that are otherwise ready to go, instead of whatever is there.
 ///
 /// # Errors
 ///
@@ -60,14 +60,29 @@ pub(crate) fn place(
     credential: &CredentialUse,
     generation: &Generation<Prepared>,
     headers: &mut HeaderMap,
+    target: &mut Uri,
 ) -> Result<(), Refusal> {
-    let applied = generation.prepared().apply(credential.injection, headers);
-    applied.map_err(|error| {
-        tracing::error!(
-            credential = %credential.held.credential(),
-            error = %Chain(&error),
-            "generation does not fit the upstream that it is for"
-        );
-        ReasonCode::Internal.into()
-    })
+    let prepared = generation.prepared();
+    let changed = prepared.target(credential.injection, target);
+    let applied = changed.and_then(|changed| {
+        prepared.apply(credential.injection, headers)?;
+        Ok(changed)
+    });
+    match applied {
+        Ok(Some(changed)) => *target = changed,
+        Ok(None) => {}
+        Err(TargetError::TooLong) => return Err(ReasonCode::HeadTooLarge.into()),
+        Err(TargetError::NoQuery) => {
+            return Err(Refusal::bad_request("the target can't have a query"));
+        }
+        Err(error @ TargetError::Unknown(_)) => {
+            tracing::error!(
+                credential = %credential.held.credential(),
+                error = %Chain(&error),
+                "generation does not fit the upstream that it is for"
+            );
+            return Err(ReasonCode::Internal.into());
+        }
+    }
+    Ok(())
 }

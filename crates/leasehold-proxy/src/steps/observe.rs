@@ -17,7 +17,6 @@ use tokio::time::timeout;
 
 use super::close::Exchange;
 use super::forward::{Forwarded, forward};
-use super::inject::place;
 use super::refuse::Refusal;
 use crate::body::RequestBody;
 use crate::gateway::{CredentialUse, Upstream};
@@ -76,7 +75,7 @@ impl Refused<'_> {
         };
         discard(first).await;
         // The place is stripped of the former generation by the same rule as of what a consumer sends.
-        place(self.credential, &generation, spare.headers_mut())?;
+        spare.place(self.credential, &generation)?;
         exchange.hold_instead(generation);
         let request = Box::new(spare.request(body));
         forward(self.worker, self.upstream, request, Some(&spare), exchange).await

@@ -14,7 +14,7 @@ use tokio::time::{sleep, timeout};
 
 use super::close::Exchange;
 use super::forward::{Forwarded, forward};
-use super::inject::{place, take};
+use super::inject::take;
 use super::observe::discard;
 use super::refuse::Refusal;
 use crate::body::RequestBody;
@@ -173,7 +173,7 @@ impl Tries<'_> {
             self.upstream.longest_acquisition(),
         );
         let generation = take(credential, exchange.consumer(), now, limit).await?;
-        place(credential, &generation, spare.headers_mut())?;
+        spare.place(credential, &generation)?;
         exchange.hold(generation);
         Ok(())
     }

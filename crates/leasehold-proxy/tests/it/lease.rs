@@ -47,6 +47,13 @@ impl Lease {
         })
     }
 
+    /// Starts one of those and waits for the first generation.
+    pub(crate) fn ready_in(provider: FakeProvider, injection: Injection) -> Self {
+        let lease = Self::shown(provider, injection);
+        until("a generation", || lease.current().ok());
+        lease
+    }
+
     /// Starts a broker whose credential is looked for in answers; waits for the first generation.
     pub(crate) fn watched(provider: FakeProvider) -> Self {
         let injections = vec![in_header(), Injection::Reflection(vec![in_header()])];

@@ -18,6 +18,8 @@ mod failures;
 #[cfg(test)]
 mod floods;
 #[cfg(test)]
+mod forms;
+#[cfg(test)]
 mod frames;
 #[cfg(test)]
 mod grpc;
@@ -50,6 +52,8 @@ mod observe;
 #[cfg(test)]
 mod origin;
 #[cfg(test)]
+mod pairs;
+#[cfg(test)]
 mod paths;
 #[cfg(test)]
 mod patience;
@@ -59,6 +63,8 @@ mod per_consumer;
 mod pki;
 #[cfg(test)]
 mod proxy_header;
+#[cfg(test)]
+mod readings;
 #[cfg(test)]
 mod reflection;
 #[cfg(test)]

@@ -9,7 +9,7 @@ use crate::secret_scan;
 use crate::snapshot::Snapshot;
 use crate::snapshot::route::Route;
 use crate::snapshot::route::edit::{HeaderEdits, HostRewrite, Rewrite};
-use crate::snapshot::upstream::Injection;
+use crate::snapshot::upstream::{Injection, Spot};
 use crate::validate::Check;
 
 impl Check<'_> {
@@ -110,6 +110,11 @@ fn ours<'a>(snapshot: &'a Snapshot, route: &'a Route) -> Vec<&'a str> {
     let used = upstreams.filter_map(|upstream| upstream.credential.as_ref());
     let places = used.filter_map(|used| match &used.injection {
         Injection::Header { name, .. } => Some(name.as_str()),
+        Injection::Rendered { spot, .. } => match spot {
+            Spot::Header { name, .. } => Some(name.as_str()),
+            Spot::Cookie(_) => Some("cookie"),
+            Spot::Query(_) => None,
+        },
         Injection::Basic { .. } => Some("authorization"),
         Injection::ClientCertificate { .. } => None,
     });
