@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use leasehold_model::{
-    ConsumerName, CredentialName, GenerationNumber, ListenerName, Provenance, ReasonCode,
-    RouteName, UpstreamName,
+    ConsumerName, CredentialName, GenerationNumber, LimitName, ListenerName, Provenance,
+    ReasonCode, RouteName, UpstreamName,
 };
 
 use crate::TraceId;
@@ -37,6 +37,8 @@ pub struct AccessRecord {
     pub status: Option<u16>,
     /// Why it ended as it did, where that was not simply the upstream's answer.
     pub reason: Option<ReasonCode>,
+    /// The limit that refused it.
+    pub limit: Option<LimitName>,
     /// The credential that the upstream was shown.
     pub credential: Option<CredentialName>,
     /// The generation of that credential.
@@ -85,6 +87,7 @@ impl AccessRecord {
             endpoint: None,
             status: None,
             reason: None,
+            limit: None,
             credential: None,
             generation: None,
             retried_after: None,

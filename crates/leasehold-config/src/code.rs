@@ -79,6 +79,8 @@ codes! {
     UnknownUpstream = "unknown_upstream",
     /// A consumer that is not declared.
     UnknownConsumer = "unknown_consumer",
+    /// A limit that is not declared.
+    UnknownLimit = "unknown_limit",
     /// Fields that exclude each other, or that go only together.
     BadCombination = "bad_combination",
     /// A source that the provider's kind does not have.

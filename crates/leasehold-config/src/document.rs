@@ -6,6 +6,7 @@
 mod auth;
 mod consumer;
 mod credential;
+mod limit;
 mod listener;
 mod provider;
 mod route;
@@ -24,6 +25,9 @@ pub(crate) use auth::{
 };
 pub(crate) use consumer::{ConsumerDocument, ConsumerKeyDocument};
 pub(crate) use credential::{CredentialDocument, PerConsumerDocument, PerDocument, SourceDocument};
+pub(crate) use limit::{
+    ConcurrencyLimitDocument, LimitPerDocument, LimitPerWord, RateLimitDocument,
+};
 pub(crate) use listener::{
     CertificateDocument, ClientTlsDocument, LimitsDocument, ListenerDocument, ListenerTlsDocument,
     TlsVersionWord,
@@ -91,6 +95,14 @@ pub(crate) struct Document {
     /// Who may call, by consumer name.
     #[serde(default)]
     pub(crate) consumers: BTreeMap<String, ConsumerDocument>,
+    /// How many requests of a caller may come in a time, by limit name. Routes name the limits that they
+    /// have.
+    #[serde(default)]
+    pub(crate) rate_limits: BTreeMap<String, RateLimitDocument>,
+    /// How many requests of a caller may be under way at a time, by limit name. Routes name the limits
+    /// that they have.
+    #[serde(default)]
+    pub(crate) concurrency_limits: BTreeMap<String, ConcurrencyLimitDocument>,
     /// What is done about paths that two servers may read differently.
     pub(crate) path_policy: Option<PathPolicyDocument>,
     /// Which requests go to which upstream. Of several routes that take a request, the one with the

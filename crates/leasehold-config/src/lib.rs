@@ -29,6 +29,7 @@ pub use load::{LoadError, load, read};
 pub use schema::schema;
 pub use snapshot::auth::{AuthMethod, AwsCredentials, SecretId, TokenFile};
 pub use snapshot::consumer::Consumer;
+pub use snapshot::limit::{ConcurrencyLimit, LimitPer, RateLimit};
 pub use snapshot::listener::{
     CertificateFiles, ClientTls, Limits, Listener, ListenerAddress, ListenerTls,
 };

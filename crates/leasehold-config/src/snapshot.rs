@@ -1,5 +1,6 @@
 pub(crate) mod auth;
 pub(crate) mod consumer;
+pub(crate) mod limit;
 pub(crate) mod listener;
 pub(crate) mod route;
 pub(crate) mod upstream;
@@ -16,6 +17,7 @@ use url::Url;
 
 use auth::AuthMethod;
 use consumer::Consumer;
+use limit::{ConcurrencyLimit, RateLimit};
 use listener::Listener;
 use route::Route;
 use route::matching::PathPolicy;
@@ -48,6 +50,10 @@ pub struct Snapshot {
     pub upstreams: Vec<Upstream>,
     /// Who may call.
     pub consumers: Vec<Consumer>,
+    /// How many requests may come in a time.
+    pub rate_limits: Vec<RateLimit>,
+    /// How many requests may be under way at a time.
+    pub concurrency_limits: Vec<ConcurrencyLimit>,
     /// What is done about paths that two servers may read differently.
     pub path_policy: PathPolicy,
     /// Which requests go where; at least one. No two take exactly the same.

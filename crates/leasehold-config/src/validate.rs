@@ -6,6 +6,7 @@ mod consumers;
 mod credentials;
 mod gateway;
 mod injection;
+mod limits;
 mod listeners;
 mod per;
 mod providers;
@@ -60,6 +61,8 @@ pub(crate) fn validate(
         providers: check.providers(document.providers, root),
         upstreams: check.upstreams(document.upstreams, &fields, root),
         consumers: check.consumers(document.consumers, root),
+        rate_limits: check.rate_limits(document.rate_limits, root),
+        concurrency_limits: check.concurrency_limits(document.concurrency_limits, root),
         path_policy: routes::matching::path_policy(document.path_policy),
         routes: check.routes(document.routes, root),
     };

@@ -22,6 +22,10 @@ pub enum ReasonCode {
     ConsumerKeyUnknown,
     /// The consumer is known and this route is not open to it.
     ConsumerNotAllowed,
+    /// The caller sends more requests than a limit of the route lets it.
+    RateLimited,
+    /// The caller has as many requests under way as a limit of the route lets it.
+    ConcurrencyLimited,
     /// The route's credential is missing, expired or refused: nothing was sent to the upstream.
     CredentialUnavailable,
     /// Each consumer has a credential of its own there, and no more of them may have one.
@@ -50,7 +54,7 @@ pub enum ReasonCode {
 
 impl ReasonCode {
     /// Every code, for metrics that must exist from the start.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::BadRequest,
         Self::BodyTooLarge,
         Self::HeadTooLarge,
@@ -58,6 +62,8 @@ impl ReasonCode {
         Self::ConsumerKeyMissing,
         Self::ConsumerKeyUnknown,
         Self::ConsumerNotAllowed,
+        Self::RateLimited,
+        Self::ConcurrencyLimited,
         Self::CredentialUnavailable,
         Self::CredentialCap,
         Self::UpstreamUnreachable,
@@ -83,6 +89,8 @@ impl ReasonCode {
             Self::ConsumerKeyMissing => "consumer_key_missing",
             Self::ConsumerKeyUnknown => "consumer_key_unknown",
             Self::ConsumerNotAllowed => "consumer_not_allowed",
+            Self::RateLimited => "rate_limited",
+            Self::ConcurrencyLimited => "concurrency_limited",
             Self::CredentialUnavailable => "credential_unavailable",
             Self::CredentialCap => "credential_cap",
             Self::UpstreamUnreachable => "upstream_unreachable",

@@ -23,6 +23,8 @@ pub(crate) async fn run(worker: &Worker) {
             tend(worker, upstream, &tasks, now);
             plan.meters.reflect(upstream, now);
         }
+        plan.gateway.limits.tidy(now);
+        worker.metrics.reflect_limits(&plan.gateway.limits);
         drop(plan);
         sleep(INTERVAL).await;
     }

@@ -2,6 +2,7 @@ mod badge;
 mod balance;
 mod endpoint;
 mod error;
+mod limits;
 mod load;
 mod policy;
 mod ring;
@@ -23,6 +24,8 @@ pub(crate) use badge::Badge;
 pub use badge::ClientFiles;
 pub(crate) use endpoint::{Endpoint, Flight, Origin};
 pub use error::GatewayError;
+pub use limits::LimitSpecs;
+pub(crate) use limits::{Limits, RouteLimits};
 pub(crate) use load::Held as LoadHeld;
 pub use policy::{
     Balance, HashKey, HealthCheck, HostPolicy, KeepAlive, Outlier, Protocol, Refresh, TlsPolicy,
@@ -47,6 +50,7 @@ pub struct Gateway {
     pub(crate) consumers: Consumers,
     /// What an answer says to a caller without a valid consumer key.
     pub(crate) challenge: HeaderValue,
+    pub(crate) limits: Limits,
     numbered: Vec<Route>,
     upstreams: Vec<Arc<Upstream>>,
 }
@@ -59,28 +63,33 @@ impl Gateway {
     /// When a route leads nowhere or hides another one, or when an endpoint or the roots of an
     /// upstream can't be used.
     pub fn new(spec: GatewaySpec) -> Result<Self, GatewayError> {
-        Self::build(spec, &[])
+        Self::build(spec, None)
     }
 
     /// As [`Gateway::new`], for one that is to take the place of this one. Upstreams that are reached
-    /// the same way keep their connections, and what is known of their endpoints.
+    /// the same way keep their connections, and what is known of their endpoints; limits that are declared the
+    /// same way keep what they have counted.
     ///
     /// # Errors
     ///
     /// As [`Gateway::new`].
     pub fn succeeded_by(&self, spec: GatewaySpec) -> Result<Self, GatewayError> {
-        Self::build(spec, &self.upstreams)
+        Self::build(spec, Some(self))
     }
 
-    fn build(spec: GatewaySpec, former: &[Arc<Upstream>]) -> Result<Self, GatewayError> {
-        let upstreams = build_upstreams(spec.upstreams, former)?;
+    fn build(spec: GatewaySpec, former: Option<&Self>) -> Result<Self, GatewayError> {
+        let upstreams = build_upstreams(
+            spec.upstreams,
+            former.map_or(&[], |it| it.upstreams.as_slice()),
+        )?;
+        let limits = Limits::build(spec.limits, former.map(|it| &it.limits));
         let by_name: HashMap<_, _> = upstreams.iter().map(|it| (it.name.clone(), it)).collect();
         let mut routes = RouteTable::default();
         let mut numbered: Vec<Route> = Vec::new();
         for spec in spec.routes {
             let matches = route::with_normal_host(&spec)?;
             let cors = spec.cors.is_some();
-            let route = Route::build(spec, &by_name)?;
+            let route = Route::build(spec, &by_name, &limits)?;
             if let Err(other) = routes.add(&matches, cors) {
                 let first = numbered.get(other).unwrap_or(&route).name.clone();
                 let second = route.name;
@@ -93,6 +102,7 @@ impl Gateway {
             consumers: spec.consumers,
             path_policy: spec.path_policy,
             routes,
+            limits,
             numbered,
             upstreams,
         })

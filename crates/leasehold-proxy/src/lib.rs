@@ -35,9 +35,9 @@ pub use cors::Cors;
 pub use edit::HeaderEdits;
 pub use gateway::{
     Admission, Balance, ClientFiles, CredentialUse, Gateway, GatewayError, GatewaySpec, HashKey,
-    HeaderTest, HealthCheck, Held, HostMatch, HostPolicy, HostRewrite, KeepAlive, MatchSpec,
-    MirrorSpec, Outlier, PathMatch, Protocol, Refresh, RouteSpec, RouteStanding, Suspect,
-    TargetSpec, TlsPolicy, TlsVersion, UpstreamLimits, UpstreamPolicy, UpstreamSpec,
+    HeaderTest, HealthCheck, Held, HostMatch, HostPolicy, HostRewrite, KeepAlive, LimitSpecs,
+    MatchSpec, MirrorSpec, Outlier, PathMatch, Protocol, Refresh, RouteSpec, RouteStanding,
+    Suspect, TargetSpec, TlsPolicy, TlsVersion, UpstreamLimits, UpstreamPolicy, UpstreamSpec,
 };
 pub use metrics::ProxyMetrics;
 pub use pool::{RootsError, TrustedRoots};

@@ -3,7 +3,7 @@ mod histogram;
 use std::sync::{Arc, OnceLock};
 
 use leasehold_audit::AccessRecord;
-use leasehold_model::{BootTime, ListenerName, ReasonCode, RouteName, UpstreamName};
+use leasehold_model::{BootTime, LimitName, ListenerName, ReasonCode, RouteName, UpstreamName};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -11,7 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use self::histogram::AtomicHistogram;
-use crate::gateway::{Gateway, Route, Upstream};
+use crate::gateway::{Gateway, Limits, Route, Upstream};
 use crate::server::{ListenerTls, ServedCertificate};
 use crate::steps::refuse;
 
@@ -26,6 +26,8 @@ pub struct ProxyMetrics {
     split: Family<SplitLabels, Counter>,
     retries: Family<RetryLabels, Counter>,
     reflections: Family<ReflectionLabels, Counter>,
+    limited: Family<LimitLabels, Counter>,
+    limit_keys: Family<LimitLabels, Gauge>,
     mirrored: Family<MirrorLabels, Counter>,
     gateway_time: AtomicHistogram,
     upstream_time: AtomicHistogram,
@@ -105,6 +107,16 @@ impl ProxyMetrics {
             "leasehold_retries",
             "Further tries that a route's policy asked for, sent or without budget",
             all.retries,
+        );
+        registry.register(
+            "leasehold_limited_requests",
+            "Requests that a limit refused, by limit and its kind",
+            all.limited,
+        );
+        registry.register(
+            "leasehold_limit_keys",
+            "Callers that a limit knows of, by limit and its kind",
+            all.limit_keys,
         );
         registry.register(
             "leasehold_mirrored_requests",
@@ -204,6 +216,26 @@ impl ProxyMetrics {
             outcome,
         };
         self.retries.get_or_create_owned(&labels).inc();
+    }
+
+    /// Counts a request that a limit refused.
+    pub(crate) fn limited(&self, limit: &LimitName, reason: ReasonCode) {
+        let labels = LimitLabels::new(limit, reason);
+        self.limited.get_or_create_owned(&labels).inc();
+    }
+
+    /// Shows how many callers the limits know of, and makes their counters where there are none yet.
+    pub(crate) fn reflect_limits(&self, limits: &Limits) {
+        let rates = limits.rates.iter();
+        let rates = rates.map(|it| (&it.spec().name, ReasonCode::RateLimited, it.keys()));
+        let others = limits.concurrency.iter();
+        let others = others.map(|it| (&it.spec().name, ReasonCode::ConcurrencyLimited, it.keys()));
+        for (name, reason, keys) in rates.chain(others) {
+            let labels = LimitLabels::new(name, reason);
+            let gauge = self.limit_keys.get_or_create_owned(&labels);
+            gauge.set(i64::try_from(keys).unwrap_or(i64::MAX));
+            self.limited.get_or_create_owned(&labels);
+        }
     }
 
     /// Counts a copy of a request.
@@ -401,6 +433,21 @@ struct RetryLabels {
 struct MirrorLabels {
     upstream: String,
     outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LimitLabels {
+    limit: String,
+    kind: &'static str,
+}
+
+impl LimitLabels {
+    fn new(limit: &LimitName, reason: ReasonCode) -> Self {
+        let limit = limit.as_str().to_owned();
+        let is_rate = reason == ReasonCode::RateLimited;
+        let kind = if is_rate { "rate" } else { "concurrency" };
+        Self { limit, kind }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]

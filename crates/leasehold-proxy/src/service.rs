@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 use leasehold_audit::Recorder;
 use leasehold_broker::Generation;
 use leasehold_inject::Prepared;
+use leasehold_limit::Caller;
 use leasehold_model::{Clock, ConsumerName, ReasonCode, is_header_alias};
 use tokio::time::timeout;
 
@@ -31,6 +32,7 @@ use crate::steps::admit::{admit, refuse_alias};
 use crate::steps::close::Exchange;
 use crate::steps::forward::{Forwarded, forward};
 use crate::steps::identify::identify;
+use crate::steps::limit;
 use crate::steps::observe::observe;
 use crate::steps::path::settle;
 use crate::steps::refuse::{Refusal, is_grpc, respond};
@@ -158,7 +160,7 @@ async fn pass(
             return Ok(Answer::Own(cors.preflight(exchange.origin())));
         }
     }
-    limit(route, &head, &mut body)?;
+    bound(route, &head, &mut body)?;
     let chosen = match &route.target {
         Target::Upstreams(choice) => Ok(choice.pick().ok_or(ReasonCode::Internal)?),
         Target::Redirect(redirect) => Err(redirect),
@@ -168,6 +170,7 @@ async fn pass(
     }
     let consumer = identify(&gateway.consumers, &route.admission, &head.headers)?;
     exchange.note(|record| record.consumer = consumer);
+    count(worker, link, route, exchange)?;
     let upstream = match chosen {
         Ok((_place, upstream)) => upstream,
         Err(redirect) => {
@@ -225,8 +228,33 @@ fn find(gateway: &Gateway, head: &mut Parts) -> Result<usize, Refusal> {
     Ok(number)
 }
 
+/// Counts the request at the limits of its route, and keeps what they give it.
+fn count(
+    worker: &Worker,
+    link: &Link,
+    route: &Route,
+    exchange: &mut Exchange,
+) -> Result<(), Refusal> {
+    if route.limits.is_empty() {
+        return Ok(());
+    }
+    let caller = Caller {
+        consumer: exchange.consumer(),
+        route: &route.name,
+        address: link.via.client.map(|it| it.ip()),
+    };
+    let (limited, refused) = limit::count(&route.limits, caller, worker.clock.boot());
+    exchange.keep(limited);
+    let Some((reason, limit)) = refused else {
+        return Ok(());
+    };
+    worker.metrics.limited(&limit, reason);
+    exchange.note(|record| record.limit = Some(limit));
+    Err(reason.into())
+}
+
 /// Refuses what is larger than the route lets it be, as far as that is known yet.
-fn limit(route: &Route, head: &Parts, body: &mut RequestBody) -> Result<(), Refusal> {
+fn bound(route: &Route, head: &Parts, body: &mut RequestBody) -> Result<(), Refusal> {
     if let Some(limit) = route.head_limit
         && size(head) > limit
     {
@@ -419,6 +447,7 @@ fn hand_on(
         route.response_headers.apply(&mut head.headers);
     }
     mark(&mut head.headers, &exchange);
+    tell_limits(&mut head.headers, &exchange);
     head.version = Version::HTTP_11;
     exchange.note(|record| record.status = Some(head.status.as_u16()));
     let from = (forwarded.connection, forwarded.flight);
@@ -445,6 +474,7 @@ fn hand_out(
     reason: Option<ReasonCode>,
     mut exchange: Exchange,
 ) -> Response<ResponseBody> {
+    tell_limits(response.headers_mut(), &exchange);
     let unread = exchange
         .upload()
         .is_some_and(|upload| !upload.is_complete());
@@ -465,6 +495,13 @@ fn hand_out(
         record.reason = reason;
     });
     response.map(|text| ResponseBody::own(text, exchange))
+}
+
+/// Says in an answer what the limits of its route have left.
+fn tell_limits(headers: &mut HeaderMap, exchange: &Exchange) {
+    if let Some(limited) = exchange.limited() {
+        limited.mark(headers);
+    }
 }
 
 /// Says in an answer which pages of other origins may read it.

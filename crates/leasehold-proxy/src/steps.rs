@@ -5,6 +5,7 @@ pub(crate) mod close;
 pub(crate) mod forward;
 pub(crate) mod identify;
 pub(crate) mod inject;
+pub(crate) mod limit;
 pub(crate) mod observe;
 pub(crate) mod path;
 pub(crate) mod refuse;

@@ -114,6 +114,7 @@ const ALLOWED: &[Row] = &[
             "leasehold-inject",
             "leasehold-lease",
             "leasehold-ledger",
+            "leasehold-limit",
             "leasehold-model",
             "leasehold-provider",
             "leasehold-provider-native",
@@ -131,6 +132,7 @@ const ALLOWED: &[Row] = &[
             "leasehold-broker",
             "leasehold-consumer",
             "leasehold-inject",
+            "leasehold-limit",
             "leasehold-model",
         ],
         tests: &[
@@ -187,6 +189,11 @@ const ALLOWED: &[Row] = &[
     },
     Row {
         room: "leasehold-consumer",
+        imports: &["leasehold-model"],
+        tests: &[],
+    },
+    Row {
+        room: "leasehold-limit",
         imports: &["leasehold-model"],
         tests: &[],
     },

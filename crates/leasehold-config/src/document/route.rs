@@ -54,7 +54,7 @@ pub(crate) struct RouteDocument {
     pub(crate) retry: Option<RetryDocument>,
     /// Which pages of other origins may read the answers in a browser.
     pub(crate) cors: Option<CorsDocument>,
-    /// How large a request may be.
+    /// How large a request may be, and how many there may be.
     pub(crate) limits: Option<RouteLimitsDocument>,
     /// What is done where the upstream's answer holds the credential that it was shown. Default: `off`.
     pub(crate) reflection: Option<ReflectionWord>,

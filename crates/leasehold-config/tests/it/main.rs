@@ -10,6 +10,7 @@ mod examples;
 mod faults;
 mod generated;
 mod injections;
+mod limits;
 mod logins;
 mod mutations;
 mod routes;

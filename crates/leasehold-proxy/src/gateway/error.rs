@@ -1,6 +1,6 @@
 use http::HeaderName;
 use leasehold_inject::IdentityError;
-use leasehold_model::{RouteName, UpstreamName};
+use leasehold_model::{LimitName, RouteName, UpstreamName};
 
 use crate::pool::RootsError;
 
@@ -17,6 +17,14 @@ pub enum GatewayError {
         route: RouteName,
         /// Where it leads.
         upstream: UpstreamName,
+    },
+    /// A route names a limit that there is not.
+    #[error("route `{route}` names limit `{limit}`, which is not declared")]
+    UnknownLimit {
+        /// The route.
+        route: RouteName,
+        /// The limit.
+        limit: LimitName,
     },
     /// A route that is open to anyone leads to where each consumer has a credential of its own.
     #[error(

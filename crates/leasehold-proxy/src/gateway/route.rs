@@ -7,6 +7,7 @@ use leasehold_broker::Standing;
 use leasehold_model::{BootTime, RouteName, UpstreamName};
 
 use super::error::GatewayError;
+use super::limits::{Limits, RouteLimits};
 use super::spec::{Admission, HostMatch, HostRewrite, MatchSpec, PathMatch, RouteSpec, TargetSpec};
 use super::upstream::Upstream;
 use crate::cors::Cors;
@@ -35,6 +36,7 @@ pub(crate) struct Route {
     pub(crate) cors: Option<Cors>,
     pub(crate) body_limit: Option<u64>,
     pub(crate) head_limit: Option<u64>,
+    pub(crate) limits: RouteLimits,
     pub(crate) reflection: Reflection,
 }
 
@@ -57,6 +59,7 @@ impl Route {
     pub(super) fn build(
         spec: RouteSpec,
         upstreams: &HashMap<UpstreamName, &Arc<Upstream>>,
+        limits: &Limits,
     ) -> Result<Self, GatewayError> {
         let named = |name: &UpstreamName| upstream(&spec, name, upstreams);
         let target = match &spec.target {
@@ -76,11 +79,13 @@ impl Route {
             Ok::<_, GatewayError>(Mirror { upstream, percent })
         });
         let mirror = mirror.transpose()?;
+        let limits = limits.of(&spec)?;
         check_paths(&spec)?;
         check_edits(&spec)?;
         Ok(Self {
             target,
             mirror,
+            limits,
             name: spec.name,
             path: spec.matches.path,
             admission: spec.admission,

@@ -14,6 +14,7 @@ pub use route::{
     TargetSpec,
 };
 
+use super::limits::LimitSpecs;
 use super::policy::UpstreamPolicy;
 use crate::pool::TrustedRoots;
 use crate::reflection::Watch;
@@ -30,6 +31,8 @@ pub struct GatewaySpec {
     pub upstreams: Vec<UpstreamSpec>,
     /// Who may call.
     pub consumers: Consumers,
+    /// How much they may ask for.
+    pub limits: LimitSpecs,
 }
 
 /// A service that requests are forwarded to.

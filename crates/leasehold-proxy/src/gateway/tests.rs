@@ -268,6 +268,7 @@ fn build(routes: Vec<RouteSpec>, upstreams: Vec<UpstreamSpec>) -> Result<Gateway
 
 fn spec(routes: Vec<RouteSpec>, upstreams: Vec<UpstreamSpec>) -> GatewaySpec {
     GatewaySpec {
+        limits: LimitSpecs::default(),
         path_policy: PathPolicy::default(),
         routes,
         upstreams,

@@ -13,6 +13,7 @@ use leasehold_inject::{Prepared, Scanner};
 use leasehold_model::{BootTime, Chain, Clock, ConsumerName, ReasonCode};
 use prometheus_client::metrics::gauge::Gauge;
 
+use super::limit::Limited;
 use super::refuse::Refusal;
 use super::retry::Budget;
 use crate::body::{Stall, Upload};
@@ -42,6 +43,8 @@ pub(crate) struct Exchange {
     /// Held to the end, since its last holder's drop is what lets the broker revoke it.
     generation: Option<Arc<Generation<Prepared>>>,
     upload: Option<Arc<Upload>>,
+    /// What its limits have given it, held to the end.
+    limited: Option<Box<Limited>>,
     /// What an upstream reads as `Host`, where its route says so.
     authority: Option<HeaderValue>,
     /// The origin of the page that asks, where answers are marked for it.
@@ -84,6 +87,7 @@ impl Exchange {
             route: None,
             generation: None,
             upload: None,
+            limited: None,
             authority: None,
             origin: None,
             link: Arc::clone(link),
@@ -131,6 +135,16 @@ impl Exchange {
     /// Does something with what the route's further tries are paid from.
     pub(crate) fn budget<T>(&self, act: impl FnOnce(&Budget) -> T) -> Option<T> {
         self.plan.budget(self.route?).map(act)
+    }
+
+    /// Keeps what the limits of the route have given it.
+    pub(crate) fn keep(&mut self, limited: Limited) {
+        self.limited = Some(Box::new(limited));
+    }
+
+    /// Returns what the limits of the route have given it, where it has any.
+    pub(crate) fn limited(&self) -> Option<&Limited> {
+        self.limited.as_deref()
     }
 
     /// Says what upstreams read as `Host`, where the route and not the upstream decides.

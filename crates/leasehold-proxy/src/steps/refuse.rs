@@ -76,6 +76,14 @@ pub(crate) const fn answer(reason: ReasonCode) -> (StatusCode, &'static str) {
             StatusCode::FORBIDDEN,
             "the route is not open to this consumer",
         ),
+        ReasonCode::RateLimited => (
+            StatusCode::TOO_MANY_REQUESTS,
+            "more requests were sent than may be",
+        ),
+        ReasonCode::ConcurrencyLimited => (
+            StatusCode::TOO_MANY_REQUESTS,
+            "as many requests are under way as may be",
+        ),
         ReasonCode::CredentialUnavailable => (
             StatusCode::SERVICE_UNAVAILABLE,
             "the credential for this route is not available",
@@ -171,15 +179,18 @@ fn respond_grpc(refusal: Refusal) -> Response<Bytes> {
     response
 }
 
-/// Returns what gRPC calls an HTTP status, as its own table of "HTTP to gRPC status codes" has it.
+/// Returns what gRPC calls an HTTP status, as its own table of "HTTP to gRPC status codes" has it, but for
+/// 429: the one who says so here knows that it is the caller who has used up what they may.
 const fn grpc_status(status: StatusCode) -> &'static str {
     match status.as_u16() {
-        // INTERNAL, UNAUTHENTICATED, PERMISSION_DENIED, UNIMPLEMENTED, UNAVAILABLE, UNKNOWN.
+        // INTERNAL, UNAUTHENTICATED, PERMISSION_DENIED, UNIMPLEMENTED, RESOURCE_EXHAUSTED, UNAVAILABLE,
+        // UNKNOWN.
         400 => "13",
         401 => "16",
         403 => "7",
         404 => "12",
-        429 | 502..=504 => "14",
+        429 => "8",
+        502..=504 => "14",
         _ => "2",
     }
 }
@@ -261,6 +272,8 @@ mod tests {
         assert_eq!(status(ReasonCode::UpstreamOverloaded), "14");
         assert_eq!(status(ReasonCode::ConsumerKeyMissing), "16");
         assert_eq!(status(ReasonCode::NoRoute), "12");
+        assert_eq!(status(ReasonCode::RateLimited), "8");
+        assert_eq!(status(ReasonCode::ConcurrencyLimited), "8");
     }
 
     #[test]

@@ -64,6 +64,8 @@ mod pki;
 #[cfg(test)]
 mod proxy_header;
 #[cfg(test)]
+mod rates;
+#[cfg(test)]
 mod readings;
 #[cfg(test)]
 mod reflection;

@@ -11,9 +11,10 @@ use leasehold_audit::{Recorder, RecorderTask};
 use leasehold_consumer::{Consumers, KeyDigest};
 use leasehold_model::{Clock, SystemClock};
 use leasehold_proxy::{
-    Admission, Balance, BindError, CredentialUse, Gateway, GatewaySpec, Limits, ListenerAddress,
-    ListenerChanges, ListenerSpec, ListenerTls, Listeners, PathPolicy, ProxyMetrics, RouteSpec,
-    RunningServer, Server, Trusted, TrustedRoots, UpstreamPolicy, UpstreamSpec,
+    Admission, Balance, BindError, CredentialUse, Gateway, GatewaySpec, LimitSpecs, Limits,
+    ListenerAddress, ListenerChanges, ListenerSpec, ListenerTls, Listeners, PathPolicy,
+    ProxyMetrics, RouteSpec, RunningServer, Server, Trusted, TrustedRoots, UpstreamPolicy,
+    UpstreamSpec,
 };
 use parking_lot::Mutex;
 use prometheus_client::encoding::text::encode;
@@ -45,6 +46,7 @@ pub(crate) struct Setup {
     pub(crate) workers: usize,
     pub(crate) connection_limit: usize,
     pub(crate) limits: Limits,
+    pub(crate) limit_specs: LimitSpecs,
     pub(crate) listen: Option<ListenerAddress>,
     pub(crate) tls: Option<ListenerTls>,
     pub(crate) http2: bool,
@@ -71,6 +73,7 @@ impl Setup {
             workers: 1,
             connection_limit: 100,
             limits: Limits::default(),
+            limit_specs: LimitSpecs::default(),
             listen: None,
             tls: None,
             http2: false,
@@ -159,6 +162,7 @@ impl Setup {
         ];
         routes.extend(self.routes);
         GatewaySpec {
+            limits: self.limit_specs,
             path_policy: self.path_policy,
             routes,
             upstreams,

@@ -1,5 +1,6 @@
 //! From the validated configuration to what the data plane is made from.
 
+mod limits;
 mod route;
 
 use std::collections::BTreeMap;
@@ -70,6 +71,7 @@ pub(super) fn gateway_spec(
             merge_slashes: snapshot.path_policy.merge_slashes,
         },
         routes,
+        limits: limits::specs(snapshot),
         upstreams,
         consumers,
     })

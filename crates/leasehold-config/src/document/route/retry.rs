@@ -41,7 +41,7 @@ pub(crate) struct RetryDocument {
     pub(crate) methods: Option<Vec<String>>,
 }
 
-/// How large a request may be.
+/// How large a request may be, and how many there may be.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "RouteLimits")]
@@ -50,4 +50,10 @@ pub(crate) struct RouteLimitsDocument {
     pub(crate) body: Option<SizeText>,
     /// The head: target and headers. Default: that of the listener.
     pub(crate) head: Option<SizeText>,
+    /// The names of the `rate_limits` that the requests count at, in this order. Default: none.
+    #[serde(default)]
+    pub(crate) rate: Vec<String>,
+    /// The names of the `concurrency_limits` that the requests count at, in this order. Default: none.
+    #[serde(default)]
+    pub(crate) concurrency: Vec<String>,
 }

@@ -1,6 +1,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use leasehold_model::LimitName;
+
 /// How long an exchange may take.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RouteTimeouts {
@@ -27,11 +29,15 @@ pub struct Retry {
     pub methods: BTreeSet<String>,
 }
 
-/// How large a request may be, where the route has limits of its own.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// How large a request may be, where the route has limits of its own, and how many there may be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RouteLimits {
     /// The body, in bytes.
     pub body: Option<u64>,
     /// Target and headers, in bytes.
     pub head: Option<u64>,
+    /// The rate limits that requests count at, in this order.
+    pub rate: Vec<LimitName>,
+    /// The concurrency limits that requests count at, in this order.
+    pub concurrency: Vec<LimitName>,
 }

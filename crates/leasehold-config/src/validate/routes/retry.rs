@@ -6,6 +6,7 @@ use crate::document::{RetryDocument, RouteLimitsDocument, RouteTimeoutsDocument}
 use crate::node::Place;
 use crate::snapshot::route::retry::{Retry, RouteLimits, RouteTimeouts};
 use crate::validate::Check;
+use crate::validate::limits::{CONCURRENCY_LIMIT, RATE_LIMIT};
 
 impl Check<'_> {
     pub(super) fn route_timeouts(
@@ -24,10 +25,21 @@ impl Check<'_> {
         written: Option<RouteLimitsDocument>,
         place: Place<'_>,
     ) -> RouteLimits {
-        let RouteLimitsDocument { body, head } = written.unwrap_or_default();
+        let RouteLimitsDocument {
+            body,
+            head,
+            rate,
+            concurrency,
+        } = written.unwrap_or_default();
         RouteLimits {
             body: self.size(body.as_ref(), place.field("body")),
             head: self.size(head.as_ref(), place.field("head")),
+            rate: self.limits_named(&rate, RATE_LIMIT, place.field("rate")),
+            concurrency: self.limits_named(
+                &concurrency,
+                CONCURRENCY_LIMIT,
+                place.field("concurrency"),
+            ),
         }
     }
 

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method};
-use leasehold_model::{ConsumerName, RouteName, UpstreamName};
+use leasehold_model::{ConsumerName, LimitName, RouteName, UpstreamName};
 
 use crate::cors::Cors;
 use crate::edit::HeaderEdits;
@@ -44,6 +44,10 @@ pub struct RouteSpec {
     pub body_limit: Option<u64>,
     /// How large a head may be, in bytes, where there is a limit.
     pub head_limit: Option<u64>,
+    /// The rate limits that requests count at.
+    pub rate: Vec<LimitName>,
+    /// The limits of how many are under way that requests count at.
+    pub concurrency: Vec<LimitName>,
     /// What is done where an answer shows the upstream's credential.
     pub reflection: Reflection,
 }
@@ -69,6 +73,8 @@ impl RouteSpec {
             cors: None,
             body_limit: None,
             head_limit: None,
+            rate: Vec::new(),
+            concurrency: Vec::new(),
             reflection: Reflection::Off,
         }
     }

@@ -92,6 +92,7 @@ fn gateway() -> Gateway {
     };
     let route = RouteSpec::to("r", "/", "u", Admission::Anyone);
     Gateway::new(GatewaySpec {
+        limits: crate::LimitSpecs::default(),
         path_policy: crate::PathPolicy::default(),
         routes: vec![route],
         upstreams: vec![upstream],

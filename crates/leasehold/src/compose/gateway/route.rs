@@ -31,6 +31,8 @@ pub(super) fn route_spec(route: &Route) -> Result<RouteSpec, ComposeError> {
         cors: route.cors.as_ref().map(cors).transpose()?,
         body_limit: route.limits.body,
         head_limit: route.limits.head,
+        rate: route.limits.rate.clone(),
+        concurrency: route.limits.concurrency.clone(),
         reflection: match route.reflection {
             leasehold_config::Reflection::Off => Reflection::Off,
             leasehold_config::Reflection::Report => Reflection::Report,
@@ -174,6 +176,7 @@ mod tests {
             "cors",
             "rewrite",
             "websocket",
+            "rate-limits",
             "quick-start",
             "vault-static-key",
         ] {
@@ -182,6 +185,7 @@ mod tests {
             let snapshot = leasehold_config::read(&path).expect("an example that loads");
             let routes = snapshot.routes.iter().map(route_spec);
             let spec = GatewaySpec {
+                limits: crate::compose::gateway::limits::specs(&snapshot),
                 path_policy: PathPolicy::default(),
                 routes: routes.collect::<Result<_, _>>().expect(name),
                 upstreams: snapshot.upstreams.iter().map(bare).collect(),
