@@ -55,7 +55,7 @@ pub(super) async fn serve(
     let link = Arc::new(Link::new(via, worker.clock.boot()));
     let io = ConsumerIo::new(stream, &link, &worker.clock);
     if http2 {
-        Box::pin(serve_http2(&worker, &link, io, phase)).await;
+        Box::pin(serve_http2(&worker, &link, io.in_turns(), phase)).await;
     } else {
         serve_http1(&worker, &link, io, phase).await;
     }

@@ -1,11 +1,12 @@
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use leasehold_model::Clock;
 use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::task::yield_now;
 use tokio_rustls::server::TlsStream;
 
 use super::spec::Limits;
@@ -57,6 +58,7 @@ pub(super) struct ConsumerIo {
     clock: Arc<dyn Clock>,
     patience: Patience,
     credit: Credit,
+    turn: Option<Turn>,
 }
 
 impl ConsumerIo {
@@ -70,6 +72,16 @@ impl ConsumerIo {
             credit: Credit::new(*pace),
             link: Arc::clone(link),
             clock: Arc::clone(clock),
+            turn: None,
+        }
+    }
+
+    /// Reads a little at a time and lets others have their turn then: frames that ask for nothing but an
+    /// answer to each are worked off for as long as there are any to read.
+    pub(super) fn in_turns(self) -> Self {
+        Self {
+            turn: Some(Turn::default()),
+            ..self
         }
     }
 
@@ -103,6 +115,9 @@ impl AsyncRead for ConsumerIo {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        if this.turn.as_mut().is_some_and(|it| it.is_over(cx)) {
+            return Poll::Pending;
+        }
         let before = buffer.filled().len();
         let polled = match &mut this.stream {
             Stream::Plain(wire) => Pin::new(wire).poll_read(cx, buffer),
@@ -112,6 +127,9 @@ impl AsyncRead for ConsumerIo {
             this.link.hear(|| this.clock.boot());
         }
         this.link.wants_more(polled.is_pending());
+        if let Some(turn) = &mut this.turn {
+            turn.count(polled.is_ready());
+        }
         polled
     }
 }
@@ -171,5 +189,56 @@ impl AsyncWrite for ConsumerIo {
             Stream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         };
         self.in_time(cx, shut, |()| 0)
+    }
+}
+
+/// How often a connection has been read without a rest.
+#[derive(Debug, Default)]
+struct Turn(u32);
+
+impl Turn {
+    const fn count(&mut self, read: bool) {
+        self.0 = if read { self.0 + 1 } else { 0 };
+    }
+
+    /// Tells whether it is others' turn. The task is woken again, once all that is ready has been polled
+    /// and the sockets were looked at: being woken at once would come before those.
+    fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.0 < READS {
+            return false;
+        }
+        self.0 = 0;
+        pin!(yield_now()).poll(cx).is_pending()
+    }
+}
+
+/// Some ten KiB each.
+const READS: u32 = 2;
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn after_some_reads_it_is_others_turn() {
+        let mut turn = Turn::default();
+        let mut others = 0;
+        for _ in 0..10 * READS {
+            poll_fn(|cx| {
+                if turn.is_over(cx) {
+                    others += 1;
+                    return Poll::Pending;
+                }
+                turn.count(true);
+                Poll::Ready(())
+            })
+            .await;
+        }
+        assert_eq!(others, 9);
+        // Who had to wait for something to read begins anew.
+        turn.count(false);
+        assert!(!poll_fn(|cx| Poll::Ready(turn.is_over(cx))).await);
     }
 }
