@@ -1,7 +1,9 @@
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
-use leasehold_model::{Fingerprint, LeaseId, Provenance, ProviderName, ReasonCode, RequestId};
+use leasehold_model::{
+    Fingerprint, IssuerName, LeaseId, Provenance, ProviderName, ReasonCode, RequestId,
+};
 use serde::{Serialize, Serializer};
 use time::OffsetDateTime;
 
@@ -33,6 +35,9 @@ struct Line<'a> {
     method: &'a str,
     path: &'a str,
     consumer: Option<&'a str>,
+    authenticated_by: Option<&'static str>,
+    issuer: Option<&'a IssuerName>,
+    token_id: Option<&'a str>,
     route: Option<&'a str>,
     upstream: Option<&'a str>,
     endpoint: Option<&'a str>,
@@ -66,6 +71,9 @@ impl<'a> Line<'a> {
             method: &record.method,
             path: &record.path,
             consumer: record.consumer.as_ref().map(|name| name.as_str()),
+            authenticated_by: record.authenticated_by,
+            issuer: record.issuer.as_ref(),
+            token_id: record.token_id.as_deref(),
             route: record.route.as_ref().map(|name| name.as_str()),
             upstream: record.upstream.as_ref().map(|name| name.as_str()),
             endpoint: record.endpoint.as_deref(),
@@ -170,7 +178,7 @@ mod tests {
             text(&record),
             concat!(
                 r#"{"time":"2025-01-02T03:04:05.000678Z","listener":"public","client":"192.0.2.1:50000","method":"GET","path":"/a","#,
-                r#""consumer":"checkout","route":null,"upstream":null,"endpoint":null,"status":200,"#,
+                r#""consumer":"checkout","authenticated_by":null,"issuer":null,"token_id":null,"route":null,"upstream":null,"endpoint":null,"status":200,"#,
                 r#""reason":null,"limit":null,"credential":"orders-db","generation":2,"retried_after":1,"provider":"vault","#,
                 r#""provider_request_id":"r-1","lease_id":"database/creds/orders/l-1","version":null,"#,
                 r#""fingerprint":"abababababababababababababababab","gateway_us":21,"upstream_us":3000,"#,

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use leasehold_model::{
-    ConsumerName, CredentialName, GenerationNumber, LimitName, ListenerName, Provenance,
-    ReasonCode, RouteName, UpstreamName,
+    ConsumerName, CredentialName, GenerationNumber, IssuerName, LimitName, ListenerName,
+    Provenance, ReasonCode, RouteName, UpstreamName,
 };
 
 use crate::TraceId;
@@ -27,6 +27,12 @@ pub struct AccessRecord {
     pub path: String,
     /// Who sent it.
     pub consumer: Option<ConsumerName>,
+    /// What they were told by: `key`, `token` or `certificate`.
+    pub authenticated_by: Option<&'static str>,
+    /// Who issued the token, where it was one.
+    pub issuer: Option<IssuerName>,
+    /// The token's own id, where it has one.
+    pub token_id: Option<String>,
     /// The route that it matched.
     pub route: Option<RouteName>,
     /// The upstream that the route leads to.
@@ -82,6 +88,9 @@ impl AccessRecord {
             method: known(method).map_or_else(|| shortened(method).into(), Cow::Borrowed),
             path: shortened(path),
             consumer: None,
+            authenticated_by: None,
+            issuer: None,
+            token_id: None,
             route: None,
             upstream: None,
             endpoint: None,

@@ -79,6 +79,8 @@ codes! {
     UnknownUpstream = "unknown_upstream",
     /// A consumer that is not declared.
     UnknownConsumer = "unknown_consumer",
+    /// A token issuer that is not declared.
+    UnknownIssuer = "unknown_issuer",
     /// A limit that is not declared.
     UnknownLimit = "unknown_limit",
     /// Fields that exclude each other, or that go only together.
@@ -93,6 +95,8 @@ codes! {
     DuplicateName = "duplicate_name",
     /// One consumer key declared twice.
     DuplicateConsumerKey = "duplicate_consumer_key",
+    /// One certificate or issuer of tokens declared twice.
+    DuplicateIdentity = "duplicate_identity",
     /// A secret value where only a reference may stand.
     SecretValue = "secret_value",
     /// A consumer key where only its digest may stand.

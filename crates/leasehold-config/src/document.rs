@@ -6,6 +6,7 @@
 mod auth;
 mod consumer;
 mod credential;
+mod issuer;
 mod limit;
 mod listener;
 mod provider;
@@ -23,8 +24,13 @@ pub(crate) use auth::{
     AppRoleDocument, AuthDocument, AwsCredentialsDocument, AwsCredentialsWord, AwsDocument,
     CertDocument, JwtDocument, KubernetesDocument, SecretIdDocument,
 };
-pub(crate) use consumer::{ConsumerDocument, ConsumerKeyDocument};
+pub(crate) use consumer::{
+    ConsumerCertificateDocument, ConsumerDocument, ConsumerKeyDocument, ConsumerTokenDocument,
+};
 pub(crate) use credential::{CredentialDocument, PerConsumerDocument, PerDocument, SourceDocument};
+pub(crate) use issuer::{
+    AlgorithmWord, IdentityHeadersDocument, JwksDocument, TokenIssuerDocument,
+};
 pub(crate) use limit::{
     ConcurrencyLimitDocument, LimitPerDocument, LimitPerWord, RateLimitDocument,
 };
@@ -82,6 +88,11 @@ pub(crate) struct Document {
     /// The request header that carries the consumer key.
     #[schemars(extend("default" = "x-api-key"))]
     pub(crate) consumer_key_header: Option<String>,
+    /// Whose tokens tell who calls, by issuer name.
+    #[serde(default)]
+    pub(crate) token_issuers: BTreeMap<String, TokenIssuerDocument>,
+    /// The headers in which upstreams are told who calls. Default: none.
+    pub(crate) identity_headers: Option<IdentityHeadersDocument>,
     /// The systems that keep or issue credentials, by provider name.
     #[serde(default)]
     pub(crate) providers: BTreeMap<String, ProviderDocument>,

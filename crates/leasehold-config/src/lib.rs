@@ -28,7 +28,8 @@ pub use fault::{Fault, Faults};
 pub use load::{LoadError, load, read};
 pub use schema::schema;
 pub use snapshot::auth::{AuthMethod, AwsCredentials, SecretId, TokenFile};
-pub use snapshot::consumer::Consumer;
+pub use snapshot::consumer::{Consumer, ConsumerCertificate, ConsumerToken};
+pub use snapshot::issuer::{IdentityHeaders, Jwks, JwksSource, TokenIssuer};
 pub use snapshot::limit::{ConcurrencyLimit, LimitPer, RateLimit};
 pub use snapshot::listener::{
     CertificateFiles, ClientTls, Limits, Listener, ListenerAddress, ListenerTls,

@@ -1,5 +1,6 @@
 pub(crate) mod auth;
 pub(crate) mod consumer;
+pub(crate) mod issuer;
 pub(crate) mod limit;
 pub(crate) mod listener;
 pub(crate) mod route;
@@ -17,6 +18,7 @@ use url::Url;
 
 use auth::AuthMethod;
 use consumer::Consumer;
+use issuer::{IdentityHeaders, TokenIssuer};
 use limit::{ConcurrencyLimit, RateLimit};
 use listener::Listener;
 use route::Route;
@@ -42,6 +44,10 @@ pub struct Snapshot {
     pub shutdown: Shutdown,
     /// The header that carries the consumer key, in small letters.
     pub consumer_key_header: String,
+    /// Whose tokens tell who calls.
+    pub token_issuers: Vec<TokenIssuer>,
+    /// The headers in which upstreams are told who calls.
+    pub identity_headers: IdentityHeaders,
     /// The systems that keep or issue credentials.
     pub providers: Vec<Provider>,
     /// What upstreams are shown.
@@ -58,6 +64,23 @@ pub struct Snapshot {
     pub path_policy: PathPolicy,
     /// Which requests go where; at least one. No two take exactly the same.
     pub routes: Vec<Route>,
+}
+
+impl Snapshot {
+    /// Returns the headers in which callers say who they are.
+    pub(crate) fn shown_in(&self) -> impl Iterator<Item = &str> {
+        let issuers = self.token_issuers.iter().map(|it| it.header.as_str());
+        std::iter::once(self.consumer_key_header.as_str()).chain(issuers)
+    }
+
+    /// Returns the headers in which upstreams are shown credentials.
+    pub(crate) fn credentials_in(&self) -> impl Iterator<Item = &str> {
+        let used = self
+            .upstreams
+            .iter()
+            .filter_map(|it| it.credential.as_ref());
+        used.filter_map(|it| it.injection.header())
+    }
 }
 
 /// How many runtimes serve requests.

@@ -6,6 +6,7 @@ mod consumers;
 mod credentials;
 mod gateway;
 mod injection;
+mod issuers;
 mod limits;
 mod listeners;
 mod per;
@@ -48,6 +49,7 @@ pub(crate) fn validate(
     };
     let fields = check.header_fields(&document.credentials, root);
     let admin = check.admin(document.admin, root);
+    let key_header = check.consumer_key_header(document.consumer_key_header, root);
     let snapshot = Snapshot {
         instance: check.instance(document.instance, root),
         workers: gateway::workers(document.workers),
@@ -56,7 +58,9 @@ pub(crate) fn validate(
         access_record: check.access_record(document.access_record, root),
         ledger: check.ledger(document.ledger),
         shutdown: check.shutdown(document.shutdown, root),
-        consumer_key_header: check.consumer_key_header(document.consumer_key_header, root),
+        token_issuers: check.token_issuers(document.token_issuers, &key_header, root),
+        identity_headers: check.identity_headers(document.identity_headers, root),
+        consumer_key_header: key_header,
         credentials: check.credentials(document.credentials, &document.providers, root),
         providers: check.providers(document.providers, root),
         upstreams: check.upstreams(document.upstreams, &fields, root),
@@ -68,6 +72,7 @@ pub(crate) fn validate(
     };
     check.issued_for_somebody(&snapshot, root);
     check.edits_leave_what_is_ours(&snapshot, root);
+    check.identity_is_apart(&snapshot, root);
     check.answers_are_looked_through(&snapshot, root);
     snapshot
 }
@@ -157,6 +162,11 @@ const UPSTREAM: Noun = Noun {
     singular: "upstream",
     section: "upstreams",
     unknown: Code::UnknownUpstream,
+};
+const ISSUER: Noun = Noun {
+    singular: "token issuer",
+    section: "token_issuers",
+    unknown: Code::UnknownIssuer,
 };
 const CONSUMER: Noun = Noun {
     singular: "consumer",

@@ -17,8 +17,8 @@ pub use clock::{BootTime, Clock, SystemClock};
 pub use failure::Failure;
 pub use header_alias::is_header_alias;
 pub use name::{
-    Accessor, ConsumerName, CredentialName, InstanceName, LeaseId, LimitName, ListenerName,
-    ProviderName, RequestId, RouteName, UpstreamName,
+    Accessor, ConsumerName, CredentialName, InstanceName, IssuerName, LeaseId, LimitName,
+    ListenerName, ProviderName, RequestId, RouteName, UpstreamName,
 };
 pub use provenance::{
     AnchorEpoch, Fingerprint, GenerationNumber, Holder, Provenance, SessionEpoch,

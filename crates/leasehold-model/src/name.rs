@@ -67,6 +67,8 @@ names! {
     CredentialName,
     /// Names one gateway process.
     InstanceName,
+    /// Names somebody who issues tokens to consumers.
+    IssuerName,
     /// Names a rule for how much callers may ask for.
     LimitName,
     /// Names an address that the gateway accepts requests on.

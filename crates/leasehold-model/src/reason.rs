@@ -20,6 +20,26 @@ pub enum ReasonCode {
     ConsumerKeyMissing,
     /// The consumer key belongs to nobody.
     ConsumerKeyUnknown,
+    /// The route wants to know who calls, and the request shows nothing; a token would do.
+    ConsumerTokenMissing,
+    /// What was shown as a token is none, or has what is refused in tokens.
+    ConsumerTokenMalformed,
+    /// The token is of an issuer whose tokens are not taken there.
+    ConsumerTokenIssuer,
+    /// No key of the issuer has signed the token in a way that is taken.
+    ConsumerTokenSignature,
+    /// The token is not valid at this time.
+    ConsumerTokenExpired,
+    /// The token is for somebody else to read.
+    ConsumerTokenAudience,
+    /// The token is valid and belongs to no consumer.
+    ConsumerTokenUnknown,
+    /// What the request shows belongs to more than one consumer.
+    ConsumerConflict,
+    /// The consumer is known, and has not all of the scopes that the route wants.
+    InsufficientScope,
+    /// The keys of the token's issuer are not to be had: nobody can be told by a token.
+    IssuerKeysUnavailable,
     /// The consumer is known and this route is not open to it.
     ConsumerNotAllowed,
     /// The caller sends more requests than a limit of the route lets it.
@@ -54,13 +74,23 @@ pub enum ReasonCode {
 
 impl ReasonCode {
     /// Every code, for metrics that must exist from the start.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 31] = [
         Self::BadRequest,
         Self::BodyTooLarge,
         Self::HeadTooLarge,
         Self::NoRoute,
         Self::ConsumerKeyMissing,
         Self::ConsumerKeyUnknown,
+        Self::ConsumerTokenMissing,
+        Self::ConsumerTokenMalformed,
+        Self::ConsumerTokenIssuer,
+        Self::ConsumerTokenSignature,
+        Self::ConsumerTokenExpired,
+        Self::ConsumerTokenAudience,
+        Self::ConsumerTokenUnknown,
+        Self::ConsumerConflict,
+        Self::InsufficientScope,
+        Self::IssuerKeysUnavailable,
         Self::ConsumerNotAllowed,
         Self::RateLimited,
         Self::ConcurrencyLimited,
@@ -88,6 +118,16 @@ impl ReasonCode {
             Self::NoRoute => "no_route",
             Self::ConsumerKeyMissing => "consumer_key_missing",
             Self::ConsumerKeyUnknown => "consumer_key_unknown",
+            Self::ConsumerTokenMissing => "consumer_token_missing",
+            Self::ConsumerTokenMalformed => "consumer_token_malformed",
+            Self::ConsumerTokenIssuer => "consumer_token_issuer",
+            Self::ConsumerTokenSignature => "consumer_token_signature",
+            Self::ConsumerTokenExpired => "consumer_token_expired",
+            Self::ConsumerTokenAudience => "consumer_token_audience",
+            Self::ConsumerTokenUnknown => "consumer_token_unknown",
+            Self::ConsumerConflict => "consumer_conflict",
+            Self::InsufficientScope => "insufficient_scope",
+            Self::IssuerKeysUnavailable => "issuer_keys_unavailable",
             Self::ConsumerNotAllowed => "consumer_not_allowed",
             Self::RateLimited => "rate_limited",
             Self::ConcurrencyLimited => "concurrency_limited",

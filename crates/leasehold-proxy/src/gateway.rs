@@ -14,8 +14,7 @@ mod upstream;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use http::HeaderValue;
-use http::header::AUTHORIZATION;
+use http::HeaderName;
 use leasehold_broker::Standing;
 use leasehold_consumer::Consumers;
 use leasehold_model::{BootTime, RouteName};
@@ -38,6 +37,7 @@ pub use spec::{
 };
 pub(crate) use upstream::{Choice, Draw, Upstream};
 
+use crate::identity::IdentityHeaders;
 use crate::pool::TlsConfigs;
 use crate::steps::path::PathPolicy;
 use crate::steps::route::RouteTable;
@@ -48,9 +48,10 @@ pub struct Gateway {
     pub(crate) routes: RouteTable,
     pub(crate) path_policy: PathPolicy,
     pub(crate) consumers: Consumers,
-    /// What an answer says to a caller without a valid consumer key.
-    pub(crate) challenge: HeaderValue,
     pub(crate) limits: Limits,
+    pub(crate) identity: IdentityHeaders,
+    /// The headers in which callers say who they are, and those in which upstreams are told.
+    pub(crate) ours: Vec<HeaderName>,
     numbered: Vec<Route>,
     upstreams: Vec<Arc<Upstream>>,
 }
@@ -78,6 +79,7 @@ impl Gateway {
     }
 
     fn build(spec: GatewaySpec, former: Option<&Self>) -> Result<Self, GatewayError> {
+        let ours = ours(&spec);
         let upstreams = build_upstreams(
             spec.upstreams,
             former.map_or(&[], |it| it.upstreams.as_slice()),
@@ -98,8 +100,9 @@ impl Gateway {
             numbered.push(route);
         }
         Ok(Self {
-            challenge: challenge(&spec.consumers),
+            ours,
             consumers: spec.consumers,
+            identity: spec.identity,
             path_policy: spec.path_policy,
             routes,
             limits,
@@ -161,13 +164,9 @@ fn build_upstreams(
     Ok(upstreams)
 }
 
-/// Returns the challenge for where the consumers show their keys.
-fn challenge(consumers: &Consumers) -> HeaderValue {
-    HeaderValue::from_static(if consumers.header() == AUTHORIZATION {
-        "Bearer realm=\"leasehold\""
-    } else {
-        "Key realm=\"leasehold\""
-    })
+fn ours(spec: &GatewaySpec) -> Vec<HeaderName> {
+    let shown = spec.consumers.headers().iter();
+    shown.chain(spec.identity.names()).cloned().collect()
 }
 
 #[cfg(test)]

@@ -10,12 +10,12 @@ use crate::trace::{TRACEPARENT, TRACESTATE};
 
 /// Tells whether `Connection` names a header that is for all who handle the request, or an alias of one:
 /// whoever drops it on the way takes away the framing, the host or the sender's proof of who it is.
-pub(crate) fn names_protected(headers: &HeaderMap, ours: &HeaderName) -> bool {
+pub(crate) fn names_protected(headers: &HeaderMap, ours: &[HeaderName]) -> bool {
     let is_protected = |option: &[u8]| {
         let Ok(option) = str::from_utf8(option) else {
             return true;
         };
-        let mut protected = PROTECTED.iter().chain([ours]);
+        let mut protected = PROTECTED.iter().chain(ours);
         let forwarded = option.get(..FORWARDED_BY.len());
         forwarded.is_some_and(|start| is_header_alias(start, FORWARDED_BY))
             || protected.any(|name| is_header_alias(option, name.as_str()))
@@ -175,7 +175,11 @@ mod tests {
             ("x-consumer-keys", false),
         ] {
             let headers = head(&[("connection", "close"), ("connection", options)]);
-            assert_eq!(names_protected(&headers, &ours), protected, "{options}");
+            assert_eq!(
+                names_protected(&headers, std::slice::from_ref(&ours)),
+                protected,
+                "{options}"
+            );
         }
     }
 

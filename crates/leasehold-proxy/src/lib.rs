@@ -13,6 +13,7 @@ mod edit;
 mod framing;
 mod gateway;
 mod hop;
+mod identity;
 mod metrics;
 mod mirror;
 mod patience;
@@ -39,6 +40,7 @@ pub use gateway::{
     MatchSpec, MirrorSpec, Outlier, PathMatch, Protocol, Refresh, RouteSpec, RouteStanding,
     Suspect, TargetSpec, TlsPolicy, TlsVersion, UpstreamLimits, UpstreamPolicy, UpstreamSpec,
 };
+pub use identity::IdentityHeaders;
 pub use metrics::ProxyMetrics;
 pub use pool::{RootsError, TrustedRoots};
 pub use redirect::Redirect;

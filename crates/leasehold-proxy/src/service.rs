@@ -13,8 +13,9 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use leasehold_audit::Recorder;
 use leasehold_broker::Generation;
+use leasehold_consumer::{Caller, strip};
 use leasehold_inject::Prepared;
-use leasehold_limit::Caller;
+use leasehold_limit::Caller as Counted;
 use leasehold_model::{Clock, ConsumerName, ReasonCode, is_header_alias};
 use tokio::time::timeout;
 
@@ -29,6 +30,7 @@ use crate::reflection::{Reflection, ask_for_plain};
 use crate::rewrite::{rewritten, with_path};
 use crate::spare::Spare;
 use crate::steps::admit::{admit, refuse_alias};
+use crate::steps::challenge::challenge;
 use crate::steps::close::Exchange;
 use crate::steps::forward::{Forwarded, forward};
 use crate::steps::identify::identify;
@@ -168,13 +170,14 @@ async fn pass(
     if let Ok((place, upstream)) = chosen {
         exchange.choose(place, upstream);
     }
-    let consumer = identify(&gateway.consumers, &route.admission, &head.headers)?;
-    exchange.note(|record| record.consumer = consumer);
+    let shown = link.via.certificate.as_ref();
+    let caller = identify(gateway, route, &head.headers, shown, &*worker.clock).await?;
+    exchange.set_caller(caller.as_ref());
     count(worker, link, route, exchange)?;
     let upstream = match chosen {
         Ok((_place, upstream)) => upstream,
         Err(redirect) => {
-            let host = admit(&head, gateway.consumers.header())?;
+            let host = admit(&head, &gateway.ours)?;
             let elsewhere = redirect.answer(&host, &head.uri, &route.path)?;
             return Ok(Answer::Own(elsewhere));
         }
@@ -183,7 +186,7 @@ async fn pass(
     exchange.ask_for(websocket::asked_for(route, link, &mut head, bare)?);
     exchange.set_authority(authority(route, &head.headers));
     let takes_trailers = upstream.may_share() && version::accepts_trailers(&head.headers);
-    let named = adapt(&plan, route, &mut head, trace)?;
+    let named = adapt(&plan, route, &mut head, trace, caller.as_ref())?;
     if takes_trailers {
         let trailers = HeaderValue::from_static("trailers");
         head.headers.insert(TE, trailers);
@@ -213,7 +216,7 @@ async fn pass(
 /// Finds the number of the route, and brings the path into the form that it is forwarded in.
 fn find(gateway: &Gateway, head: &mut Parts) -> Result<usize, Refusal> {
     let (number, settled) = {
-        let host = admit(head, gateway.consumers.header())?;
+        let host = admit(head, &gateway.ours)?;
         let path = settle(&head.method, head.uri.path(), gateway.path_policy)?;
         let number = gateway.routes.find(&Ask::new(head, &host, &path))?;
         let settled = match path {
@@ -238,7 +241,7 @@ fn count(
     if route.limits.is_empty() {
         return Ok(());
     }
-    let caller = Caller {
+    let caller = Counted {
         consumer: exchange.consumer(),
         route: &route.name,
         address: link.via.client.map(|it| it.ip()),
@@ -293,11 +296,13 @@ fn adapt(
     route: &Route,
     head: &mut Parts,
     trace: &Trace,
+    caller: Option<&Caller>,
 ) -> Result<Vec<HeaderName>, Refusal> {
     // Whatever `Connection` names goes first, so that it can't take away what is put in below.
     let named = hop::strip_request(&mut head.headers);
-    plan.gateway.consumers.strip(&mut head.headers);
+    strip(&mut head.headers, &plan.gateway.ours);
     route.request_headers.apply(&mut head.headers);
+    plan.gateway.identity.tell(caller, &mut head.headers);
     if route.reflection != Reflection::Off {
         ask_for_plain(&mut head.headers);
     }
@@ -362,9 +367,9 @@ pub(crate) async fn equip(
         target,
         named,
     } = draft;
-    let consumers = &plan.gateway.consumers;
+    let ours = &plan.gateway.ours;
     let Some(credential) = &upstream.credential else {
-        trailers::restrict(headers, &[consumers.header()]);
+        trailers::restrict(headers, ours, None);
         return Ok(None);
     };
     let generation = inject::take(credential, consumer, worker.clock.boot(), limit).await?;
@@ -380,10 +385,7 @@ pub(crate) async fn equip(
         }
     }
     inject::place(credential, &generation, headers, target)?;
-    match place {
-        Some(place) => trailers::restrict(headers, &[consumers.header(), place]),
-        None => trailers::restrict(headers, &[consumers.header()]),
-    }
+    trailers::restrict(headers, ours, place);
     Ok(Some(generation))
 }
 
@@ -461,7 +463,8 @@ fn refuse(
     trace: &Trace,
     exchange: Exchange,
 ) -> Response<ResponseBody> {
-    let challenge = &exchange.plan().gateway.challenge;
+    let consumers = &exchange.plan().gateway.consumers;
+    let challenge = challenge(refusal.reason, consumers, exchange.route());
     let mut response = respond(refusal, trace.id(), challenge, grpc);
     mark(response.headers_mut(), &exchange);
     hand_out(response, version, Some(refusal.reason), exchange)

@@ -1,6 +1,7 @@
 //! What happens to a request, one module a step.
 
 pub(crate) mod admit;
+pub(crate) mod challenge;
 pub(crate) mod close;
 pub(crate) mod forward;
 pub(crate) mod identify;

@@ -13,11 +13,11 @@ use crate::trace::{TRACEPARENT, TRACESTATE};
 /// A server may merge trailers into the head. What the head is stripped of or what is placed there
 /// must not come in that way, so no alias of `ours` goes further, nor does a name on which framing,
 /// routing or authentication depends.
-pub(crate) fn restrict(headers: &mut HeaderMap, ours: &[&HeaderName]) {
+pub(crate) fn restrict(headers: &mut HeaderMap, ours: &[HeaderName], place: Option<&HeaderName>) {
     if !headers.contains_key(TRAILER) {
         return;
     }
-    let allowed = allowed(headers, ours).and_then(|it| HeaderValue::try_from(it).ok());
+    let allowed = allowed(headers, ours, place).and_then(|it| HeaderValue::try_from(it).ok());
     match allowed {
         Some(value) if !value.is_empty() => drop(headers.insert(TRAILER, value)),
         _ => drop(headers.remove(TRAILER)),
@@ -25,7 +25,7 @@ pub(crate) fn restrict(headers: &mut HeaderMap, ours: &[&HeaderName]) {
 }
 
 /// Returns the names that may go on; `None` where there are too many to look at.
-fn allowed(headers: &HeaderMap, ours: &[&HeaderName]) -> Option<String> {
+fn allowed(headers: &HeaderMap, ours: &[HeaderName], place: Option<&HeaderName>) -> Option<String> {
     let mut allowed: Vec<HeaderName> = Vec::new();
     for (number, name) in names(headers).enumerate() {
         if number == MOST_NAMES {
@@ -34,8 +34,11 @@ fn allowed(headers: &HeaderMap, ours: &[&HeaderName]) -> Option<String> {
         let Ok(name) = HeaderName::from_bytes(name.trim_ascii()) else {
             continue;
         };
-        let is_ours = |it: &&HeaderName| is_header_alias(name.as_str(), it.as_str());
-        if !ours.iter().any(is_ours) && !is_never(name.as_str()) && !allowed.contains(&name) {
+        let is_ours = |it: &HeaderName| is_header_alias(name.as_str(), it.as_str());
+        if !ours.iter().chain(place).any(is_ours)
+            && !is_never(name.as_str())
+            && !allowed.contains(&name)
+        {
             allowed.push(name);
         }
     }
@@ -89,7 +92,7 @@ mod tests {
         headers.append(TRAILER, HeaderValue::from_static("X-Sum, X-Api-Key,Host"));
         headers.append(TRAILER, HeaderValue::from_static("x-consumer-key"));
         let ours = ["x-consumer-key", "x-api-key"].map(HeaderName::from_static);
-        restrict(&mut headers, &ours.each_ref());
+        restrict(&mut headers, &ours, None);
         assert_eq!(headers[TRAILER], "x-sum");
     }
 
@@ -99,7 +102,7 @@ mod tests {
                      X-Forwarded-For, x_forwarded_host, Proxy_Authorization";
         let mut headers = HeaderMap::new();
         headers.append(TRAILER, HeaderValue::from_static(names));
-        restrict(&mut headers, &[]);
+        restrict(&mut headers, &[], None);
         assert_eq!(headers[TRAILER], "x-sum");
     }
 
@@ -107,7 +110,11 @@ mod tests {
     fn an_alias_of_the_place_of_a_credential_goes_no_further() {
         let mut headers = HeaderMap::new();
         headers.append(TRAILER, HeaderValue::from_static("x-api-key, X_Api.Key"));
-        restrict(&mut headers, &[&HeaderName::from_static("x-api-key")]);
+        restrict(
+            &mut headers,
+            &[],
+            Some(&HeaderName::from_static("x-api-key")),
+        );
         assert!(headers.is_empty());
     }
 
@@ -117,7 +124,7 @@ mod tests {
             let names: Vec<_> = (0..count).map(|number| format!("x-{number}")).collect();
             let names = names.join(",").parse().expect("a header value");
             let mut headers = HeaderMap::from_iter([(TRAILER, names)]);
-            restrict(&mut headers, &[]);
+            restrict(&mut headers, &[], None);
             assert_eq!(headers.contains_key(TRAILER), goes_on, "{count}");
         }
     }
@@ -126,7 +133,7 @@ mod tests {
     fn where_none_may_go_on_none_is_announced() {
         let mut headers = HeaderMap::new();
         headers.append(TRAILER, HeaderValue::from_static("authorization, cookie"));
-        restrict(&mut headers, &[]);
+        restrict(&mut headers, &[], None);
         assert!(headers.is_empty());
     }
 }

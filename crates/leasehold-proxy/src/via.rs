@@ -3,8 +3,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
+use leasehold_consumer::ClientCertificate;
 use leasehold_model::{BootTime, ListenerName};
-use rustls::pki_types::CertificateDer;
 
 use crate::server::Limits;
 
@@ -16,8 +16,7 @@ pub(crate) struct Via {
     pub(crate) client: Option<SocketAddr>,
     /// The certificate that the client has proved to be its own, and that the listener's authorities
     /// vouch for.
-    #[expect(dead_code, reason = "what consumers will be told apart by")]
-    pub(crate) certificate: Option<CertificateDer<'static>>,
+    pub(crate) certificate: Option<ClientCertificate>,
     pub(crate) limits: Arc<Limits>,
 }
 

@@ -1,6 +1,7 @@
 //! From the validated configuration to the rooms: the one place that names every room.
 
 mod gateway;
+pub(crate) mod issuers;
 mod traffic;
 pub(crate) mod vault_login;
 
@@ -13,7 +14,7 @@ use leasehold_broker::{Changes, CredentialSpec, Dismissal, Draft, FamilyLimits};
 use leasehold_config::{Credential, Per, Provider, ProviderKind, Snapshot, Source, Upstream};
 use leasehold_inject::{Injection, InjectionIndex, Prepared, Spot, Watchlist};
 use leasehold_lease::Kind;
-use leasehold_model::{Clock, CredentialName, InstanceName, ProviderName};
+use leasehold_model::{Clock, CredentialName, InstanceName, IssuerName, ProviderName};
 use leasehold_provider_native::NativeProvider;
 use leasehold_provider_vault::VaultProvider;
 use leasehold_proxy::{Gateway, GatewayError, Held};
@@ -40,6 +41,12 @@ pub(crate) enum ComposeError {
         upstream: String,
         credential: CredentialName,
     },
+    #[error("set up what fetches the keys of token issuer {issuer}")]
+    Issuer {
+        issuer: IssuerName,
+        #[source]
+        source: leasehold_consumer::FetcherError,
+    },
     #[error("{0:?} can't stand in a header as a host")]
     Host(String),
     #[error("{name:?} is not a header name")]
@@ -57,6 +64,7 @@ pub(crate) enum ComposeError {
 /// What serves a configuration, and what it was made from.
 pub(crate) struct Composition {
     pub(crate) gateway: Arc<Gateway>,
+    pub(crate) keys: issuers::AllKeys,
     providers: BTreeMap<ProviderName, DeclaredProvider>,
     holdings: BTreeMap<CredentialName, Arc<Holding>>,
 }
@@ -118,13 +126,15 @@ pub(crate) fn compose(
         holdings,
         ..
     } = composing;
-    let spec = gateway::gateway_spec(snapshot, &holdings)?;
+    let keys = issuers::keys(snapshot, former.map(|it| &it.keys), clock)?;
+    let spec = gateway::gateway_spec(snapshot, &holdings, &keys)?;
     let gateway = match former {
         Some(former) => former.gateway.succeeded_by(spec)?,
         None => Gateway::new(spec)?,
     };
     let composition = Composition {
         gateway: Arc::new(gateway),
+        keys,
         providers,
         holdings,
     };

@@ -243,6 +243,7 @@ impl Running {
         let tasks = TaskTracker::new();
         let (stop_broker, stop_admin) = (CancellationToken::new(), CancellationToken::new());
         tasks.spawn(watch.clone().run(metrics.clone(), stop_admin.clone()));
+        compose::issuers::follow(&composition.keys, &tasks);
         let control = broker.control();
         let give_back = snapshot.shutdown.revoke;
         let broker = tasks.spawn(broker.run(stop_broker.clone(), give_back));

@@ -37,6 +37,9 @@ pub(crate) struct RouteDocument {
     pub(crate) redirect: Option<RedirectDocument>,
     /// The names of the consumers that the route is open to, or the word `anyone`.
     pub(crate) consumers: AdmissionDocument,
+    /// What those consumers must be allowed to do, all of it. Default: nothing.
+    #[schemars(length(min = 1))]
+    pub(crate) scopes: Option<Vec<String>>,
     /// What of the target the upstream sees in another form.
     pub(crate) rewrite: Option<RewriteDocument>,
     /// What is changed in the request's head before the credential is placed.

@@ -25,6 +25,8 @@ pub struct Route {
     pub target: Target,
     /// Whom it is open to.
     pub consumers: Admission,
+    /// What those consumers must be allowed to do; nothing where it is open to everybody.
+    pub scopes: Vec<String>,
     /// What of the target the upstream sees in another form.
     pub rewrite: Rewrite,
     /// What is changed in the request's head.

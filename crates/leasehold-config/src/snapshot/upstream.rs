@@ -97,6 +97,22 @@ pub enum Spot {
     Cookie(String),
 }
 
+impl Injection {
+    /// Returns the header that it is shown in, where it is one.
+    pub(crate) fn header(&self) -> Option<&str> {
+        match self {
+            Self::Header { name, .. } => Some(name),
+            Self::Rendered { spot, .. } => match spot {
+                Spot::Header { name, .. } => Some(name),
+                Spot::Cookie(_) => Some("cookie"),
+                Spot::Query(_) => None,
+            },
+            Self::Basic { .. } => Some("authorization"),
+            Self::ClientCertificate { .. } => None,
+        }
+    }
+}
+
 /// How long to wait for an upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {

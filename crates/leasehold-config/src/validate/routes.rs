@@ -42,6 +42,7 @@ impl Check<'_> {
         Route {
             name: self.route_name(written.name, &matches, place),
             target: self.target(targets, &matches, place),
+            scopes: self.route_scopes(written.scopes, &written.consumers, place.field("scopes")),
             consumers: self.admission(written.consumers, place.field("consumers")),
             rewrite: self.rewrite(written.rewrite, place.field("rewrite")),
             request_headers: self.edits(written.request_headers, requests),
@@ -101,6 +102,22 @@ impl Check<'_> {
             self.fault(Code::BadName, place, "this is not a name", words::NAME_HELP);
         }
         RouteName::from(name.as_str())
+    }
+
+    fn route_scopes(
+        &mut self,
+        written: Option<Vec<String>>,
+        consumers: &AdmissionDocument,
+        place: Place<'_>,
+    ) -> Vec<String> {
+        let scopes = written.unwrap_or_default();
+        self.scopes(&scopes, place);
+        if !scopes.is_empty() && matches!(consumers, AdmissionDocument::Word(_)) {
+            let message = "a route that is open to anyone asks nobody what they may do";
+            let help = "name the consumers that it is open to, or remove `scopes`";
+            self.fault(Code::BadCombination, place, message, help);
+        }
+        scopes
     }
 
     fn admission(&mut self, written: AdmissionDocument, place: Place<'_>) -> Admission {

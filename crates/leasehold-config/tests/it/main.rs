@@ -9,6 +9,7 @@ mod documents;
 mod examples;
 mod faults;
 mod generated;
+mod identities;
 mod injections;
 mod limits;
 mod logins;

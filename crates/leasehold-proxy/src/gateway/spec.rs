@@ -16,6 +16,7 @@ pub use route::{
 
 use super::limits::LimitSpecs;
 use super::policy::UpstreamPolicy;
+use crate::identity::IdentityHeaders;
 use crate::pool::TrustedRoots;
 use crate::reflection::Watch;
 use crate::steps::path::PathPolicy;
@@ -31,6 +32,8 @@ pub struct GatewaySpec {
     pub upstreams: Vec<UpstreamSpec>,
     /// Who may call.
     pub consumers: Consumers,
+    /// What upstreams are told about who calls.
+    pub identity: IdentityHeaders,
     /// How much they may ask for.
     pub limits: LimitSpecs,
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use leasehold_consumer::ClientCertificate;
 use leasehold_model::ListenerName;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
@@ -121,7 +122,7 @@ impl Door {
         let via = Via {
             listener: self.name.clone(),
             client,
-            certificate: stream.certificate(),
+            certificate: stream.certificate().map(|it| ClientCertificate::read(&it)),
             limits: Arc::clone(&self.limits),
         };
         Opened { stream, via, http2 }

@@ -17,13 +17,13 @@ use crate::hop::names_protected;
 use crate::trace::{TRACEPARENT, TRACESTATE};
 
 /// Checks the head and returns the host that was asked for: in lower case, without a port and
-/// without the dot that may end a full domain name. `ours` is the header that consumers show their keys
-/// in.
+/// without the dot that may end a full domain name. `ours` are the headers in which consumers say who they
+/// are, and those in which upstreams are told.
 ///
 /// # Errors
 ///
 /// When the request must not go on.
-pub(crate) fn admit<'a>(head: &'a Parts, ours: &HeaderName) -> Result<Cow<'a, str>, Refusal> {
+pub(crate) fn admit<'a>(head: &'a Parts, ours: &[HeaderName]) -> Result<Cow<'a, str>, Refusal> {
     check_method(&head.method)?;
     check_framing(&head.headers)?;
     check_names(&head.headers, ours)?;
@@ -145,9 +145,9 @@ fn check_framing(headers: &HeaderMap) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn check_names(headers: &HeaderMap, ours: &HeaderName) -> Result<(), Refusal> {
+fn check_names(headers: &HeaderMap, ours: &[HeaderName]) -> Result<(), Refusal> {
     let is_alias = |sent: &HeaderName| {
-        let mut set = SET.iter().chain([ours]);
+        let mut set = SET.iter().chain(ours);
         set.any(|name| sent != name && is_header_alias(sent.as_str(), name.as_str()))
     };
     // A name in its ordinary writing is an alias of nothing: most have only letters and dashes.
@@ -258,7 +258,11 @@ mod tests {
             ("10.0.0.1:", "10.0.0.1"),
         ] {
             let parts = head("GET", "/", &[("host", sent)]);
-            assert_eq!(admit(&parts, &OURS).as_deref(), Ok(want), "{sent}");
+            assert_eq!(
+                admit(&parts, std::slice::from_ref(&OURS)).as_deref(),
+                Ok(want),
+                "{sent}"
+            );
         }
     }
 
@@ -418,7 +422,7 @@ mod tests {
     const OTHER: http::HeaderValue = http::HeaderValue::from_static("b");
 
     fn refused(method: &str, target: &str, headers: &[(&'static str, &str)]) -> bool {
-        admit(&head(method, target, headers), &OURS).is_err()
+        admit(&head(method, target, headers), std::slice::from_ref(&OURS)).is_err()
     }
 
     fn head(method: &str, target: &str, headers: &[(&'static str, &str)]) -> Parts {

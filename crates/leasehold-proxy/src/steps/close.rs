@@ -9,6 +9,7 @@ use http::{HeaderValue, Request};
 use hyper::body::Incoming;
 use leasehold_audit::{AccessRecord, OpenRecord};
 use leasehold_broker::Generation;
+use leasehold_consumer::{Caller, Means};
 use leasehold_inject::{Prepared, Scanner};
 use leasehold_model::{BootTime, Chain, Clock, ConsumerName, ReasonCode};
 use prometheus_client::metrics::gauge::Gauge;
@@ -262,6 +263,21 @@ impl Exchange {
                 "upstream sends an encoded answer though it was asked for a plain one"
             );
         }
+    }
+
+    /// Keeps who sent the request.
+    pub(crate) fn set_caller(&mut self, caller: Option<&Caller>) {
+        let Some(caller) = caller else {
+            return;
+        };
+        self.note(|record| {
+            record.consumer = Some(caller.consumer.clone());
+            record.authenticated_by = Some(caller.by.as_str());
+            if let Means::Token { issuer, id, .. } = &caller.by {
+                record.issuer = Some(issuer.clone());
+                record.token_id.clone_from(id);
+            }
+        });
     }
 
     /// Returns who sent the request.

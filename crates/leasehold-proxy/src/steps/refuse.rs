@@ -72,6 +72,42 @@ pub(crate) const fn answer(reason: ReasonCode) -> (StatusCode, &'static str) {
         ReasonCode::ConsumerKeyUnknown => {
             (StatusCode::UNAUTHORIZED, "the consumer key is not known")
         }
+        ReasonCode::ConsumerTokenMissing => (
+            StatusCode::UNAUTHORIZED,
+            "a token or consumer key is needed",
+        ),
+        ReasonCode::ConsumerTokenMalformed => {
+            (StatusCode::UNAUTHORIZED, "the token is not well formed")
+        }
+        ReasonCode::ConsumerTokenIssuer => {
+            (StatusCode::UNAUTHORIZED, "the token's issuer is not known")
+        }
+        ReasonCode::ConsumerTokenSignature => (
+            StatusCode::UNAUTHORIZED,
+            "the token's signature does not hold",
+        ),
+        ReasonCode::ConsumerTokenExpired => (
+            StatusCode::UNAUTHORIZED,
+            "the token is not valid at this time",
+        ),
+        ReasonCode::ConsumerTokenAudience => {
+            (StatusCode::UNAUTHORIZED, "the token is for somebody else")
+        }
+        ReasonCode::ConsumerTokenUnknown => {
+            (StatusCode::UNAUTHORIZED, "the token belongs to no consumer")
+        }
+        ReasonCode::ConsumerConflict => (
+            StatusCode::UNAUTHORIZED,
+            "what the request shows belongs to more than one consumer",
+        ),
+        ReasonCode::InsufficientScope => (
+            StatusCode::FORBIDDEN,
+            "the consumer has not all of the scopes that are needed",
+        ),
+        ReasonCode::IssuerKeysUnavailable => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the keys of the token's issuer are not available",
+        ),
         ReasonCode::ConsumerNotAllowed => (
             StatusCode::FORBIDDEN,
             "the route is not open to this consumer",
@@ -134,7 +170,7 @@ pub(crate) const fn answer(reason: ReasonCode) -> (StatusCode, &'static str) {
 pub(crate) fn respond(
     refusal: Refusal,
     trace_id: TraceId,
-    challenge: &HeaderValue,
+    challenge: Option<HeaderValue>,
     grpc: bool,
 ) -> Response<Bytes> {
     if grpc {
@@ -145,8 +181,8 @@ pub(crate) fn respond(
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
-    if status == StatusCode::UNAUTHORIZED {
-        headers.insert(WWW_AUTHENTICATE, challenge.clone());
+    if let Some(challenge) = challenge {
+        headers.insert(WWW_AUTHENTICATE, challenge);
     }
     if refusal.version {
         headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
@@ -245,11 +281,10 @@ mod tests {
     }
 
     #[test]
-    fn only_a_401_carries_a_challenge() {
+    fn every_reason_is_answered_as_an_error() {
         for reason in ReasonCode::ALL {
             let response = refuse(reason);
-            let challenged = response.headers().contains_key(WWW_AUTHENTICATE);
-            assert_eq!(challenged, response.status() == 401, "{reason}");
+            assert!(response.headers().contains_key(WWW_AUTHENTICATE));
             assert!(response.status().is_client_error() || response.status().is_server_error());
         }
     }
@@ -257,8 +292,7 @@ mod tests {
     #[test]
     fn a_refused_grpc_request_reads_its_outcome_from_the_head() {
         let trace_id = TraceId::new(7).expect("not zero");
-        let challenge = HeaderValue::from_static("Bearer");
-        let refuse = |reason: ReasonCode| respond(reason.into(), trace_id, &challenge, true);
+        let refuse = |reason: ReasonCode| respond(reason.into(), trace_id, None, true);
         for reason in ReasonCode::ALL {
             let response = refuse(reason);
             assert_eq!(
@@ -293,6 +327,6 @@ mod tests {
     fn refuse(reason: ReasonCode) -> Response<Bytes> {
         let trace_id = TraceId::new(7).expect("not zero");
         let challenge = HeaderValue::from_static("Bearer");
-        respond(reason.into(), trace_id, &challenge, false)
+        respond(reason.into(), trace_id, Some(challenge), false)
     }
 }

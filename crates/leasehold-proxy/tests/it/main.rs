@@ -38,6 +38,8 @@ mod http2_wire;
 #[cfg(test)]
 mod identity;
 #[cfg(test)]
+mod issuer;
+#[cfg(test)]
 mod lease;
 #[cfg(test)]
 mod limits;
@@ -83,6 +85,8 @@ mod serving;
 mod spread;
 #[cfg(test)]
 mod tls;
+#[cfg(test)]
+mod tokens;
 #[cfg(test)]
 mod tries;
 #[cfg(test)]

@@ -190,3 +190,17 @@ impl Leaf {
         &self.der
     }
 }
+
+impl Leaf {
+    /// Returns what a server needs that shows it.
+    pub(crate) fn server(&self) -> Arc<rustls::ServerConfig> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let key = PrivatePkcs8KeyDer::from(self.key.serialize_der());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_no_client_auth()
+            .with_single_cert(vec![self.der.clone()], key.into());
+        Arc::new(config.expect("a certificate with its key"))
+    }
+}

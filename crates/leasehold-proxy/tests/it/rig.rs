@@ -11,10 +11,10 @@ use leasehold_audit::{Recorder, RecorderTask};
 use leasehold_consumer::{Consumers, KeyDigest};
 use leasehold_model::{Clock, SystemClock};
 use leasehold_proxy::{
-    Admission, Balance, BindError, CredentialUse, Gateway, GatewaySpec, LimitSpecs, Limits,
-    ListenerAddress, ListenerChanges, ListenerSpec, ListenerTls, Listeners, PathPolicy,
-    ProxyMetrics, RouteSpec, RunningServer, Server, Trusted, TrustedRoots, UpstreamPolicy,
-    UpstreamSpec,
+    Admission, Balance, BindError, CredentialUse, Gateway, GatewaySpec, IdentityHeaders,
+    LimitSpecs, Limits, ListenerAddress, ListenerChanges, ListenerSpec, ListenerTls, Listeners,
+    PathPolicy, ProxyMetrics, RouteSpec, RunningServer, Server, Trusted, TrustedRoots,
+    UpstreamPolicy, UpstreamSpec,
 };
 use parking_lot::Mutex;
 use prometheus_client::encoding::text::encode;
@@ -170,6 +170,7 @@ impl Setup {
                 HeaderName::from_static(KEY_HEADER),
                 keys.map(|(name, key)| (name.into(), KeyDigest::of(key.as_bytes()))),
             ),
+            identity: IdentityHeaders::default(),
         }
     }
 }

@@ -8,26 +8,21 @@ use std::sync::Arc;
 
 use http::StatusCode;
 use leasehold_config::{Snapshot, Upstream};
-use leasehold_consumer::{Consumers, KeyDigest};
 use leasehold_model::CredentialName;
 use leasehold_proxy::{
     CredentialUse, GatewaySpec, Held, PathPolicy, Suspect, TrustedRoots, UpstreamSpec, Watch,
 };
 
 use self::route::route_spec;
-use super::{ComposeError, Holding, header_name, injection, looking_for, traffic};
+use super::issuers::{self, AllKeys};
+use super::{ComposeError, Holding, injection, looking_for, traffic};
 
 pub(super) fn gateway_spec(
     snapshot: &Snapshot,
     holdings: &BTreeMap<CredentialName, Arc<Holding>>,
+    keys: &AllKeys,
 ) -> Result<GatewaySpec, ComposeError> {
-    let keys = snapshot.consumers.iter().flat_map(|consumer| {
-        consumer
-            .keys
-            .iter()
-            .map(|digest| (consumer.name.clone(), KeyDigest(*digest)))
-    });
-    let consumers = Consumers::new(header_name(&snapshot.consumer_key_header)?, keys);
+    let consumers = issuers::consumers(snapshot, keys)?;
     let routes = snapshot.routes.iter().map(route_spec);
     let routes = routes.collect::<Result<Vec<_>, _>>()?;
     let mut upstreams = Vec::new();
@@ -74,6 +69,7 @@ pub(super) fn gateway_spec(
         limits: limits::specs(snapshot),
         upstreams,
         consumers,
+        identity: issuers::identity(&snapshot.identity_headers)?,
     })
 }
 

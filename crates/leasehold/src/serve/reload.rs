@@ -195,6 +195,7 @@ impl Reloader {
         // From here on nothing can fail but by the end of the process.
         let stopped = |it| Chain(&it).to_string();
         self.changes.declare(draft).await.map_err(stopped)?;
+        compose::issuers::follow(&composition.keys, &self.tasks);
         let not_ready = self.await_fresh(&composition).await;
         self.plans.replace(&composition.gateway);
         self.standing.store(Arc::clone(&composition.gateway));

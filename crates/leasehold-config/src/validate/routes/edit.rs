@@ -9,7 +9,6 @@ use crate::secret_scan;
 use crate::snapshot::Snapshot;
 use crate::snapshot::route::Route;
 use crate::snapshot::route::edit::{HeaderEdits, HostRewrite, Rewrite};
-use crate::snapshot::upstream::{Injection, Spot};
 use crate::validate::Check;
 
 impl Check<'_> {
@@ -79,7 +78,7 @@ impl Check<'_> {
             let named = edits.set.iter().chain(&edits.add).map(|(name, _)| name);
             for name in named.chain(&edits.remove) {
                 if ours.iter().any(|it| is_header_alias(name, it)) {
-                    let message = format!("`{name}` carries a consumer key or a credential here");
+                    let message = format!("`{name}` carries who calls or a credential here");
                     let help = "the gateway itself places it and takes it away: choose another";
                     self.fault(Code::BadHeader, place, message, help);
                 }
@@ -108,19 +107,10 @@ fn ours<'a>(snapshot: &'a Snapshot, route: &'a Route) -> Vec<&'a str> {
     let named = route.target.upstreams().chain(mirrored);
     let upstreams = named.filter_map(|name| snapshot.upstreams.iter().find(|it| it.name == *name));
     let used = upstreams.filter_map(|upstream| upstream.credential.as_ref());
-    let places = used.filter_map(|used| match &used.injection {
-        Injection::Header { name, .. } => Some(name.as_str()),
-        Injection::Rendered { spot, .. } => match spot {
-            Spot::Header { name, .. } => Some(name.as_str()),
-            Spot::Cookie(_) => Some("cookie"),
-            Spot::Query(_) => None,
-        },
-        Injection::Basic { .. } => Some("authorization"),
-        Injection::ClientCertificate { .. } => None,
-    });
-    std::iter::once(snapshot.consumer_key_header.as_str())
-        .chain(places)
-        .collect()
+    let places = used.filter_map(|used| used.injection.header());
+    let identity = snapshot.identity_headers.named().map(|(_, name)| name);
+    let shown = snapshot.shown_in().chain(identity);
+    shown.chain(places).collect()
 }
 
 fn is_value(value: &str) -> bool {

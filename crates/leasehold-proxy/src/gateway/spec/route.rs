@@ -22,6 +22,8 @@ pub struct RouteSpec {
     pub target: TargetSpec,
     /// Who may send them.
     pub admission: Admission,
+    /// What those who send them must be allowed to do, all of it.
+    pub scopes: Vec<String>,
     /// What stands in the path instead of what was matched, where anything does.
     pub rewrite_prefix: Option<String>,
     /// What the upstream reads as `Host`.
@@ -62,6 +64,7 @@ impl RouteSpec {
             matches: MatchSpec::prefix(prefix),
             target: TargetSpec::Upstreams(vec![(upstream.into(), 1)]),
             admission,
+            scopes: Vec::new(),
             rewrite_prefix: None,
             host: HostRewrite::Upstream,
             request_headers: HeaderEdits::default(),

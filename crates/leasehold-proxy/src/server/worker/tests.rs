@@ -97,6 +97,7 @@ fn gateway() -> Gateway {
         routes: vec![route],
         upstreams: vec![upstream],
         consumers: Consumers::new(AUTHORIZATION, []),
+        identity: crate::identity::IdentityHeaders::default(),
     })
     .expect("a gateway")
 }

@@ -13,6 +13,7 @@ pub(super) fn route_spec(route: &Route) -> Result<RouteSpec, ComposeError> {
         matches: matches(&route.matches)?,
         target: target(&route.target)?,
         admission: admission(&route.consumers),
+        scopes: route.scopes.clone(),
         rewrite_prefix: route.rewrite.prefix.clone(),
         host: match &route.rewrite.host {
             leasehold_config::HostRewrite::Upstream => HostRewrite::Upstream,
@@ -173,6 +174,7 @@ mod tests {
     fn the_routes_of_every_example_make_a_gateway() {
         for name in [
             "canary",
+            "consumers",
             "cors",
             "rewrite",
             "websocket",
@@ -190,6 +192,7 @@ mod tests {
                 routes: routes.collect::<Result<_, _>>().expect(name),
                 upstreams: snapshot.upstreams.iter().map(bare).collect(),
                 consumers: Consumers::new(HeaderName::from_static("x-api-key"), []),
+                identity: leasehold_proxy::IdentityHeaders::default(),
             };
             Gateway::new(spec).expect(name);
         }
