@@ -2,12 +2,13 @@ mod act;
 mod change;
 mod control;
 mod counts;
+mod derived;
 mod family;
 mod ledger;
 mod outcomes;
 mod suspects;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -61,6 +62,8 @@ pub struct Broker<P> {
     waits: Waits,
     calls: FuturesUnordered<Call>,
     actions: Vec<Action>,
+    /// What has yet to be told to the engine of what was derived.
+    consequences: VecDeque<Event>,
     next_sweep: BootTime,
     counts: Counts,
     book: Option<Book>,
@@ -72,6 +75,8 @@ struct Credential<P> {
     place: Place,
     /// The number of the family that it belongs to.
     family: Option<usize>,
+    /// What it is asked for with.
+    parent: Option<Handle<P>>,
     declared: Arc<Declared<P>>,
     /// Nobody needs it any more, or another has taken its name over.
     dismissed: bool,
@@ -132,6 +137,7 @@ impl<P: Send + Sync + 'static> Broker<P> {
             waits: Waits::default(),
             calls: FuturesUnordered::new(),
             actions: Vec::new(),
+            consequences: VecDeque::new(),
             next_sweep: BootTime::NEVER,
             counts: Counts::default(),
             book: None,
@@ -163,7 +169,7 @@ impl<P: Send + Sync + 'static> Broker<P> {
         let (name, declared) = self.declared(spec)?;
         self.metrics.ready(&name, false);
         let handle = Handle::new(name, None, self.link.clone());
-        self.occupy(handle.clone(), None, Arc::new(declared));
+        self.occupy(handle.clone(), (None, None), Arc::new(declared));
         Ok(handle)
     }
 
@@ -283,6 +289,10 @@ impl<P: Send + Sync + 'static> Broker<P> {
             self.act(now, action, &mut candidate);
         }
         self.actions = actions;
+        // Each is about a credential that nothing is derived from, so this goes no deeper.
+        while let Some(event) = self.consequences.pop_front() {
+            self.step(event, None);
+        }
     }
 
     fn declared(
@@ -312,7 +322,12 @@ impl<P: Send + Sync + 'static> Broker<P> {
     }
 
     /// Gives a handle a slot.
-    fn occupy(&mut self, handle: Handle<P>, family: Option<usize>, declared: Arc<Declared<P>>) {
+    fn occupy(
+        &mut self,
+        handle: Handle<P>,
+        (family, parent): (Option<usize>, Option<Handle<P>>),
+        declared: Arc<Declared<P>>,
+    ) {
         let now = self.now();
         let slot = self.engine.declare(declared.provider, declared.kind, now);
         self.tenures += 1;
@@ -329,6 +344,7 @@ impl<P: Send + Sync + 'static> Broker<P> {
                 handle,
                 place,
                 family,
+                parent,
                 declared,
                 dismissed: false,
             });

@@ -33,7 +33,7 @@ pub struct Draft<P> {
     link: Link,
     numbers: Arc<AtomicUsize>,
     pub(crate) providers: Vec<DraftedProvider>,
-    pub(crate) credentials: Vec<(CredentialSpec<P>, Handle<P>)>,
+    pub(crate) credentials: Vec<DraftedCredential<P>>,
     pub(crate) families: Vec<(CredentialSpec<P>, Family<P>)>,
 }
 
@@ -41,6 +41,13 @@ pub(crate) struct DraftedProvider {
     pub(crate) name: ProviderName,
     pub(crate) provider: Arc<dyn Provider>,
     pub(crate) anchored: bool,
+}
+
+pub(crate) struct DraftedCredential<P> {
+    pub(crate) spec: CredentialSpec<P>,
+    pub(crate) handle: Handle<P>,
+    /// What it is derived from.
+    pub(crate) parent: Option<Handle<P>>,
 }
 
 /// What is no longer needed.
@@ -139,8 +146,22 @@ impl<P> Draft<P> {
 
     /// Drafts a credential and returns the hold that readers take on it.
     pub fn credential(&mut self, spec: CredentialSpec<P>) -> Handle<P> {
+        self.draft(spec, None)
+    }
+
+    /// Drafts a credential that is asked for with another one, its parent: it is replaced when that has
+    /// a successor, and is not served when that is not.
+    pub fn derived(&mut self, spec: CredentialSpec<P>, parent: &Handle<P>) -> Handle<P> {
+        self.draft(spec, Some(parent.clone()))
+    }
+
+    fn draft(&mut self, spec: CredentialSpec<P>, parent: Option<Handle<P>>) -> Handle<P> {
         let handle = Handle::new(spec.name.clone(), None, self.link.clone());
-        self.credentials.push((spec, handle.clone()));
+        self.credentials.push(DraftedCredential {
+            spec,
+            handle: handle.clone(),
+            parent,
+        });
         handle
     }
 
@@ -154,7 +175,7 @@ impl<P> Draft<P> {
 
     /// Returns the names of the providers that its credentials ask.
     pub(crate) fn asked(&self) -> impl Iterator<Item = &CredentialSpec<P>> {
-        let shared = self.credentials.iter().map(|(spec, _)| spec);
+        let shared = self.credentials.iter().map(|it| &it.spec);
         shared.chain(self.families.iter().map(|(spec, _)| spec))
     }
 }

@@ -83,6 +83,11 @@ impl<P> Handle<P> {
         self.newer_than(number, self.cell.link.clock.boot())
     }
 
+    /// Tells the broker that generation `number` was refused, and waits for nothing.
+    pub fn doubt(&self, number: GenerationNumber) {
+        self.report(number);
+    }
+
     /// Returns the credential's declared name.
     #[must_use]
     pub fn credential(&self) -> &CredentialName {

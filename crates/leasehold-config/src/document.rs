@@ -9,6 +9,7 @@ mod credential;
 mod issuer;
 mod limit;
 mod listener;
+mod oauth;
 mod provider;
 mod route;
 mod upstream;
@@ -38,6 +39,7 @@ pub(crate) use listener::{
     CertificateDocument, ClientTlsDocument, LimitsDocument, ListenerDocument, ListenerTlsDocument,
     TlsVersionWord,
 };
+pub(crate) use oauth::{OauthClientDocument, OauthMethodWord, TokenDocument};
 pub(crate) use provider::{AnchorDocument, OneOrMany, ProviderDocument};
 pub(crate) use route::{
     AdmissionDocument, AdmissionWord, CorsDocument, DotSegmentsWord, EncodedSlashesWord,

@@ -34,6 +34,7 @@ pub use snapshot::limit::{ConcurrencyLimit, LimitPer, RateLimit};
 pub use snapshot::listener::{
     CertificateFiles, ClientTls, Limits, Listener, ListenerAddress, ListenerTls,
 };
+pub use snapshot::oauth::{ClientId, ClientMethod, Oauth};
 pub use snapshot::route::cors::{Cors, Origins};
 pub use snapshot::route::edit::{HeaderEdits, HostRewrite, Rewrite};
 pub use snapshot::route::matching::{HeaderTest, HostMatch, Match, PathMatch, PathPolicy};

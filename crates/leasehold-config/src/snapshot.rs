@@ -3,6 +3,7 @@ pub(crate) mod consumer;
 pub(crate) mod issuer;
 pub(crate) mod limit;
 pub(crate) mod listener;
+pub(crate) mod oauth;
 pub(crate) mod route;
 pub(crate) mod upstream;
 pub(crate) mod upstream_traffic;
@@ -21,6 +22,7 @@ use consumer::Consumer;
 use issuer::{IdentityHeaders, TokenIssuer};
 use limit::{ConcurrencyLimit, RateLimit};
 use listener::Listener;
+use oauth::Oauth;
 use route::Route;
 use route::matching::PathPolicy;
 use upstream::Upstream;
@@ -153,6 +155,8 @@ pub enum ProviderKind {
     Vault(Vault),
     /// The encrypted file of this machine.
     Native(Native),
+    /// An OAuth 2.0 authorization server.
+    Oauth(Oauth),
 }
 
 /// How a Vault or OpenBao cluster is reached.
@@ -259,5 +263,10 @@ pub enum Source {
         poll: Duration,
         /// How long a value may be used after the provider last confirmed it.
         max_stale: Duration,
+    },
+    /// An access token.
+    Token {
+        /// What is asked for, in order, as the form of the request has it.
+        form: Vec<(String, String)>,
     },
 }

@@ -9,6 +9,7 @@ mod injection;
 mod issuers;
 mod limits;
 mod listeners;
+mod oauth;
 mod per;
 mod providers;
 mod routes;
@@ -70,6 +71,7 @@ pub(crate) fn validate(
         path_policy: routes::matching::path_policy(document.path_policy),
         routes: check.routes(document.routes, root),
     };
+    check.clients_are_leased(&snapshot, root);
     check.issued_for_somebody(&snapshot, root);
     check.edits_leave_what_is_ours(&snapshot, root);
     check.identity_is_apart(&snapshot, root);

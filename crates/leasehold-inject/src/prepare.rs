@@ -53,6 +53,8 @@ pub enum Injection {
         /// The template.
         template: Template,
     },
+    /// In no request that is forwarded: these fields are kept for the provider that asks with them.
+    Kept(Vec<String>),
     /// Nowhere: what these show is looked for in what upstreams send back.
     Reflection(Vec<Self>),
 }
@@ -110,6 +112,7 @@ fn place(injection: &Injection, material: &Material) -> Result<Place, PrepareErr
         Injection::Rendered { spot, template } => {
             return rendered(spot, &render(template, material)?);
         }
+        Injection::Kept(fields) => return Ok(Place::Kept(kept(fields, material)?)),
         Injection::Reflection(of) => {
             return Ok(Place::Reflection(Arc::new(scanner_of(of, material)?)));
         }
@@ -175,6 +178,18 @@ fn basic(username: &str, password: &str, material: &Material) -> Result<HeaderVa
     pair.push(b':');
     pair.extend_from_slice(&pass);
     ready(&AUTHORIZATION, encode(&pair)?)
+}
+
+/// Copies what a provider asks with: the material itself is wiped when all forms have been made.
+fn kept(fields: &[String], material: &Material) -> Result<Material, PrepareError> {
+    let mut kept = Material::default();
+    for field in fields {
+        // EXPOSE: the one copy is wiped when the last call that is made with it has ended.
+        let value = wanted(field, material)?.expose();
+        not_empty(field, &value)?;
+        kept.insert(field.as_str(), Secret::new(&*value));
+    }
+    Ok(kept)
 }
 
 fn encode(pair: &[u8]) -> Result<Zeroizing<Vec<u8>>, PrepareError> {

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use leasehold_provider::Material;
 
 use crate::cookie::{self, Cookie};
 use crate::query::Query;
@@ -30,7 +31,7 @@ impl Prepared {
         Ok(match self.place(index)? {
             Place::Header { name, .. } => Some(name),
             Place::Cookie(_) => Some(&cookie::HEADER),
-            Place::Query(_) | Place::Identity(_) | Place::Reflection(_) => None,
+            Place::Query(_) | Place::Identity(_) | Place::Kept(_) | Place::Reflection(_) => None,
         })
     }
 
@@ -39,6 +40,15 @@ impl Prepared {
     pub fn identity(&self, index: InjectionIndex) -> Option<&Identity> {
         match self.place(index) {
             Ok(Place::Identity(identity)) => Some(identity),
+            _ => None,
+        }
+    }
+
+    /// Returns the fields that were kept for a provider, where the injection is that.
+    #[must_use]
+    pub fn kept(&self, index: InjectionIndex) -> Option<&Material> {
+        match self.place(index) {
+            Ok(Place::Kept(material)) => Some(material),
             _ => None,
         }
     }
@@ -73,7 +83,7 @@ impl Prepared {
                 headers.insert(name.clone(), value.clone());
             }
             Place::Cookie(cookie) => cookie.place(headers),
-            Place::Query(_) | Place::Identity(_) | Place::Reflection(_) => {}
+            Place::Query(_) | Place::Identity(_) | Place::Kept(_) | Place::Reflection(_) => {}
         }
         Ok(())
     }
@@ -119,6 +129,8 @@ pub(crate) enum Place {
     Query(Query),
     /// The TLS handshake.
     Identity(Identity),
+    /// Calls of the provider that asks with it.
+    Kept(Material),
     /// Answers, where it must not be.
     Reflection(Arc<Scanner>),
 }

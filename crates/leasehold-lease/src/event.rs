@@ -41,7 +41,7 @@ pub enum Terms {
         /// How long after the request was sent the next change is due.
         next: Duration,
     },
-    /// As a certificate.
+    /// As a certificate or an access token.
     Certificate {
         /// How long it is valid from when the request was sent.
         ttl: Duration,
@@ -306,6 +306,16 @@ pub enum Event {
     },
     /// A person asks for a successor of the active generation.
     RotationAsked {
+        /// The credential.
+        slot: SlotId,
+    },
+    /// What the credential is derived from has a successor: it is asked for anew, and served meanwhile.
+    ParentSucceeded {
+        /// The credential.
+        slot: SlotId,
+    },
+    /// What the credential is derived from is served no more, and so it must not be either.
+    ParentLost {
         /// The credential.
         slot: SlotId,
     },

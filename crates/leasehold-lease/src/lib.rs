@@ -66,7 +66,7 @@ pub enum Kind {
         /// How long a password may be used after it was due to change and no newer one could be read.
         max_stale: std::time::Duration,
     },
-    /// A certificate without a lease: replaced in time and left to run out.
+    /// A certificate without a lease, or an access token: replaced in time and left to run out.
     Certificate,
     /// A stored value without versions: read again at intervals and compared.
     Hinted {

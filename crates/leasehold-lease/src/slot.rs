@@ -35,6 +35,9 @@ pub(crate) struct Slot {
     fetch: Fetch,
     /// A person asked for the fetch that is planned: it waits for no budget.
     asked: bool,
+    /// What it is derived from has a successor: the next one waits for no budget either, however many
+    /// attempts it takes.
+    outdated: bool,
     retired: Vec<Retired>,
     /// Fetches that failed in a row.
     fruitless: u32,
@@ -93,6 +96,7 @@ impl Slot {
             active: None,
             fetch: Fetch::At(now),
             asked: false,
+            outdated: false,
             retired: Vec::new(),
             fruitless: 0,
             life: None,
@@ -286,6 +290,18 @@ impl Slot {
         // A fetch that is under way is what was asked for: no later one is let past the budget for it.
         self.asked = !self.is_fetching();
         self.plan_fetch(ctx.now);
+    }
+
+    /// What it is derived from has a successor.
+    pub(crate) fn parent_succeeded(&mut self, ctx: &mut Context<'_>) {
+        self.outdated = true;
+        self.plan_fetch(ctx.now);
+    }
+
+    /// What it is derived from is served no more. Another is asked for at once: that fails until there
+    /// is something to ask with.
+    pub(crate) fn parent_lost(&mut self, ctx: &mut Context<'_>) {
+        self.expire(ctx);
     }
 
     /// A person wants a generation dead now, whoever uses it; another is fetched.

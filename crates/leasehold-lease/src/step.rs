@@ -180,6 +180,8 @@ impl Step<'_> {
             Event::Suspected { slot, number } => {
                 self.told(slot, |it, ctx| it.suspected(ctx, number))
             }
+            Event::ParentSucceeded { slot } => self.told(slot, Slot::parent_succeeded),
+            Event::ParentLost { slot } => self.told(slot, Slot::parent_lost),
             Event::RotationAsked { slot } => self.told(slot, |it, ctx| it.rotation_asked(ctx)),
             Event::RevocationAsked { slot, number } => {
                 self.told(slot, |it, ctx| it.revocation_asked(ctx, number))

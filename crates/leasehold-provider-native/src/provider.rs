@@ -135,6 +135,9 @@ impl Provider for NativeProvider {
                 Source::Leased { path, .. } => {
                     return self.refuse(epoch, &format!("issue {path}"), NO_LEASES);
                 }
+                Source::Token { .. } => {
+                    return self.refuse(epoch, "ask for a token", VERSIONS_ONLY);
+                }
                 Source::Rotating { path }
                 | Source::Certificate { path, .. }
                 | Source::Hinted { path } => {

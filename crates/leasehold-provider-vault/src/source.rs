@@ -28,6 +28,11 @@ impl VaultProvider {
             Source::Rotating { path } => self.read_account(holder, path).await,
             Source::Certificate { path, parameters } => self.sign(holder, path, parameters).await,
             Source::Hinted { path } => self.read_plain(holder, path).await,
+            Source::Token { .. } => {
+                let detail = "tokens come from a token endpoint and not from Vault";
+                let failure = Failure::Misconfigured;
+                Err(ProviderError::new("ask for a token", failure, detail))
+            }
         }
     }
 

@@ -59,6 +59,11 @@ pub enum Holding {
         /// Its serial number, as the provider's log has it.
         serial: String,
     },
+    /// As an access token that is left to run out.
+    Token {
+        /// How long it is valid from the moment the request was sent.
+        ttl: Duration,
+    },
     /// As a stored value without a version.
     Hinted {
         /// How soon the provider suggests to read it again; zero where it suggests nothing.

@@ -45,6 +45,11 @@ pub enum Source {
         /// The path at the provider, mount included.
         path: String,
     },
+    /// An access token, asked for with another credential.
+    Token {
+        /// What is asked for, in order, as the form of the request has it: `scope` and so on.
+        form: Vec<(String, String)>,
+    },
 }
 
 impl Source {

@@ -36,12 +36,14 @@ mod balancer;
 mod database;
 mod echo;
 mod tls;
+mod token_server;
 
 pub use answer::{Handler, json};
 pub use api_key::{AcceptedKeys, ApiKey};
 pub use balancer::Balancer;
 pub use database::Database;
 pub use echo::Echo;
+pub use token_server::{IssuedToken, TokenServer};
 
 use tls::Identity;
 

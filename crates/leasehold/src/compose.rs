@@ -2,6 +2,7 @@
 
 mod gateway;
 pub(crate) mod issuers;
+mod oauth;
 mod traffic;
 pub(crate) mod vault_login;
 
@@ -28,6 +29,17 @@ pub(crate) enum ComposeError {
         provider: ProviderName,
         #[source]
         source: leasehold_provider_vault::SetupError,
+    },
+    #[error("set up provider {provider}")]
+    Oauth {
+        provider: ProviderName,
+        #[source]
+        source: leasehold_provider_oauth::SetupError,
+    },
+    #[error("provider {provider} asks with credential {credential}, which is not held")]
+    Orphan {
+        provider: ProviderName,
+        credential: CredentialName,
     },
     #[error("read the certificate authorities of upstream {upstream} from {}", path.display())]
     Ca {
@@ -72,6 +84,8 @@ pub(crate) struct Composition {
 struct DeclaredProvider {
     declared: Provider,
     provider: Arc<dyn leasehold_provider::Provider>,
+    /// What it asks with, where that is a credential of its own.
+    parent: Option<Arc<Holding>>,
 }
 
 /// A credential that is held, and what is made of each generation of it.
@@ -106,19 +120,25 @@ pub(crate) fn compose(
         providers: BTreeMap::new(),
         holdings: BTreeMap::new(),
     };
-    for provider in &snapshot.providers {
-        let mut asked = snapshot.credentials.iter();
+    let (derived, first): (Vec<_>, Vec<_>) = snapshot
+        .providers
+        .iter()
+        .partition(|it| matches!(it.kind, ProviderKind::Oauth(_)));
+    // What is asked for with another credential comes after that.
+    for provider in first.into_iter().chain(derived) {
+        let asked = snapshot.credentials.iter();
+        let asked = asked.filter(|it| it.provider == provider.name);
+        let mut asked = asked.filter_map(|it| Some((it, wanted.get(&it.name)?)));
         // A provider that nobody needs is not logged in to.
-        if asked.any(|it| it.provider == provider.name && wanted.contains_key(&it.name)) {
-            composing.provider(provider, &snapshot.instance, clock)?;
+        let Some(first) = asked.next() else { continue };
+        composing.provider(provider, &snapshot.instance, clock)?;
+        for (credential, injections) in std::iter::once(first).chain(asked) {
+            composing.credential(credential, injections);
         }
     }
     for credential in &snapshot.credentials {
-        match wanted.get(&credential.name) {
-            Some(injections) => composing.credential(credential, injections),
-            None => {
-                warn!(credential = %credential.name, "no upstream uses this credential: not fetched");
-            }
+        if !wanted.contains_key(&credential.name) {
+            warn!(credential = %credential.name, "no upstream uses this credential: not fetched");
         }
     }
     let Composing {
@@ -203,6 +223,14 @@ impl Composition {
 }
 
 impl Holding {
+    /// Returns the hold that all requests share, where it is not held for each consumer.
+    const fn shared(&self) -> Option<&leasehold_broker::Handle<Prepared>> {
+        match &self.held {
+            Held::Shared(handle) => Some(handle),
+            Held::PerConsumer(_) => None,
+        }
+    }
+
     /// Returns which of the forms that are made of each generation is this one.
     fn place(&self, wanted: &Injection) -> Option<InjectionIndex> {
         let place = self.injections.iter().position(|it| it == wanted);
@@ -243,11 +271,17 @@ impl Composing<'_> {
         instance: &InstanceName,
         clock: &Arc<dyn Clock>,
     ) -> Result<(), ComposeError> {
+        let parent = oauth::parent(declared, &self.holdings)?;
         let former = self.former.and_then(|it| it.providers.get(&declared.name));
-        let provider = match former.filter(|it| it.declared == *declared) {
+        let is_same = |it: &&DeclaredProvider| {
+            // One that asks with what is held anew has to be asked anew.
+            let (before, now) = (it.parent.as_ref(), parent.as_ref());
+            it.declared == *declared && before.map(Arc::as_ptr) == now.map(Arc::as_ptr)
+        };
+        let provider = match former.filter(is_same) {
             Some(same) => Arc::clone(&same.provider),
             None => {
-                let made = make_provider(declared, instance, clock)?;
+                let made = make_provider(declared, parent.as_deref(), instance, clock)?;
                 let name = declared.name.clone();
                 self.draft
                     .provider(name, Arc::clone(&made), anchored(declared));
@@ -257,7 +291,11 @@ impl Composing<'_> {
         let declared = declared.clone();
         self.providers.insert(
             declared.name.clone(),
-            DeclaredProvider { declared, provider },
+            DeclaredProvider {
+                declared,
+                provider,
+                parent,
+            },
         );
         Ok(())
     }
@@ -295,8 +333,13 @@ impl Composing<'_> {
         watchlist: Watchlist,
     ) -> Held {
         let spec = credential_spec(credential, injections, watchlist);
+        let provider = self.providers.get(&credential.provider);
+        let parent = provider.and_then(|it| it.parent.as_ref());
         match credential.per {
-            Per::Instance => Held::Shared(self.draft.credential(spec)),
+            Per::Instance => Held::Shared(match parent.and_then(|it| it.shared()) {
+                Some(parent) => self.draft.derived(spec, parent),
+                None => self.draft.credential(spec),
+            }),
             Per::Consumer { cap, idle } => {
                 let cap = cap.get();
                 Held::PerConsumer(self.draft.family(spec, FamilyLimits { cap, idle }))
@@ -321,6 +364,7 @@ fn wanted(snapshot: &Snapshot) -> Result<BTreeMap<CredentialName, Vec<Injection>
             }
         }
     }
+    oauth::want(snapshot, &mut wanted);
     Ok(wanted)
 }
 
@@ -429,6 +473,11 @@ pub(crate) fn source(declared: &Source) -> (leasehold_provider::Source, Kind) {
                 max_stale: *max_stale,
             },
         ),
+        Source::Token { form } => (
+            leasehold_provider::Source::Token { form: form.clone() },
+            // It has no lease either, and runs out by itself.
+            Kind::Certificate,
+        ),
         Source::Versioned {
             mount,
             path,
@@ -451,12 +500,13 @@ pub(crate) fn source(declared: &Source) -> (leasehold_provider::Source, Kind) {
 const fn anchored(provider: &Provider) -> bool {
     match &provider.kind {
         ProviderKind::Vault(vault) => vault.anchor.is_some(),
-        ProviderKind::Native(_) => false,
+        ProviderKind::Native(_) | ProviderKind::Oauth(_) => false,
     }
 }
 
 fn make_provider(
     provider: &Provider,
+    parent: Option<&Holding>,
     instance: &InstanceName,
     clock: &Arc<dyn Clock>,
 ) -> Result<Arc<dyn leasehold_provider::Provider>, ComposeError> {
@@ -474,6 +524,7 @@ fn make_provider(
         ProviderKind::Native(native) => {
             Arc::new(NativeProvider::new(name, &native.file, &native.key_file))
         }
+        ProviderKind::Oauth(declared) => Arc::new(oauth::provider(name, declared, parent, clock)?),
     })
 }
 

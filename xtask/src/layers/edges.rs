@@ -118,6 +118,7 @@ const ALLOWED: &[Row] = &[
             "leasehold-model",
             "leasehold-provider",
             "leasehold-provider-native",
+            "leasehold-provider-oauth",
             "leasehold-provider-vault",
             "leasehold-proxy",
             "leasehold-secret",
@@ -174,6 +175,11 @@ const ALLOWED: &[Row] = &[
     },
     Row {
         room: "leasehold-provider-native",
+        imports: &["leasehold-model", "leasehold-provider", "leasehold-secret"],
+        tests: STARTS_SERVERS,
+    },
+    Row {
+        room: "leasehold-provider-oauth",
         imports: &["leasehold-model", "leasehold-provider", "leasehold-secret"],
         tests: STARTS_SERVERS,
     },
@@ -284,6 +290,7 @@ mod tests {
             "leasehold",
             "leasehold-provider",
             "leasehold-provider-native",
+            "leasehold-provider-oauth",
             "leasehold-provider-vault",
             "leasehold-inject",
         ];

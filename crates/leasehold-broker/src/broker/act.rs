@@ -153,6 +153,7 @@ impl<P: Send + Sync + 'static> Broker<P> {
         let generation = Arc::new(generation);
         handle.activate(Arc::clone(&generation));
         self.waits.activated(now, place, &generation);
+        self.parent_succeeded(place);
     }
 
     fn extend(&self, slot: SlotId, number: GenerationNumber, deadline: BootTime) {
@@ -171,7 +172,7 @@ impl<P: Send + Sync + 'static> Broker<P> {
         self.waits.unchanged(self.now(), place);
     }
 
-    fn withdraw(&self, slot: SlotId) {
+    fn withdraw(&mut self, slot: SlotId) {
         let Some(credential) = self.at(slot) else {
             return;
         };
@@ -181,6 +182,7 @@ impl<P: Send + Sync + 'static> Broker<P> {
         if credential.family.is_none() && !credential.dismissed {
             self.metrics.ready(credential.handle.credential(), false);
         }
+        self.parent_lost(credential.place);
     }
 
     fn notify(&mut self, notice: &Notice) {

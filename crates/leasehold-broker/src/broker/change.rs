@@ -46,12 +46,12 @@ impl<P: Send + Sync + 'static> Broker<P> {
         for it in draft.providers {
             self.provider(it.name, it.provider, it.anchored);
         }
-        for (spec, handle) in draft.credentials {
-            let (name, declared) = self.declared(spec)?;
+        for it in draft.credentials {
+            let (name, declared) = self.declared(it.spec)?;
             if !self.is_declared(&name) {
                 self.metrics.ready(&name, false);
             }
-            self.occupy(handle, None, Arc::new(declared));
+            self.occupy(it.handle, (None, it.parent), Arc::new(declared));
         }
         for (spec, family) in draft.families {
             let (_, declared) = self.declared(spec)?;

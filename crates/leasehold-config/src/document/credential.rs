@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::DurationText;
+use super::{DurationText, TokenDocument};
 
 /// What an upstream is shown.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -19,8 +19,8 @@ pub(crate) struct CredentialDocument {
     pub(crate) per: Option<PerDocument>,
 }
 
-/// Where a credential comes from: exactly one of `lease`, `static`, `certificate`, `kv`, `kv1` and
-/// `path`.
+/// Where a credential comes from: exactly one of `lease`, `static`, `certificate`, `kv`, `kv1`,
+/// `path` and `oauth`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Source")]
@@ -44,6 +44,9 @@ pub(crate) struct SourceDocument {
     pub(crate) kv1: Option<String>,
     /// Native: the path in the encrypted file, like `payments/api`.
     pub(crate) path: Option<String>,
+    /// OAuth: what the token is asked for, like `{ scope: crm.read }`; `{}` for what the server gives
+    /// by itself. The credential has the field `access_token`.
+    pub(crate) oauth: Option<TokenDocument>,
     /// Vault, with `lease` or `certificate`: what the path is asked with, like
     /// `{ common_name: gateway.example.com, ttl: 24h }`. None of it may be secret.
     #[serde(default)]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::AuthDocument;
+use super::{AuthDocument, DurationText, OauthClientDocument};
 
 /// A system that keeps or issues credentials.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -32,6 +32,19 @@ pub(crate) enum ProviderDocument {
         file: PathBuf,
         /// The file with its key, readable by its owner only.
         key_file: PathBuf,
+    },
+    /// An OAuth 2.0 authorization server, which issues access tokens to the gateway as its client.
+    Oauth {
+        /// Where tokens are asked for, like `https://idp.example.com/oauth/token`.
+        token_endpoint: String,
+        /// A file with the certificate authorities that vouch for the server, in PEM.
+        /// Default: those that the system trusts.
+        ca: Option<PathBuf>,
+        /// How long a token counts as valid whose answer does not say. At least `1s`.
+        #[schemars(extend("default" = "5m"))]
+        default_life: Option<DurationText>,
+        /// What proves the gateway to be the client.
+        client: Box<OauthClientDocument>,
     },
 }
 

@@ -52,7 +52,7 @@ impl Check<'_> {
         }
         let mut tokens = Vec::new();
         for (index, token) in written.tokens.iter().flatten().enumerate() {
-            tokens.push(self.token(token, place.field("tokens").item(index)));
+            tokens.push(self.consumer_token(token, place.field("tokens").item(index)));
         }
         let mut certificates = Vec::new();
         for (index, certificate) in written.certificates.iter().flatten().enumerate() {
@@ -70,7 +70,11 @@ impl Check<'_> {
         }
     }
 
-    fn token(&mut self, written: &ConsumerTokenDocument, place: Place<'_>) -> ConsumerToken {
+    fn consumer_token(
+        &mut self,
+        written: &ConsumerTokenDocument,
+        place: Place<'_>,
+    ) -> ConsumerToken {
         self.reference(&written.issuer, ISSUER, place.field("issuer"));
         if written.subject.is_none() && written.claims.is_empty() {
             let message = "every token of the issuer would be this consumer's";

@@ -56,6 +56,16 @@ impl Check<'_> {
                 file: self.path(file),
                 key_file: self.path(key_file),
             })),
+            ProviderDocument::Oauth {
+                token_endpoint,
+                ca,
+                default_life,
+                client,
+            } => {
+                let written = (token_endpoint, ca, default_life);
+                self.oauth(name, written, *client, place)
+                    .map(ProviderKind::Oauth)
+            }
         }
     }
 

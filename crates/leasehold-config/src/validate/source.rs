@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Check;
 use crate::code::Code;
-use crate::document::{ProviderDocument, SourceDocument};
+use crate::document::{OneOrMany, ProviderDocument, SourceDocument, TokenDocument};
 use crate::node::Place;
 use crate::snapshot::Source;
 use crate::words;
@@ -17,7 +17,7 @@ impl Check<'_> {
         whole: bool,
         place: Place<'_>,
     ) -> Option<Form> {
-        let mut written = Form::ALL.into_iter().filter(|form| form.of(from).is_some());
+        let mut written = Form::ALL.into_iter().filter(|form| form.is_in(from));
         if let (Some(form), None) = (written.next(), written.next()) {
             return Some(form);
         }
@@ -40,14 +40,17 @@ impl Check<'_> {
         kind: Option<Kind>,
         place: Place<'_>,
     ) -> Option<Source> {
-        if kind.is_some_and(|kind| kind != form.kind()) {
+        if let Some(kind) = kind.filter(|kind| *kind != form.kind()) {
             let provider = words::shown(&from.provider, "this provider");
-            let other = form.kind().other_in_words();
+            let other = kind.in_words();
             let message = format!("{provider} has no `{}`: it is {other}", form.name());
             let place = place.field(form.name());
             self.fault(Code::ProviderMismatch, place, message, SOURCE_HELP);
         }
         self.lone_fields(from, form, place);
+        if let Some(token) = &from.oauth {
+            return Some(self.token(token, place.field("oauth")));
+        }
         let path = self.segments(form.of(from)?, place.field(form.name()));
         let parameters = || from.parameters.clone();
         Some(match form {
@@ -64,7 +67,36 @@ impl Check<'_> {
                 max_stale: self.stale(from, DEFAULT_MAX_STALE, LEAST_STALE, place),
             },
             Form::Kv | Form::Kv1 | Form::Path => return self.stored(from, form, path, place),
+            Form::Token => return None,
         })
+    }
+
+    /// Reads what a token is asked for.
+    fn token(&mut self, written: &TokenDocument, place: Place<'_>) -> Source {
+        let TokenDocument {
+            scope,
+            audience,
+            resource,
+        } = written;
+        let mut form = Vec::new();
+        let resources: &[String] = match resource {
+            None => &[],
+            Some(OneOrMany::One(one)) => std::slice::from_ref(one),
+            Some(OneOrMany::Many(many)) => many,
+        };
+        let single = [("scope", scope), ("audience", audience)].into_iter();
+        let single = single.filter_map(|(name, it)| Some((name, it.as_ref()?)));
+        let resources = resources.iter().map(|it| ("resource", it));
+        for (name, value) in single.chain(resources) {
+            if value.trim().is_empty() || value.contains(char::is_control) {
+                self.report.hide_unless_name(place.field(name).node());
+                let message = format!("this is no `{name}`");
+                let help = "write it on one line, or leave it out";
+                self.fault(Code::BadCombination, place.field(name), message, help);
+            }
+            form.push((name.to_owned(), value.clone()));
+        }
+        Source::Token { form }
     }
 
     /// Reads a value that is looked at again and again.
@@ -86,7 +118,9 @@ impl Check<'_> {
                 (self.segments(mount, place.field("mount")), path)
             }
             Form::Kv | Form::Kv1 => self.below_mount(&path, place.field(form.name()))?,
-            Form::Path | Form::Lease | Form::Static | Form::Certificate => (String::new(), path),
+            Form::Path | Form::Lease | Form::Static | Form::Certificate | Form::Token => {
+                (String::new(), path)
+            }
         };
         Some(if form == Form::Kv1 {
             Source::Hinted {
@@ -179,16 +213,18 @@ pub(super) enum Form {
     Kv,
     Kv1,
     Path,
+    Token,
 }
 
 impl Form {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Lease,
         Self::Static,
         Self::Certificate,
         Self::Kv,
         Self::Kv1,
         Self::Path,
+        Self::Token,
     ];
 
     pub(super) const fn name(self) -> &'static str {
@@ -199,6 +235,7 @@ impl Form {
             Self::Kv => "kv",
             Self::Kv1 => "kv1",
             Self::Path => "path",
+            Self::Token => "oauth",
         }
     }
 
@@ -207,7 +244,15 @@ impl Form {
         matches!(self, Self::Lease | Self::Certificate)
     }
 
-    /// Returns what is written in the field.
+    /// Tells whether the field is written.
+    fn is_in(self, from: &SourceDocument) -> bool {
+        match self {
+            Self::Token => from.oauth.is_some(),
+            _ => self.of(from).is_some(),
+        }
+    }
+
+    /// Returns the path that is written in the field.
     fn of(self, from: &SourceDocument) -> Option<&str> {
         let written = match self {
             Self::Lease => &from.lease,
@@ -216,6 +261,7 @@ impl Form {
             Self::Kv => &from.kv,
             Self::Kv1 => &from.kv1,
             Self::Path => &from.path,
+            Self::Token => &None,
         };
         written.as_deref()
     }
@@ -224,6 +270,7 @@ impl Form {
         match self {
             Self::Lease | Self::Static | Self::Certificate | Self::Kv | Self::Kv1 => Kind::Vault,
             Self::Path => Kind::Native,
+            Self::Token => Kind::Oauth,
         }
     }
 
@@ -233,7 +280,7 @@ impl Form {
             "mount" => self == Self::Kv,
             "parameters" => self.is_issued(),
             "poll" => matches!(self, Self::Kv | Self::Kv1 | Self::Path),
-            _ => !self.is_issued(),
+            _ => !self.is_issued() && self != Self::Token,
         }
     }
 
@@ -243,6 +290,7 @@ impl Form {
             Self::Lease => "a lease is one path and ages by its own times",
             Self::Static => "the provider says when it changes the password",
             Self::Certificate => "a certificate is one path and says until when it is valid",
+            Self::Token => "a token is what the server issues and says until when it is valid",
             Self::Kv | Self::Kv1 | Self::Path => "a stored value is read as it is",
         }
     }
@@ -253,6 +301,7 @@ impl Form {
 pub(super) enum Kind {
     Vault,
     Native,
+    Oauth,
 }
 
 impl Kind {
@@ -260,21 +309,22 @@ impl Kind {
         match provider {
             ProviderDocument::Vault { .. } => Self::Vault,
             ProviderDocument::Native { .. } => Self::Native,
+            ProviderDocument::Oauth { .. } => Self::Oauth,
         }
     }
 
-    /// Names the kind that this one was taken for.
-    const fn other_in_words(self) -> &'static str {
+    const fn in_words(self) -> &'static str {
         match self {
-            Self::Vault => "the native provider",
-            Self::Native => "Vault",
+            Self::Vault => "Vault",
+            Self::Native => "the native provider",
+            Self::Oauth => "an OAuth server",
         }
     }
 
     const fn default_poll(self) -> Duration {
         match self {
             Self::Vault => Duration::from_secs(30),
-            Self::Native => Duration::from_secs(1),
+            Self::Native | Self::Oauth => Duration::from_secs(1),
         }
     }
 }
@@ -293,4 +343,5 @@ const LEAST_STALE: Duration = Duration::from_secs(5);
 const SOURCE_HELP: &str = "Vault has `lease: database/creds/orders`, `static: \
                            database/static-creds/orders`, `certificate: pki/sign/web`, `kv: \
                            kv/payments/api` and `kv1: kv1/payments/api`; the native provider has \
-                           `path: payments/api`, and cannot lease";
+                           `path: payments/api`, and cannot lease; an OAuth server has `oauth: \
+                           { scope: crm.read }`";

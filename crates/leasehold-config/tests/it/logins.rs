@@ -14,7 +14,7 @@ fn auth(written: &str) -> Option<AuthMethod> {
     let snapshot = load("leasehold.yaml", &with(APPROLE, written)).ok()?;
     match snapshot.providers.into_iter().next()?.kind {
         ProviderKind::Vault(vault) => Some(vault.auth),
-        ProviderKind::Native(_) => None,
+        ProviderKind::Native(_) | ProviderKind::Oauth(_) => None,
     }
 }
 
@@ -156,7 +156,7 @@ fn the_examples_show_every_method() {
         let snapshot = read(&workspace().join("examples").join(example)).expect("an example");
         seen.extend(snapshot.providers.into_iter().map(|it| match it.kind {
             ProviderKind::Vault(vault) => std::mem::discriminant(&vault.auth),
-            ProviderKind::Native(_) => panic!("no login there"),
+            ProviderKind::Native(_) | ProviderKind::Oauth(_) => panic!("no login there"),
         }));
     }
     seen.dedup();

@@ -14,6 +14,7 @@ mod injections;
 mod limits;
 mod logins;
 mod mutations;
+mod oauth;
 mod routes;
 mod secrets;
 mod snapshots;

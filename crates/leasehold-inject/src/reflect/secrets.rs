@@ -33,7 +33,8 @@ pub(crate) fn scanner_of(
                 secrets.push(render(template, material)?);
             }
             // Nobody is shown the key, and what was shown is public.
-            Injection::ClientCertificate { .. } | Injection::Reflection(_) => {}
+            Injection::ClientCertificate { .. } | Injection::Kept(_) | Injection::Reflection(_) => {
+            }
         }
     }
     Scanner::new(&secrets)

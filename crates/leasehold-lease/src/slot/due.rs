@@ -153,12 +153,13 @@ impl Slot {
     /// Not before the budget allows it, and with two predecessors still to be given back a rotation
     /// waits as well: a slot that rotates faster than its requests end would pile up live
     /// credentials. For those it waits no longer than service allows, and not for a lease that can't
-    /// be revoked. What a person asked for waits for neither.
+    /// be revoked. What a person asked for, and what
+    /// is to replace one that is derived from a former credential, waits for neither.
     fn fetch_at(&self) -> Option<BootTime> {
         let Fetch::At(at) = self.fetch else {
             return None;
         };
-        if self.asked || !self.kind.is_issued() {
+        if self.asked || self.outdated || !self.kind.is_issued() {
             return Some(at);
         }
         // The deadline may be that of what the lease hangs on, which is nearer than its own urgency.

@@ -251,6 +251,7 @@ impl Slot {
         self.next_number = number.next();
         self.served = true;
         self.fruitless = 0;
+        self.outdated = false;
         if self.kind.is_issued() {
             // Whoever asks for a lease is given a new one: that proves nothing.
             self.suspicion.settle();

@@ -10,6 +10,7 @@ mod ledger;
 mod logins;
 mod memory;
 mod native;
+mod oauth;
 mod operator;
 mod reflection;
 mod refused;

@@ -116,6 +116,13 @@ pub(crate) fn put(dir: &Path, path: &str, value: &str) -> Result<()> {
     Ok(())
 }
 
+/// Deletes what is put at a path.
+pub(crate) fn delete(dir: &Path, path: &str) -> Result<()> {
+    let delete = native(dir, &["delete", path], "")?;
+    ensure!(delete.status.success(), "{delete:?}");
+    Ok(())
+}
+
 fn native(dir: &Path, args: &[&str], input: &str) -> Result<Output> {
     let mut child = Command::new(env!("CARGO_BIN_EXE_leasehold"))
         .arg("native")

@@ -142,7 +142,9 @@ impl<P: Send + Sync + 'static> Broker<P> {
                 rotation: *rotation,
                 next: *next,
             },
-            Holding::Certificate { ttl, .. } => Terms::Certificate { ttl: *ttl },
+            Holding::Certificate { ttl, .. } | Holding::Token { ttl } => {
+                Terms::Certificate { ttl: *ttl }
+            }
             Holding::Hinted { refresh } => Terms::Hinted {
                 refresh: *refresh,
                 changed: self.at(slot).is_none_or(|it| differs(it, fingerprint)),
@@ -161,9 +163,10 @@ fn provenance(provider: ProviderName, fetched: &Fetched, fingerprint: Fingerprin
     let (lease_id, version) = match &fetched.holding {
         Holding::Leased { lease_id, .. } => (Some(lease_id.clone()), None),
         Holding::Versioned { version } => (None, Some(*version)),
-        Holding::Rotating { .. } | Holding::Certificate { .. } | Holding::Hinted { .. } => {
-            (None, None)
-        }
+        Holding::Rotating { .. }
+        | Holding::Certificate { .. }
+        | Holding::Token { .. }
+        | Holding::Hinted { .. } => (None, None),
     };
     Provenance {
         provider,
