@@ -34,6 +34,16 @@ impl Scene {
     }
 
     async fn gateway(&self, method: &str, token: &str) -> Result<Gateway> {
+        self.gateway_that_trusts_for("1h", method, token).await
+    }
+
+    /// Starts a gateway that serves a secret for this long after it was last seen at its provider.
+    async fn gateway_that_trusts_for(
+        &self,
+        max_stale: &str,
+        method: &str,
+        token: &str,
+    ) -> Result<Gateway> {
         let path = self.scratch.path();
         let (file, key) = (path.join("data"), path.join("key"));
         let url = self.origin.url();
@@ -45,7 +55,7 @@ impl Scene {
                  token_endpoint: {url}/token\n    \
                  client: {{ credential: client, id: gateway, secret: key, method: {method} }}\n\
              credentials:\n  \
-               client: {{ from: {{ provider: local, path: idp/client, poll: 100ms, max_stale: 1s }} }}\n  \
+               client: {{ from: {{ provider: local, path: idp/client, poll: 100ms, max_stale: {max_stale} }} }}\n  \
                token: {{ from: {{ provider: idp, oauth: {token} }} }}\n\
              upstreams:\n  \
                crm:\n    \
@@ -117,7 +127,11 @@ async fn a_secret_replaced_under_load_costs_no_request() -> Result<()> {
     };
     let statuses = gateway.load("/", Duration::from_millis(5), rotated).await?;
     println!("requests by status over 5 rotations of the secret: {statuses:?}");
-    ensure!(statuses.keys().eq([&200]), "{statuses:?}");
+    ensure!(
+        statuses.keys().eq([&200]),
+        "{statuses:?}\n{}",
+        gateway.process().stderr()?
+    );
     ensure!(
         scene.server.issued().len() == 6,
         "{} tokens for 6 secrets",
@@ -140,16 +154,24 @@ async fn tokens_of_three_seconds_cost_no_request() -> Result<()> {
     };
     let statuses = gateway.load("/", Duration::from_millis(5), lived).await?;
     println!("requests by status over 8 tokens of 3 s: {statuses:?}");
-    ensure!(statuses.keys().eq([&200]), "{statuses:?}");
+    ensure!(
+        statuses.keys().eq([&200]),
+        "{statuses:?}\n{}",
+        gateway.process().stderr()?
+    );
     scene.end(gateway, &[]).await
 }
 
 #[tokio::test]
 async fn a_token_goes_with_its_secret_and_comes_back_with_the_next() -> Result<()> {
     let scene = Scene::new(3600).await?;
-    let mut gateway = scene.gateway("client_secret_basic", "{}").await?;
+    let starting = scene.gateway_that_trusts_for("3s", "client_secret_basic", "{}");
+    let mut gateway = starting.await?;
     gateway.ready("crm").await?;
-    ensure!(gateway.get("/").await?.status == 200);
+    wait::until_true("the route to be open", PATIENCE, async || {
+        Ok(gateway.request("/").send().await?.status() == 200)
+    })
+    .await?;
     native::delete(scene.scratch.path(), "idp/client")?;
     wait::until_true("the route to be closed", PATIENCE, async || {
         Ok(gateway.request("/").send().await?.status() == 503)
