@@ -324,6 +324,59 @@ async fn listeners_are_opened_changed_and_closed_with_the_document() -> Result<(
 }
 
 #[tokio::test]
+async fn the_keys_of_an_issuer_are_kept_while_where_they_are_from_stays() -> Result<()> {
+    let origin = Origin::echo().await?;
+    let scratch = Scratch::new()?;
+    let socket = scratch.path().join("s");
+    let keys = scratch.path().join("jwks.json");
+    fs::write(&keys, JWKS)?;
+    let parts = |keys: &Path, path: &str| {
+        format!(
+            // The first line goes on with the consumers that all have in common.
+            "  alice: {{ tokens: [{{ issuer: corp, subject: alice }}] }}\n\
+             token_issuers:\n  \
+               corp: {{ issuer: \"https://issuer.example\", jwks: {{ file: {keys:?} }}, audiences: [gateway] }}\n\
+             upstreams: {{ echo: {{ endpoints: [{:?}] }} }}\n\
+             routes: [{{ name: echo, match: {{ path: {path} }}, upstream: echo, consumers: [alice] }}]\n",
+            origin.url()
+        )
+    };
+    let mut gateway = Gateway::start_operated("issuers", &socket, &parts(&keys, "/")).await?;
+    let bearer = format!("Bearer {TOKEN}");
+    let shown = [("authorization", bearer.as_str())];
+    wait::until_true("the keys", PATIENCE, async || {
+        Ok(gateway.get_with("/", &shown).await?.status == 200)
+    })
+    .await?;
+
+    fs::remove_file(&keys)?;
+    gateway.configure(&operated_document(
+        "issuers",
+        &socket,
+        &parts(&keys, "/kept/"),
+    ))?;
+    let said = run(&["reload"], &socket).await?;
+    ensure!(said.code == 0, "{said:?}");
+    let answer = gateway.get_with("/kept/", &shown).await?;
+    ensure!(answer.status == 200, "{answer:?}");
+
+    let elsewhere = scratch.path().join("elsewhere.json");
+    gateway.configure(&operated_document(
+        "issuers",
+        &socket,
+        &parts(&elsewhere, "/other/"),
+    ))?;
+    let said = run(&["reload"], &socket).await?;
+    ensure!(said.code == 0, "{said:?}");
+    let answer = gateway.get_with("/other/", &shown).await?;
+    ensure!(
+        answer.status == 503 && answer.text.contains("issuer_keys_unavailable"),
+        "{answer:?}"
+    );
+    gateway.stop().await
+}
+
+#[tokio::test]
 async fn the_access_record_is_reopened_on_sigusr1_and_with_a_reload() -> Result<()> {
     let origin = Origin::echo().await?;
     let scratch = Scratch::new()?;
@@ -415,5 +468,12 @@ fn routes(upstreams: &[&str]) -> String {
     });
     format!("routes:\n{}", each.collect::<String>())
 }
+
+/// A key of Ed25519 whose private half is gone, and what it signed: `sub` is alice, to the year 2100.
+const JWKS: &str = r#"{"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": "k1", "use": "sig", "alg": "EdDSA",
+    "x": "2tNaZ19j91NOfaiCD5X65kqy10v1RhGG9bwILtXkt-E"}]}"#;
+const TOKEN: &str = "eyJhbGciOiJFZERTQSIsImtpZCI6ImsxIn0.\
+    eyJpc3MiOiJodHRwczovL2lzc3Vlci5leGFtcGxlIiwiYXVkIjoiZ2F0ZXdheSIsInN1YiI6ImFsaWNlIiwiZXhwIjo0MTAyNDQ0ODAwfQ.\
+    XOd7cHC-wpXIeAyBBim4djcJqbvqSyWEUpw-p95-UovbWVFBRkSbaiX63p6du7NFgynYzt-XASg_8ufW0BExCw";
 
 const RELOADS: u32 = 20;
