@@ -92,7 +92,9 @@ impl IssuerKeys {
     /// Whoever makes up ids of keys can't have them fetched more often than once in ten seconds.
     pub async fn refreshed(&self, now: BootTime) -> bool {
         let mut attempts = self.attempts.subscribe();
-        if !self.ask(now) {
+        // The first attempt is under way by itself, and is none of those that requests may cause.
+        let first = *attempts.borrow_and_update() == 0;
+        if !first && !self.ask(now) {
             return false;
         }
         let changed = timeout(PATIENCE, attempts.changed()).await;
@@ -129,3 +131,22 @@ impl IssuerKeys {
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How much time lies between two fetches that requests cause.
 const LEAST_INTERVAL: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_comes_before_the_first_keys_waits_for_them_and_asks_for_no_more() {
+        let keys = IssuerKeys::new(Duration::from_secs(60));
+        let now = BootTime::default().after(Duration::from_secs(5));
+        let (refreshed, ()) = tokio::join!(keys.refreshed(now), async { keys.attempted() });
+        assert!(refreshed);
+        assert!(timeout(Duration::ZERO, keys.asked()).await.is_err());
+        let (refreshed, ()) = tokio::join!(keys.refreshed(now), async {
+            keys.asked().await;
+            keys.attempted();
+        });
+        assert!(refreshed, "the next one asks");
+    }
+}
