@@ -99,12 +99,10 @@ async fn f13_a_role_that_is_gone_or_allows_less_ends_renewal_and_not_the_credent
             Ok((renewal.status != 200).then_some(renewal))
         })
         .await?;
+        // Most often behind `failed to renew entry: `; a lease that has just become too old is told so
+        // without.
         let (status, said) = refusal(&refused);
-        ensure!(
-            status == 400 && said.starts_with("failed to renew entry: "),
-            "{said}"
-        );
-        ensure!(said.contains(expected), "{said}");
+        ensure!(status == 400 && said.contains(expected), "{said}");
         let id = LeaseId::from(issued.lease.as_str());
         let renewal = bench.provider.renew_lease(SESSION, &id).await;
         assert_eq!(failure(&renewal), Some(Failure::NotRenewable));
