@@ -90,7 +90,7 @@ impl Drop for Permit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Caller;
+    use crate::key::key;
 
     #[test]
     fn a_permit_counts_until_it_is_dropped() {
@@ -113,18 +113,5 @@ mod tests {
         assert!(limit.enter(key("a")).is_none());
         drop((second, third));
         assert_eq!(limit.keys(), 0);
-    }
-
-    fn key(consumer: &str) -> Key {
-        let per = Per {
-            consumer: true,
-            ..Per::default()
-        };
-        let caller = Caller {
-            consumer: Some(&consumer.into()),
-            route: &"r".into(),
-            address: None,
-        };
-        Key::of(per, caller)
     }
 }

@@ -56,6 +56,21 @@ fn block(address: IpAddr) -> IpAddr {
 /// The upper 64 bits.
 const NETWORK: u128 = u128::MAX << 64;
 
+/// Makes the key of a consumer for a test of what counts by it.
+#[cfg(test)]
+pub(crate) fn key(consumer: &str) -> Key {
+    let per = Per {
+        consumer: true,
+        ..Per::default()
+    };
+    let caller = Caller {
+        consumer: Some(&consumer.into()),
+        route: &"r".into(),
+        address: None,
+    };
+    Key::of(per, caller)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

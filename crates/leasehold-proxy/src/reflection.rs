@@ -77,20 +77,22 @@ pub(crate) fn ask_for_plain(headers: &mut HeaderMap) {
     }
 }
 
-/// Looks through the values of headers; masks what is found, where that is asked for. Returns the first.
+/// Looks through the values of headers; masks what is found, where that is asked for. Returns the form of
+/// the first.
 pub(crate) fn seal_headers(
     scanners: &[Arc<Scanner>],
     reflection: Reflection,
     headers: &mut HeaderMap,
-) -> Option<(HeaderName, Form)> {
+) -> Option<Form> {
     let mut first = None;
-    for (name, value) in headers.iter_mut() {
+    for value in headers.values_mut() {
         for scanner in scanners {
-            let Some((masked, form)) = scanner.mask(value.as_bytes()) else {
+            let Some(form) = scanner.find(value.as_bytes()) else {
                 continue;
             };
-            first = first.or_else(|| Some((name.clone(), form)));
+            first = first.or(Some(form));
             if reflection == Reflection::Mask {
+                let masked = scanner.mask(value.as_bytes());
                 // Stars can stand in every header.
                 *value = HeaderValue::from_bytes(&masked).unwrap_or(MASKED);
             }

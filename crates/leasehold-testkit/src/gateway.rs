@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -46,15 +46,13 @@ impl GatewayProcess {
     ///
     /// As [`GatewayProcess::start`], and where no such namespace may be made.
     pub async fn start_observable(binary: &Path, config: &str) -> Result<Self> {
-        if geteuid().is_root() {
-            return Self::start(binary, config).await;
-        }
-        let scratch = Scratch::new()?;
-        let config_file = config_file(&scratch);
-        write_owner_only(&config_file, config)?;
-        let mut command = command(Path::new("unshare"), scratch.path());
-        command.args(["--user", "--map-root-user"]).arg(binary);
-        let mut gateway = Self::spawn(command, scratch, &config_file, &[])?;
+        let in_own_namespace = ["unshare", "--user", "--map-root-user"].map(OsStr::new);
+        let within: &[&OsStr] = if geteuid().is_root() {
+            &[]
+        } else {
+            &in_own_namespace
+        };
+        let mut gateway = Self::spawn(within, binary, config, &[])?;
         gateway.announced("listening", None).await?;
         Ok(gateway)
     }
@@ -74,20 +72,19 @@ impl GatewayProcess {
     ///
     /// When the process can't be started.
     pub fn launch_with(binary: &Path, config: &str, more: &[&OsStr]) -> Result<Self> {
+        Self::spawn(&[], binary, config, more)
+    }
+
+    /// Starts `binary`, as an argument of the words `within` where there are any.
+    fn spawn(within: &[&OsStr], binary: &Path, config: &str, more: &[&OsStr]) -> Result<Self> {
         let scratch = Scratch::new()?;
         let config_file = config_file(&scratch);
         write_owner_only(&config_file, config)?;
-        let command = command(binary, scratch.path());
-        Self::spawn(command, scratch, &config_file, more)
-    }
-
-    fn spawn(
-        mut command: Command,
-        scratch: Scratch,
-        config_file: &Path,
-        more: &[&OsStr],
-    ) -> Result<Self> {
-        command.arg("serve").arg("--config").arg(config_file);
+        let mut words = within.iter().copied().chain([binary.as_os_str()]);
+        let program = words.next().map_or(binary, Path::new);
+        let mut command = command(program, scratch.path());
+        command.args(words);
+        command.arg("serve").arg("--config").arg(&config_file);
         command.args(more);
         let process = Process::start(NAME, &mut command, scratch.path(), Signal::KILL)?;
         Ok(Self {

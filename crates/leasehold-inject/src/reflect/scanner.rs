@@ -49,14 +49,11 @@ impl Scanner {
         first
     }
 
-    /// Returns a text of the same length with `*` wherever there was a secret; `None` where there was none.
+    /// Returns a text of the same length with `*` wherever there is a secret.
     #[must_use]
-    pub fn mask(&self, text: &[u8]) -> Option<(Vec<u8>, Form)> {
-        let mut masked = None;
-        self.scan(self.start, text, |range, form| {
-            let (masked, _) = masked.get_or_insert_with(|| (text.to_vec(), form));
-            blot(masked, range);
-        });
+    pub fn mask(&self, text: &[u8]) -> Vec<u8> {
+        let mut masked = text.to_vec();
+        self.scan(self.start, text, |range, _| blot(&mut masked, range));
         masked
     }
 

@@ -89,8 +89,8 @@ mod tests {
             Some(Form::Raw)
         );
         assert_eq!(scanner.find(b"the user is user:"), None);
-        let (masked, form) = scanner.mask(b"<correct horse>").expect("found");
-        assert_eq!((&masked[..], form), (&b"<*************>"[..], Form::Raw));
+        assert_eq!(scanner.find(b"<correct horse>"), Some(Form::Raw));
+        assert_eq!(scanner.mask(b"<correct horse>"), b"<*************>");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::Caller;
+use crate::key::key;
 
 /// Over many seeded courses of arrivals, in every window: no more than the burst and what the time is
 /// worth, and none refused that there was room for.
@@ -149,17 +149,4 @@ fn spec(requests: u32, every: Duration, burst: u32) -> RateSpec {
 
 fn at(milliseconds: u64) -> BootTime {
     BootTime::from_nanos(0).after(Duration::from_millis(milliseconds))
-}
-
-fn key(consumer: &str) -> Key {
-    let per = Per {
-        consumer: true,
-        ..Per::default()
-    };
-    let caller = Caller {
-        consumer: Some(&consumer.into()),
-        route: &"r".into(),
-        address: None,
-    };
-    Key::of(per, caller)
 }

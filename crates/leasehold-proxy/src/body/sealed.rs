@@ -2,8 +2,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use http_body::Body as _;
-use http_body::Frame;
+use http_body::{Body as _, Frame};
 use hyper::body::Incoming;
 use leasehold_inject::{Form, Scanner, Sieve};
 
@@ -90,7 +89,7 @@ impl Seal {
 
     fn trailers(&mut self, mut trailers: HeaderMap) -> Frame<Bytes> {
         let found = seal_headers(&self.scanners, self.reflection, &mut trailers);
-        self.found(found.map(|(_, form)| form), Part::Trailers);
+        self.found(found, Part::Trailers);
         match self.rest() {
             Some(rest) => {
                 self.trailers = Some(trailers);

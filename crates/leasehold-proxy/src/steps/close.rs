@@ -212,10 +212,11 @@ impl Exchange {
 
     /// Keeps what finds the credential in the answer, where the route has that looked through.
     pub(crate) fn watch(&mut self, watch: Option<&Watch>) {
-        let looks = self
-            .route()
-            .is_some_and(|it| it.reflection != Reflection::Off);
-        self.watch = watch.filter(|_| looks).cloned();
+        let looks = |_: &&Watch| {
+            let reflection = self.route().map(|route| route.reflection);
+            reflection.is_some_and(|it| it != Reflection::Off)
+        };
+        self.watch = watch.filter(looks).cloned();
     }
 
     /// Returns what finds the credential: those of all its generations that live, where consumers share it.

@@ -52,7 +52,7 @@ fn look_through(
     headers: &mut HeaderMap,
     exchange: &mut Exchange,
 ) -> Result<(), Refusal> {
-    let Some((_name, form)) = seal_headers(scanners, reflection, headers) else {
+    let Some(form) = seal_headers(scanners, reflection, headers) else {
         return Ok(());
     };
     let part = Part::Head;
