@@ -18,6 +18,7 @@ mod unix;
 mod upgraded;
 mod wire;
 mod worker;
+mod write_limit;
 
 use std::io;
 use std::os::fd::OwnedFd;

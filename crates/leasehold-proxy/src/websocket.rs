@@ -24,9 +24,9 @@ pub struct WebSocket {
 }
 
 /// The one value of `Upgrade` that is forwarded.
-const WEBSOCKET: &str = "websocket";
+pub(crate) const WEBSOCKET: &str = "websocket";
 /// The one version that there is, RFC 6455.
 pub(crate) const VERSION: &str = "13";
 pub(crate) const SEC_VERSION: HeaderName = HeaderName::from_static("sec-websocket-version");
-const SEC_KEY: HeaderName = HeaderName::from_static("sec-websocket-key");
+pub(crate) const SEC_KEY: HeaderName = HeaderName::from_static("sec-websocket-key");
 const SEC_ACCEPT: HeaderName = HeaderName::from_static("sec-websocket-accept");

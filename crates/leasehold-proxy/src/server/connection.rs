@@ -27,7 +27,7 @@ use super::worker::Phase;
 use crate::service::{Worker, answer};
 use crate::trace::Trace;
 use crate::via::{Link, Wait};
-use crate::websocket::Begun;
+use crate::websocket::{Begun, Tunnel};
 
 /// Serves the requests on one connection, until it is closed or cut.
 pub(super) async fn serve(
@@ -164,21 +164,25 @@ async fn serve_http2(
     mut phase: watch::Receiver<Phase>,
 ) {
     let streams = Streams::new(&link.via.limits, &worker.clock);
-    let (enough, abuse) = (Notify::new(), Notify::new());
-    let (enough, abuse) = (Arc::new(enough), Arc::new(abuse));
+    let shared = Arc::new(Shared {
+        worker: Arc::clone(worker),
+        link: Arc::clone(link),
+        streams: streams.clone(),
+        abuse: Notify::new(),
+        phase: phase.clone(),
+    });
+    let enough = Notify::new();
     let service = service_fn(|request: Request<Incoming>| {
         let (worker, link) = (Arc::clone(worker), Arc::clone(link));
         if link.is_last() {
             enough.notify_one();
         }
         let flow = streams.begin();
-        let kept = Kept {
-            link: Some(Arc::clone(&link)),
-            abuse: Arc::clone(&abuse),
-        };
+        let kept = Kept(Some(Arc::clone(&shared)));
         async move {
-            let response = answer(worker, link, request).await;
-            kept.keep();
+            let mut response = answer(worker, link, request).await;
+            let begun = response.extensions_mut().remove::<Begun>();
+            kept.keep(begun.and_then(Begun::take));
             Ok::<_, Infallible>(response.map(|body| StreamBody::new(body, flow)))
         }
     });
@@ -201,7 +205,7 @@ async fn serve_http2(
         ended = conversation.lead(connection.as_mut(), &mut phase, |it| {
             it.graceful_shutdown();
         }) => ended,
-        () = abuse.notified() => {
+        () = shared.abuse.notified() => {
             worker.metrics.connections_abused.inc();
             Ended::Cut
         }
@@ -314,23 +318,37 @@ enum Ended {
     Quiet,
 }
 
-/// A request that the client has not taken back yet.
-struct Kept {
-    link: Option<Arc<Link>>,
-    abuse: Arc<Notify>,
+/// What the requests of one connection of HTTP/2 share.
+struct Shared {
+    worker: Arc<Worker>,
+    link: Arc<Link>,
+    streams: Streams,
+    /// Told when a client takes back too many requests.
+    abuse: Notify,
+    phase: watch::Receiver<Phase>,
 }
 
+/// A request that the client has not taken back yet.
+struct Kept(Option<Arc<Shared>>);
+
 impl Kept {
-    /// The request was answered.
-    fn keep(mut self) {
-        self.link = None;
+    /// The request was answered; its stream may go on as a tunnel.
+    fn keep(mut self, tunnel: Option<Box<Tunnel>>) {
+        let shared = self.0.take();
+        if let Some((shared, tunnel)) = shared.zip(tunnel) {
+            let limits = Arc::clone(&shared.link.via.limits);
+            let clock = Arc::clone(&shared.worker.clock);
+            let phase = shared.phase.clone();
+            let work = upgraded::serve_stream(tunnel, limits, clock, phase);
+            shared.streams.spawn(work);
+        }
     }
 }
 
 impl Drop for Kept {
     fn drop(&mut self) {
-        if self.link.take().is_some_and(|link| link.is_abuse()) {
-            self.abuse.notify_one();
+        if let Some(shared) = self.0.take().filter(|it| it.link.is_abuse()) {
+            shared.abuse.notify_one();
         }
     }
 }
@@ -364,6 +382,8 @@ fn http2_protocol(streams: Streams, limits: &Limits) -> http2::Builder<Streams> 
         .max_send_buf_size(SEND_BUFFER)
         .max_pending_accept_reset_streams(PENDING_RESETS)
         .max_local_error_reset_streams(OWN_RESETS)
+        // RFC 8441: which routes take WebSockets is not known yet.
+        .enable_connect_protocol()
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_LIMIT);
     builder

@@ -9,10 +9,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::yield_now;
 use tokio_rustls::server::TlsStream;
 
-use super::spec::Limits;
 use super::wire::Wire;
-use crate::credit::Credit;
-use crate::patience::Patience;
+use super::write_limit::WriteLimit;
 use crate::via::Link;
 
 /// What the bytes of a consumer's connection go through.
@@ -56,20 +54,15 @@ pub(super) struct ConsumerIo {
     pub(super) stream: Stream,
     link: Arc<Link>,
     clock: Arc<dyn Clock>,
-    patience: Patience,
-    credit: Credit,
+    limit: WriteLimit,
     turn: Option<Turn>,
 }
 
 impl ConsumerIo {
     pub(super) fn new(stream: Stream, link: &Arc<Link>, clock: &Arc<dyn Clock>) -> Self {
-        let Limits {
-            body_timeout, pace, ..
-        } = &*link.via.limits;
         Self {
             stream,
-            patience: Patience::new(*body_timeout),
-            credit: Credit::new(*pace),
+            limit: WriteLimit::new(&link.via.limits, clock),
             link: Arc::clone(link),
             clock: Arc::clone(clock),
             turn: None,
@@ -87,24 +80,6 @@ impl ConsumerIo {
 
     pub(super) const fn link(&self) -> &Arc<Link> {
         &self.link
-    }
-
-    fn in_time<T>(
-        &mut self,
-        cx: &mut Context<'_>,
-        written: Poll<io::Result<T>>,
-        bytes: impl FnOnce(&T) -> usize,
-    ) -> Poll<io::Result<T>> {
-        let clock = &self.clock;
-        if let Poll::Ready(result) = &written {
-            self.patience.end();
-            let bytes = result.as_ref().map_or(0, bytes) as u64;
-            self.credit.earn(bytes, || clock.boot());
-            return written;
-        }
-        let left = self.credit.wait(|| clock.boot());
-        let over = self.patience.poll_over_within(cx, left);
-        over.map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
@@ -145,7 +120,7 @@ impl AsyncWrite for ConsumerIo {
             Stream::Plain(wire) => Pin::new(wire).poll_write(cx, bytes),
             Stream::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
         };
-        self.in_time(cx, written, |written| *written)
+        self.limit.in_time(cx, written, |written| *written)
     }
 
     fn poll_write_vectored(
@@ -158,7 +133,7 @@ impl AsyncWrite for ConsumerIo {
             Stream::Plain(wire) => Pin::new(wire).poll_write_vectored(cx, slices),
             Stream::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
         };
-        self.in_time(cx, written, |written| *written)
+        self.limit.in_time(cx, written, |written| *written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -174,7 +149,7 @@ impl AsyncWrite for ConsumerIo {
             Stream::Plain(wire) => Pin::new(wire).poll_flush(cx),
             Stream::Tls(stream) => {
                 let flushed = Pin::new(stream).poll_flush(cx);
-                self.in_time(cx, flushed, |()| 0)
+                self.limit.in_time(cx, flushed, |()| 0)
             }
         };
         if flushed.is_ready() {
@@ -188,7 +163,7 @@ impl AsyncWrite for ConsumerIo {
             Stream::Plain(wire) => Pin::new(wire).poll_shutdown(cx),
             Stream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         };
-        self.in_time(cx, shut, |()| 0)
+        self.limit.in_time(cx, shut, |()| 0)
     }
 }
 

@@ -56,6 +56,18 @@ impl Streams {
         self.0.tasks.close();
         self.0.tasks.wait().await;
     }
+
+    /// Runs what belongs to a stream: no longer than the connection.
+    pub(super) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let ended = self.0.end.clone();
+        self.0.tasks.spawn(async move {
+            tokio::select! {
+                biased;
+                () = ended.cancelled() => {}
+                () = work => {}
+            }
+        });
+    }
 }
 
 impl<F> Executor<F> for Streams
@@ -63,23 +75,13 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     fn execute(&self, future: F) {
-        let Shared {
-            tasks, end, limits, ..
-        } = &*self.0;
-        let task = Task {
+        let limits = &self.0.limits;
+        self.spawn(Task {
             work: Box::pin(future),
             flow: self.0.next.lock().take(),
             patience: Patience::new(limits.body_timeout),
             credit: Credit::new(limits.pace),
             clock: Arc::clone(&self.0.clock),
-        };
-        let ended = end.clone();
-        tasks.spawn(async move {
-            tokio::select! {
-                biased;
-                () = ended.cancelled() => {}
-                () = task => {}
-            }
         });
     }
 }

@@ -383,11 +383,11 @@ impl Attempt<'_> {
 /// Tells whether an answer is one to what was asked: an upgrade is where it was asked for, and where it
 /// is to what was asked for.
 fn may_pass(response: &Response<Incoming>, exchange: &Exchange) -> bool {
-    let agrees = || {
-        let handshake = exchange.handshake();
-        handshake.is_some_and(|it| it.is_agreed_to(response.headers()))
-    };
-    response.status() != StatusCode::SWITCHING_PROTOCOLS || agrees()
+    let handshake = exchange.handshake();
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return handshake.is_some_and(|it| it.is_agreed_to(response.headers()));
+    }
+    handshake.is_none_or(|it| it.may_be_denied_with(response.status()))
 }
 
 /// Tells what it means that there is no answer.

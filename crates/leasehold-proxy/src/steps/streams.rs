@@ -1,14 +1,19 @@
 //! Makes the head of an HTTP/2 request into the one that the other steps read: as HTTP/1 writes it.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TE, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
 use http::uri::Scheme;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use hyper::ext::Protocol;
+use leasehold_model::ReasonCode;
 
 use super::refuse::Refusal;
+use crate::websocket::{Handshake, SEC_KEY, WEBSOCKET};
 
 /// Checks what is particular to HTTP/2 and writes the rest as HTTP/1 does: the host as a header, one
-/// `Cookie`, and a body without a length as chunked.
+/// `Cookie`, a body without a length as chunked, and a WebSocket as an upgrade.
 ///
 /// # Errors
 ///
@@ -17,10 +22,32 @@ pub(crate) fn translate(head: &mut Parts, has_body: bool, most: usize) -> Result
     check_headers(&head.headers, most)?;
     name_host(head)?;
     join_cookies(&mut head.headers);
+    if head.extensions.get::<Protocol>().is_some() {
+        return ask_as_upgrade(head);
+    }
     if has_body && !head.headers.contains_key(CONTENT_LENGTH) {
         let chunked = HeaderValue::from_static("chunked");
         head.headers.insert(TRANSFER_ENCODING, chunked);
     }
+    Ok(())
+}
+
+/// Writes an extended CONNECT, RFC 8441 §5, as the request that HTTP/1 has for it. Its mark stays in the
+/// extensions: it is answered in another way, and is no request for anything else.
+fn ask_as_upgrade(head: &mut Parts) -> Result<(), Refusal> {
+    let protocol = head.extensions.get::<Protocol>();
+    if protocol.is_none_or(|it| it.as_str() != WEBSOCKET) {
+        return Err(Refusal::bad_request(
+            "nothing but a WebSocket is asked for with CONNECT",
+        ));
+    }
+    let mut key = [0; 16];
+    fastrand::fill(&mut key);
+    let key = HeaderValue::try_from(STANDARD.encode(key));
+    let key = key.map_err(|_never| ReasonCode::Internal)?;
+    head.headers.insert(SEC_KEY, key);
+    Handshake::ask(&mut head.headers);
+    head.method = Method::GET;
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-use http::{Response, StatusCode, Version};
+use http::{Response, Version};
 
 use super::WebSocket;
 use super::handshake::Handshake;
@@ -21,9 +21,8 @@ pub(crate) fn begin(
     if let Some(route) = exchange.route() {
         route.response_headers.apply(&mut head.headers);
     }
-    Handshake::ask(&mut head.headers);
+    handshake.agree(&mut head);
     head.version = Version::HTTP_11;
-    head.status = StatusCode::SWITCHING_PROTOCOLS;
     exchange.note(|record| record.status = Some(head.status.as_u16()));
     let both = (handshake.into_consumer(), upstream);
     let tunnel = Tunnel::new(exchange, both, forwarded.flight, idle);

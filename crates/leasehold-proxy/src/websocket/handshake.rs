@@ -1,9 +1,10 @@
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::header::{CONNECTION, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, UPGRADE};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, response};
+use hyper::ext::Protocol;
 use hyper::upgrade::OnUpgrade;
 use leasehold_model::ReasonCode;
 
@@ -13,11 +14,13 @@ use crate::hop::tokens;
 use crate::steps::refuse::Refusal;
 use crate::via::Link;
 
-/// A request for a WebSocket, as RFC 6455 §4.2.1 has it.
+/// A request for a WebSocket, as RFC 6455 §4.2.1 has it, or as RFC 8441 §5 does.
 #[derive(Debug)]
 pub(crate) struct Handshake {
-    /// Where the consumer's connection is to be had once the answer has gone out.
+    /// Where the consumer's connection or stream is to be had once the answer has gone out.
     consumer: OnUpgrade,
+    /// Whether it is a stream of HTTP/2.
+    of_stream: bool,
     /// What only whoever has read this request can answer.
     accept: String,
 }
@@ -33,14 +36,19 @@ pub(crate) fn asked_for(
     head: &mut Parts,
     is_bare: bool,
 ) -> Result<Option<Box<Handshake>>, Refusal> {
+    let of_stream = head.extensions.remove::<Protocol>().is_some();
+    if route.websocket.is_none() {
+        // As an ordinary request it could be answered with a 200, which would open a WebSocket.
+        return if of_stream { Err(NOT_HERE) } else { Ok(None) };
+    }
     let mut offered = tokens(&head.headers, &UPGRADE);
-    let is_offered = offered.any(|it| it.eq_ignore_ascii_case(WEBSOCKET.as_bytes()));
-    if route.websocket.is_none() || !is_offered {
+    if !offered.any(|it| it.eq_ignore_ascii_case(WEBSOCKET.as_bytes())) {
         return Ok(None);
     }
-    check(head, is_bare)?;
+    check(head, is_bare, of_stream)?;
     // What comes behind such a request is of another protocol, or of none: it must wait for the answer.
-    if link.is_followed() {
+    // On a stream it can be taken for nothing else.
+    if !of_stream && link.is_followed() {
         return Err(FOLLOWED);
     }
     if link.is_leaving() {
@@ -48,7 +56,11 @@ pub(crate) fn asked_for(
     }
     let accept = accept(key(&head.headers)?);
     let consumer = head.extensions.remove().ok_or(ReasonCode::Internal)?;
-    Ok(Some(Box::new(Handshake { consumer, accept })))
+    Ok(Some(Box::new(Handshake {
+        consumer,
+        of_stream,
+        accept,
+    })))
 }
 
 impl Handshake {
@@ -66,14 +78,33 @@ impl Handshake {
             && only(answer, &SEC_ACCEPT).is_some_and(accepts)
     }
 
-    /// Returns where the consumer's connection is to be had.
+    /// Tells whether an answer without a switch may go to the consumer: to who asked on a stream, any
+    /// success says that there is a WebSocket.
+    pub(crate) fn may_be_denied_with(&self, status: StatusCode) -> bool {
+        !self.of_stream || !status.is_success()
+    }
+
+    /// Makes a head that agrees to it into the one that the consumer reads.
+    pub(super) fn agree(&self, head: &mut response::Parts) {
+        if self.of_stream {
+            head.status = StatusCode::OK;
+            head.headers.remove(SEC_ACCEPT);
+            head.headers.remove(CONTENT_LENGTH);
+        } else {
+            head.status = StatusCode::SWITCHING_PROTOCOLS;
+            Self::ask(&mut head.headers);
+        }
+    }
+
+    /// Returns where the consumer's connection or stream is to be had.
     pub(super) fn into_consumer(self) -> OnUpgrade {
         self.consumer
     }
 }
 
-fn check(head: &Parts, is_bare: bool) -> Result<(), Refusal> {
-    if head.method != Method::GET || head.version != Version::HTTP_11 {
+fn check(head: &Parts, is_bare: bool, of_stream: bool) -> Result<(), Refusal> {
+    let is_upgrade = of_stream || head.version == Version::HTTP_11;
+    if head.method != Method::GET || !is_upgrade {
         return Err(Refusal::bad_request(
             "a WebSocket is asked for with GET and HTTP/1.1",
         ));
@@ -145,6 +176,7 @@ fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue
 
 pub(crate) const FOLLOWED: Refusal =
     Refusal::bad_request("nothing may be sent behind a request for a WebSocket before its answer");
+const NOT_HERE: Refusal = Refusal::bad_request("no WebSocket may be asked for here");
 const KEY_LENGTH: usize = 16;
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 const OF_HANDSHAKE: &[u8] = b"sec-websocket-";
@@ -170,6 +202,7 @@ mod tests {
         ];
         let handshake = Handshake {
             consumer: hyper::upgrade::on(Request::new(())),
+            of_stream: false,
             accept: accept(&HeaderValue::from_static("dGhlIHNhbXBsZSBub25jZQ==")),
         };
         assert!(handshake.is_agreed_to(&headers(&agreed)));

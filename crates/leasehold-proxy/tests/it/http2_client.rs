@@ -8,8 +8,11 @@ use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt as _, StreamBody, combinators::BoxBody};
 use hyper::body::{Frame, Incoming};
 use hyper::client::conn::http2::{SendRequest, handshake};
+use hyper::ext::Protocol;
+use hyper::upgrade::Upgraded;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::ClientConfig;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
@@ -119,10 +122,69 @@ impl Http2 {
         self.ask(get(path), Vec::new())
     }
 
+    /// Sends a request, and returns what its stream has become with the answer.
+    pub(crate) fn open(&self, request: http::request::Builder) -> (Response<()>, Stream<'_>) {
+        let mut response = self.send(request, Vec::new()).expect("an answer");
+        let upgraded = hyper::upgrade::on(&mut response);
+        let upgraded = self
+            .runtime
+            .block_on(async { timeout(LIMIT, upgraded).await });
+        let upgraded = upgraded.expect("in time").expect("a stream");
+        let runtime = &self.runtime;
+        let io = TokioIo::new(upgraded);
+        (response.map(drop), Stream { runtime, io })
+    }
+
     /// Tells whether the gateway has ended the connection, or begun to.
     pub(crate) fn is_closed(&self) -> bool {
         self.sender.is_closed()
     }
+}
+
+/// A stream that is spoken on in bytes.
+pub(crate) struct Stream<'a> {
+    runtime: &'a Runtime,
+    io: TokioIo<Upgraded>,
+}
+
+impl Stream<'_> {
+    pub(crate) fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let sent = async {
+            self.io.write_all(bytes).await?;
+            self.io.flush().await
+        };
+        self.runtime
+            .block_on(async { timeout(LIMIT, sent).await })?
+    }
+
+    pub(crate) fn exactly(&mut self, length: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; length];
+        let read = self.io.read_exact(&mut bytes);
+        self.runtime
+            .block_on(async { timeout(LIMIT, read).await })??;
+        Ok(bytes)
+    }
+
+    pub(crate) fn rest(&mut self) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let read = self.io.read_to_end(&mut bytes);
+        self.runtime
+            .block_on(async { timeout(LIMIT, read).await })??;
+        Ok(bytes)
+    }
+
+    /// Says that nothing more comes.
+    pub(crate) fn end(&mut self) {
+        let ended = self.runtime.block_on(self.io.shutdown());
+        ended.expect("an open stream");
+    }
+}
+
+/// Asks for what `protocol` names on a stream, as RFC 8441 has it.
+pub(crate) fn connect(protocol: &'static str, path: &str) -> http::request::Builder {
+    Request::connect(format!("http://api.example{path}"))
+        .extension(Protocol::from_static(protocol))
+        .header("sec-websocket-version", "13")
 }
 
 pub(crate) fn get(path: &str) -> http::request::Builder {

@@ -4,10 +4,14 @@ mod conformance;
 mod handshake;
 mod life;
 mod refused;
+mod streams;
 
 use std::io::{Read as _, Write as _};
 use std::time::Duration;
 
+use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use leasehold_proxy::{Admission, RouteSpec, WebSocket};
 
 use crate::consumer::{Consumer, Message};
@@ -36,7 +40,7 @@ fn echo(greeting: &'static str) -> Origin {
                 connection.send(crate::origin::OK);
                 continue;
             }
-            connection.send(format!("{AGREED}{greeting}"));
+            connection.send(format!("{}{greeting}", agreed(&request)));
             let mut buffer = [0; 4096];
             while let Ok(length @ 1..) = connection.stream.read(&mut buffer) {
                 if connection.stream.write_all(&buffer[..length]).is_err() {
@@ -46,6 +50,16 @@ fn echo(greeting: &'static str) -> Origin {
             break;
         }
     })
+}
+
+/// Returns the 101 that agrees to a request.
+fn agreed(request: &Message) -> String {
+    let [key] = request.all("sec-websocket-key")[..] else {
+        panic!("one key: {}", request.head);
+    };
+    let text = format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
+    let accept = STANDARD.encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, text.as_bytes()));
+    AGREED.replace("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", &accept)
 }
 
 /// Asks for a WebSocket as RFC 6455 has it, with more header lines where they are given.
