@@ -53,8 +53,8 @@ pub(crate) use upstream::{
     TimeoutsDocument, UpstreamDocument,
 };
 pub(crate) use upstream_traffic::{
-    BalanceDocument, BalanceWord, DnsDocument, EndpointDocument, HashKeyDocument, HealthDocument,
-    KeepAliveDocument, OutlierDocument, ProtocolDocument, UpstreamLimitsDocument,
+    BalanceDocument, BalanceWord, DnsDocument, EndpointDocument, HashKeyDocument, HashKeyWord,
+    HealthDocument, KeepAliveDocument, OutlierDocument, ProtocolDocument, UpstreamLimitsDocument,
     UpstreamTlsDocument, UpstreamTlsVersionDocument,
 };
 

@@ -35,7 +35,7 @@ pub use spec::{
     Admission, CredentialUse, GatewaySpec, HeaderTest, Held, HostMatch, HostRewrite, MatchSpec,
     MirrorSpec, PathMatch, RouteSpec, Suspect, TargetSpec, UpstreamSpec,
 };
-pub(crate) use upstream::{Choice, Draw, Upstream};
+pub(crate) use upstream::{Choice, Draw, Sender, Upstream};
 
 use crate::identity::IdentityHeaders;
 use crate::pool::TlsConfigs;

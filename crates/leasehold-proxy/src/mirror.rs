@@ -4,6 +4,7 @@
 //! has the credential of its own upstream or none. It waits for nothing that the request waits for, and
 //! there are only so many of them at a time.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use crate::body::{Kept, RequestBody};
-use crate::gateway::{Choice, Draw, Endpoint, Route, Upstream};
+use crate::gateway::{Choice, Draw, Endpoint, Route, Sender, Upstream};
 use crate::plan::Plan;
 use crate::pool::{Bound, Connection, connect};
 use crate::service::{Draft, Worker, equip, outgoing};
@@ -68,7 +69,7 @@ impl Copy {
         worker: &Arc<Worker>,
         plan: &Arc<Plan>,
         request: &mut Request<RequestBody>,
-        consumer: Option<ConsumerName>,
+        sender: Sender<'_>,
     ) {
         let bare = request.body().is_end_stream();
         let kept = (!bare).then(|| request.body_mut().keep(&worker.copies));
@@ -82,7 +83,8 @@ impl Copy {
             plan: Arc::clone(plan),
             copy: self,
             kept: kept.flatten(),
-            consumer,
+            consumer: sender.consumer.cloned(),
+            address: sender.address,
         };
         worker.mirrors.copies.spawn(sending.run(permit));
     }
@@ -95,6 +97,7 @@ struct Sending {
     /// `None` where the request has no body.
     kept: Option<Arc<Kept>>,
     consumer: Option<ConsumerName>,
+    address: Option<IpAddr>,
 }
 
 impl Sending {
@@ -116,7 +119,10 @@ impl Sending {
         };
         let upstream = Arc::clone(&self.copy.upstream);
         let mut head = self.copy.head.clone();
-        let consumer = self.consumer.as_ref();
+        let sender = Sender {
+            consumer: self.consumer.as_ref(),
+            address: self.address,
+        };
         let limit = upstream.longest_acquisition();
         let equipped = equip(
             &self.worker,
@@ -127,7 +133,7 @@ impl Sending {
                 target: &mut head.uri,
                 named: &[],
             },
-            consumer,
+            sender.consumer,
             limit,
         );
         // Held until the answer has ended, like that of any other request.
@@ -136,7 +142,7 @@ impl Sending {
         let draw = Draw {
             turn: self.plan.turn(&upstream),
             roll: fastrand::u64(..),
-            key: upstream.key(&head.headers, consumer),
+            key: upstream.key(&head.headers, sender),
         };
         let Choice::To(flight) = upstream.choose(&[], &draw, self.worker.clock.boot()) else {
             return None;

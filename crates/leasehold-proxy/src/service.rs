@@ -207,7 +207,7 @@ async fn pass(
     // Boxed, since it goes through many hands, and each of them would have room for it.
     let mut request = Box::new(Request::from_parts(outgoing(head), body));
     if let Some(copy) = copy {
-        copy.launch(worker, &plan, &mut request, exchange.consumer().cloned());
+        copy.launch(worker, &plan, &mut request, exchange.sender());
     }
     let sent = ask(worker, route, upstream, request, exchange);
     Ok(Answer::Upstream(sent.await?))

@@ -64,7 +64,7 @@ pub(crate) enum BalanceWord {
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Ring")]
 pub(crate) struct RingDocument {
-    /// What they have in common: the word `consumer`, or `{ header: NAME }`.
+    /// What they have in common: the word `consumer` or `client_address`, or `{ header: NAME }`.
     pub(crate) ring_hash: HashKeyDocument,
 }
 
@@ -73,7 +73,7 @@ pub(crate) struct RingDocument {
 #[serde(untagged)]
 #[schemars(rename = "HashKey")]
 pub(crate) enum HashKeyDocument {
-    /// Who sends them.
+    /// Who sends them, or from where.
     Word(HashKeyWord),
     /// The value of a header.
     Header(HashHeaderDocument),
@@ -85,6 +85,8 @@ pub(crate) enum HashKeyDocument {
 pub(crate) enum HashKeyWord {
     /// The consumer.
     Consumer,
+    /// The address that they come from.
+    ClientAddress,
 }
 
 /// A header whose value requests that belong together have in common.

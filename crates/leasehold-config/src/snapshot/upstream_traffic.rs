@@ -65,6 +65,8 @@ pub enum Balance {
     HeaderHash(String),
     /// The same for all requests of a consumer.
     ConsumerHash,
+    /// The same for requests from one address.
+    AddressHash,
 }
 
 /// How much may go on at an upstream at a time.

@@ -7,9 +7,9 @@ use url::Url;
 use super::Check;
 use crate::code::Code;
 use crate::document::{
-    BalanceDocument, BalanceWord, DnsDocument, EndpointDocument, HashKeyDocument, HealthDocument,
-    KeepAliveDocument, OutlierDocument, ProtocolDocument, UpstreamDocument, UpstreamLimitsDocument,
-    UpstreamTlsDocument, UpstreamTlsVersionDocument,
+    BalanceDocument, BalanceWord, DnsDocument, EndpointDocument, HashKeyDocument, HashKeyWord,
+    HealthDocument, KeepAliveDocument, OutlierDocument, ProtocolDocument, UpstreamDocument,
+    UpstreamLimitsDocument, UpstreamTlsDocument, UpstreamTlsVersionDocument,
 };
 use crate::node::Place;
 use crate::snapshot::upstream_traffic::{
@@ -74,7 +74,8 @@ impl Check<'_> {
             None | Some(BalanceDocument::Word(BalanceWord::LeastRequest)) => Balance::LeastRequest,
             Some(BalanceDocument::Word(BalanceWord::RoundRobin)) => Balance::RoundRobin,
             Some(BalanceDocument::Ring(ring)) => match ring.ring_hash {
-                HashKeyDocument::Word(_) => Balance::ConsumerHash,
+                HashKeyDocument::Word(HashKeyWord::Consumer) => Balance::ConsumerHash,
+                HashKeyDocument::Word(HashKeyWord::ClientAddress) => Balance::AddressHash,
                 HashKeyDocument::Header(written) => {
                     let place = place.field("ring_hash").field("header");
                     Balance::HeaderHash(self.header_name(&written.header, place))

@@ -150,6 +150,10 @@ fn how_an_upstream_is_spoken_to_is_read() {
     for (written, read) in [
         ("balance: round_robin", Balance::RoundRobin),
         ("balance: { ring_hash: consumer }", Balance::ConsumerHash),
+        (
+            "balance: { ring_hash: client_address }",
+            Balance::AddressHash,
+        ),
     ] {
         let text = with(
             endpoints,

@@ -98,6 +98,8 @@ pub enum HashKey {
     Header(HeaderName),
     /// Who sends them.
     Consumer,
+    /// Where they come from.
+    Address,
 }
 
 /// How much may go on at an upstream at a time. A request beyond is refused.

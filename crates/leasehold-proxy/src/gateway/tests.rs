@@ -223,7 +223,7 @@ fn the_same_key_goes_to_the_same_endpoint_while_that_is_well() {
     let upstream = gateway.upstreams().next().expect("one");
     let now = SystemClock.boot();
     let headers = |user| http::HeaderMap::from_iter([(HeaderName::from_static("x-user"), user)]);
-    let key = upstream.key(&headers(HeaderValue::from_static("u1")), None);
+    let key = upstream.key(&headers(HeaderValue::from_static("u1")), Sender::default());
     let chosen = || {
         let draw = Draw {
             turn: 0,
@@ -240,6 +240,29 @@ fn the_same_key_goes_to_the_same_endpoint_while_that_is_well() {
     first.standing.missed(now);
     let second = chosen();
     assert!(second.key != first.key && (0..20).all(|_| chosen().key == second.key));
+}
+
+#[test]
+fn one_address_is_one_key_however_it_is_written() {
+    let mut spec = upstream(&["http://a", "http://b"]);
+    spec.policy.balance = Balance::RingHash(HashKey::Address);
+    let gateway = build(vec![], vec![spec]).expect("a gateway");
+    let upstream = gateway.upstreams().next().expect("one");
+    let key = |address: &str| {
+        let address = Some(address.parse().expect("an address"));
+        let sender = Sender {
+            address,
+            ..Sender::default()
+        };
+        upstream.key(&http::HeaderMap::new(), sender)
+    };
+    assert_eq!(key("192.0.2.1"), key("::ffff:192.0.2.1"));
+    assert_ne!(key("192.0.2.1"), key("192.0.2.2"));
+    // Over a Unix socket there is none.
+    assert_eq!(
+        upstream.key(&http::HeaderMap::new(), Sender::default()),
+        None
+    );
 }
 
 /// Returns the hosts in the order that a request tries them in.

@@ -1,4 +1,4 @@
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -195,15 +195,18 @@ impl Upstream {
     }
 
     /// Returns what requests like this one have in common, where that decides where they go.
-    pub(crate) fn key(&self, headers: &HeaderMap, consumer: Option<&ConsumerName>) -> Option<u64> {
+    pub(crate) fn key(&self, headers: &HeaderMap, sender: Sender<'_>) -> Option<u64> {
         let Balance::RingHash(key) = &self.policy.balance else {
             return None;
         };
-        let bytes = match key {
-            HashKey::Header(name) => headers.get(name).map(HeaderValue::as_bytes),
-            HashKey::Consumer => consumer.map(|it| it.as_str().as_bytes()),
-        };
-        bytes.map(ring::hash)
+        match key {
+            HashKey::Header(name) => headers.get(name).map(|it| ring::hash(it.as_bytes())),
+            HashKey::Consumer => sender.consumer.map(|it| ring::hash(it.as_str().as_bytes())),
+            HashKey::Address => sender.address.map(|it| match it.to_canonical() {
+                IpAddr::V4(it) => ring::hash(&it.octets()),
+                IpAddr::V6(it) => ring::hash(&it.octets()),
+            }),
+        }
     }
 
     /// Returns what an endpoint is to read as the host, where that is not what the consumer has sent.
@@ -325,6 +328,13 @@ impl Upstream {
             }
         }
     }
+}
+
+/// Who sends a request, and from where.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Sender<'a> {
+    pub(crate) consumer: Option<&'a ConsumerName>,
+    pub(crate) address: Option<IpAddr>,
 }
 
 /// What decides between endpoints that are alike.

@@ -18,7 +18,7 @@ use super::limit::Limited;
 use super::refuse::Refusal;
 use super::retry::Budget;
 use crate::body::{Stall, Upload};
-use crate::gateway::{Route, Upstream};
+use crate::gateway::{Route, Sender, Upstream};
 use crate::plan::Plan;
 use crate::reflection::{Finding, Reflection, Watch};
 use crate::service::Worker;
@@ -284,6 +284,14 @@ impl Exchange {
     /// Returns who sent the request.
     pub(crate) fn consumer(&self) -> Option<&ConsumerName> {
         self.record.as_ref()?.consumer.as_ref()
+    }
+
+    /// Returns who sends the request, and from where.
+    pub(crate) fn sender(&self) -> Sender<'_> {
+        Sender {
+            consumer: self.consumer(),
+            address: self.link.via.client.map(|it| it.ip()),
+        }
     }
 
     /// Keeps what tells how the request's body fares.

@@ -70,7 +70,7 @@ async fn to_some_endpoint(
     let draw = Draw {
         turn: exchange.plan().turn(upstream),
         roll: fastrand::u64(..),
-        key: upstream.key(request.headers(), exchange.consumer()),
+        key: upstream.key(request.headers(), exchange.sender()),
     };
     let bound = bound(upstream, exchange.shared_generation());
     let mut tried = Vec::new();

@@ -73,6 +73,7 @@ fn balance(declared: &leasehold_config::Balance) -> Result<Balance, ComposeError
         leasehold_config::Balance::LeastRequest => Balance::LeastRequest,
         leasehold_config::Balance::RoundRobin => Balance::RoundRobin,
         leasehold_config::Balance::ConsumerHash => Balance::RingHash(HashKey::Consumer),
+        leasehold_config::Balance::AddressHash => Balance::RingHash(HashKey::Address),
         leasehold_config::Balance::HeaderHash(name) => {
             Balance::RingHash(HashKey::Header(header_name(name)?))
         }
