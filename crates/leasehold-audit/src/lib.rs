@@ -10,12 +10,16 @@ mod queue;
 mod record;
 mod recorder;
 mod sink;
+mod span;
 mod syslog;
 mod trace;
 mod writer;
 
 pub use record::AccessRecord;
-pub use recorder::{DEFAULT_CAPACITY, OpenRecord, Recorder, RecorderTask, SinkSwitch};
+pub use recorder::{
+    DEFAULT_CAPACITY, Observer, OpenRecord, Recorder, RecorderTask, SinkSwitch, Tracing,
+};
 pub use sink::{SinkError, append, stdout};
+pub use span::{Sampling, Span, SpanId};
 pub use syslog::{Syslog, SyslogAddress};
 pub use trace::TraceId;

@@ -8,7 +8,7 @@ use leasehold_model::{
     Provenance, ReasonCode, RouteName, UpstreamName,
 };
 
-use crate::TraceId;
+use crate::{Span, TraceId};
 
 /// What is kept of one request.
 ///
@@ -65,6 +65,8 @@ pub struct AccessRecord {
     pub response_bytes: u64,
     /// The trace that the request belongs to.
     pub trace_id: TraceId,
+    /// Its place there, where it got as far as having one.
+    pub span: Option<Span>,
 }
 
 impl AccessRecord {
@@ -107,6 +109,7 @@ impl AccessRecord {
             request_bytes: 0,
             response_bytes: 0,
             trace_id,
+            span: None,
         }
     }
 }

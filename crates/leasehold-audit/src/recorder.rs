@@ -8,9 +8,9 @@ use leasehold_model::ReasonCode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
 
-use crate::AccessRecord;
 use crate::queue::{self, Putter};
 use crate::writer::{Next, Writer};
+use crate::{AccessRecord, Sampling};
 
 /// How many records wait for the writer where nothing else is asked for.
 pub const DEFAULT_CAPACITY: usize = 8192;
@@ -24,6 +24,21 @@ pub struct Recorder(Arc<Desk>);
 struct Desk {
     queue: Putter<Message>,
     dropped: Counter,
+    sampling: Sampling,
+}
+
+/// Is shown each record that the writer takes up.
+pub trait Observer: Send {
+    /// Takes note of a record. It is called on the writer's thread, and must not block.
+    fn observe(&mut self, record: &AccessRecord);
+}
+
+/// Who makes traces of records, and of which.
+pub struct Tracing {
+    /// Who does.
+    pub observer: Box<dyn Observer>,
+    /// Of which of the traces that begin at the gateway.
+    pub sampling: Sampling,
 }
 
 impl Recorder {
@@ -39,11 +54,28 @@ impl Recorder {
         capacity: usize,
         metrics: &mut Registry,
     ) -> io::Result<(Self, RecorderTask)> {
+        Self::start_traced(sink, capacity, metrics, None)
+    }
+
+    /// Does the same, and has traces made of the records where they are to be.
+    ///
+    /// # Errors
+    ///
+    /// When the system can't start a thread.
+    pub fn start_traced(
+        sink: impl Write + Send + 'static,
+        capacity: usize,
+        metrics: &mut Registry,
+        tracing: Option<Tracing>,
+    ) -> io::Result<(Self, RecorderTask)> {
+        let sampling = tracing.as_ref().map_or(Sampling::ALL, |it| it.sampling);
+        let observer = tracing.map(|it| it.observer);
         let (written, dropped) = counters(metrics);
         let (queue, arriving) = queue::queue(capacity);
         let next = Next::<Sink>::default();
         let sink: Sink = Box::new(sink);
-        let writer = Writer::new(sink, Arc::clone(&next), arriving, written, dropped.clone());
+        let counts = (written, dropped.clone());
+        let writer = Writer::new(sink, Arc::clone(&next), arriving, counts, observer);
         let thread = thread::Builder::new()
             .name("access-records".to_owned())
             .spawn(move || writer.run())?;
@@ -52,7 +84,18 @@ impl Recorder {
             next,
             thread,
         };
-        Ok((Self(Arc::new(Desk { queue, dropped })), task))
+        let desk = Desk {
+            queue,
+            dropped,
+            sampling,
+        };
+        Ok((Self(Arc::new(desk)), task))
+    }
+
+    /// Returns which of the traces that begin at the gateway are kept.
+    #[must_use]
+    pub fn sampling(&self) -> Sampling {
+        self.0.sampling
     }
 
     /// Takes charge of a request's record: from here on it is written, whatever becomes of the
@@ -146,6 +189,14 @@ impl SinkSwitch {
     }
 }
 
+impl fmt::Debug for Tracing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tracing")
+            .field("sampling", &self.sampling)
+            .finish_non_exhaustive()
+    }
+}
+
 impl fmt::Debug for SinkSwitch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SinkSwitch").finish_non_exhaustive()
@@ -209,6 +260,10 @@ impl Queued {
             dropped,
             taken: false,
         }
+    }
+
+    pub(crate) fn record(&self) -> &AccessRecord {
+        &self.record
     }
 
     /// Takes the record out; it is then the taker's to count.

@@ -26,6 +26,18 @@ impl TraceId {
         }
         u128::from_str_radix(text, 16).ok().and_then(Self::new)
     }
+
+    /// Returns the id as a number.
+    #[must_use]
+    pub const fn number(self) -> u128 {
+        self.0
+    }
+
+    /// Returns the 63 bits of it that samplers go by.
+    #[expect(clippy::cast_possible_truncation, reason = "the lower half is meant")]
+    pub(crate) const fn random(self) -> u64 {
+        (self.0 as u64) >> 1
+    }
 }
 
 impl TraceId {

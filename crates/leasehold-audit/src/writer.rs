@@ -7,7 +7,7 @@ use prometheus_client::metrics::counter::Counter;
 
 use crate::line;
 use crate::queue::Taker;
-use crate::recorder::{Message, Queued};
+use crate::recorder::{Message, Observer, Queued};
 
 /// The one owner of the sink: turns records into lines and writes them, many at once where many wait.
 pub(crate) struct Writer<W> {
@@ -18,6 +18,7 @@ pub(crate) struct Writer<W> {
     buffer: Vec<u8>,
     written: Counter,
     dropped: Counter,
+    observer: Option<Box<dyn Observer>>,
     /// How many dropped records the log has been told of.
     told: u64,
     failing: bool,
@@ -33,8 +34,8 @@ impl<W: Write> Writer<W> {
         sink: W,
         next: Next<W>,
         queue: Taker<Message>,
-        written: Counter,
-        dropped: Counter,
+        (written, dropped): (Counter, Counter),
+        observer: Option<Box<dyn Observer>>,
     ) -> Self {
         Self {
             sink,
@@ -44,6 +45,7 @@ impl<W: Write> Writer<W> {
             written,
             told: dropped.get(),
             dropped,
+            observer,
             failing: false,
             torn: false,
         }
@@ -120,6 +122,9 @@ impl<W: Write> Writer<W> {
     }
 
     fn add(&mut self, mut queued: Queued) {
+        if let Some(observer) = &mut self.observer {
+            observer.observe(queued.record());
+        }
         // A sink that fails leaves its lines here, to go out before later ones. Past the bound, new
         // records are dropped by not being taken.
         if self.buffer.len() >= KEPT {
@@ -323,7 +328,8 @@ mod tests {
             let (queue, arriving) = queue::queue(2000);
             let (written, dropped) = (Counter::default(), Counter::default());
             let first = Sink(Arc::clone(&sink));
-            let writer = Writer::new(first, Next::default(), arriving, written, dropped);
+            let counts = (written, dropped);
+            let writer = Writer::new(first, Next::default(), arriving, counts, None);
             Self {
                 writer,
                 queue,

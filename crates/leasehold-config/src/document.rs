@@ -12,6 +12,7 @@ mod listener;
 mod oauth;
 mod provider;
 mod route;
+mod telemetry;
 mod upstream;
 mod upstream_traffic;
 
@@ -48,6 +49,7 @@ pub(crate) use route::{
     ReflectionWord, RetryDocument, RewriteDocument, RouteDocument, RouteLimitsDocument,
     RouteTimeoutsDocument, UpgradeWord, WeightedDocument,
 };
+pub(crate) use telemetry::TelemetryDocument;
 pub(crate) use upstream::{
     BasicDocument, ClientCertificateDocument, EncodingWord, InjectionDocument, SuspectDocument,
     TimeoutsDocument, UpstreamDocument,
@@ -83,6 +85,8 @@ pub(crate) struct Document {
     pub(crate) admin: Option<AdminDocument>,
     /// Where access records are written.
     pub(crate) access_record: Option<AccessRecordDocument>,
+    /// Where traces and logs are sent. Default: nowhere.
+    pub(crate) telemetry: Option<TelemetryDocument>,
     /// Where the leases that are held are written down, without what they are for.
     pub(crate) ledger: Option<LedgerDocument>,
     /// How long the parts of a shutdown may take.

@@ -5,6 +5,7 @@ pub(crate) mod limit;
 pub(crate) mod listener;
 pub(crate) mod oauth;
 pub(crate) mod route;
+pub(crate) mod telemetry;
 pub(crate) mod upstream;
 pub(crate) mod upstream_traffic;
 
@@ -25,6 +26,7 @@ use listener::Listener;
 use oauth::Oauth;
 use route::Route;
 use route::matching::PathPolicy;
+use telemetry::Telemetry;
 use upstream::Upstream;
 
 /// A configuration without faults: every reference leads somewhere and every default is filled in.
@@ -40,6 +42,8 @@ pub struct Snapshot {
     pub admin: Admin,
     /// Where access records go.
     pub access_record: AccessRecord,
+    /// Where traces and logs are sent, where they are.
+    pub telemetry: Option<Telemetry>,
     /// Where the leases that are held are written down, where they are.
     pub ledger: Option<Ledger>,
     /// How long the parts of a shutdown may take.

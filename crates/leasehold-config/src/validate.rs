@@ -14,6 +14,7 @@ mod per;
 mod providers;
 mod routes;
 mod source;
+mod telemetry;
 mod text;
 mod upstream_traffic;
 mod upstreams;
@@ -57,6 +58,7 @@ pub(crate) fn validate(
         listeners: check.listeners(document.listeners, admin.address, root),
         admin,
         access_record: check.access_record(document.access_record, root),
+        telemetry: check.telemetry(document.telemetry, root),
         ledger: check.ledger(document.ledger),
         shutdown: check.shutdown(document.shutdown, root),
         token_issuers: check.token_issuers(document.token_issuers, &key_header, root),

@@ -106,7 +106,7 @@ pub(crate) async fn answer(
     link: Arc<Link>,
     request: Request<Incoming>,
 ) -> Response<ResponseBody> {
-    let trace = Trace::of(request.headers());
+    let trace = Trace::of(request.headers(), worker.recorder.sampling());
     let grpc = is_grpc(&request);
     let version = request.version();
     let mut exchange = Exchange::open(&worker, &link, &request, &trace);

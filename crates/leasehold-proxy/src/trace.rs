@@ -1,34 +1,39 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
-use leasehold_audit::TraceId;
+use leasehold_audit::{Sampling, Span, SpanId, TraceId};
 
 /// A request's place in a W3C trace: taken from its head, or begun here.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Trace {
     id: TraceId,
+    /// The gateway's own part of it.
+    span: SpanId,
+    parent: Option<SpanId>,
     flags: u8,
-    begun_here: bool,
 }
 
 impl Trace {
     /// Takes up the trace that a head names, or begins one where it names none or names it wrongly.
-    pub(crate) fn of(headers: &HeaderMap) -> Self {
+    pub(crate) fn of(headers: &HeaderMap, sampling: Sampling) -> Self {
         let mut named = headers.get_all(TRACEPARENT).iter();
         match (named.next(), named.next()) {
             (Some(one), None) => one
                 .to_str()
                 .ok()
                 .and_then(parse)
-                .unwrap_or_else(Self::begin),
-            _ => Self::begin(),
+                .unwrap_or_else(|| Self::begin(sampling)),
+            _ => Self::begin(sampling),
         }
     }
 
-    /// Begins a trace. Its flag says that the caller has recorded it, which the access record does.
-    pub(crate) fn begin() -> Self {
+    /// Begins a trace.
+    pub(crate) fn begin(sampling: Sampling) -> Self {
+        let id = random_id();
+        let flags = if sampling.takes(id) { SAMPLED } else { 0 };
         Self {
-            id: random_id(),
-            flags: SAMPLED,
-            begun_here: true,
+            id,
+            span: random_span(),
+            parent: None,
+            flags: flags | RANDOM,
         }
     }
 
@@ -37,8 +42,17 @@ impl Trace {
         self.id
     }
 
+    /// Returns the gateway's place in it.
+    pub(crate) const fn span(&self) -> Span {
+        Span {
+            id: self.span,
+            parent: self.parent,
+            sampled: self.flags & SAMPLED != 0,
+        }
+    }
+
     /// Writes the header's value: not by way of a formatter, since each request does this.
-    fn text(&self, parent: u64) -> [u8; LENGTH] {
+    fn text(&self) -> [u8; LENGTH] {
         let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
         let (_version, rest) = text.split_at_mut(3);
         let (id, rest) = rest.split_at_mut(33);
@@ -46,17 +60,17 @@ impl Trace {
         for (place, digit) in id.iter_mut().zip(self.id.digits()) {
             *place = digit;
         }
-        write_hex(&parent.to_be_bytes(), of_parent);
+        write_hex(&self.span.number().to_be_bytes(), of_parent);
         write_hex(&[self.flags], flags);
         text
     }
 
     /// Names the trace in the head that goes on, with the gateway as the parent.
     pub(crate) fn pass_on(&self, headers: &mut HeaderMap) {
-        if let Ok(value) = HeaderValue::from_bytes(&self.text(fastrand::u64(1..))) {
+        if let Ok(value) = HeaderValue::from_bytes(&self.text()) {
             headers.insert(TRACEPARENT, value);
         }
-        if self.begun_here {
+        if self.parent.is_none() {
             // What vendors noted belongs to a trace that could not be read.
             headers.remove(TRACESTATE);
         }
@@ -91,15 +105,16 @@ fn parse(text: &str) -> Option<Trace> {
     parts.next().filter(|it| it.is_empty())?;
     let id = TraceId::parse(parts.next()?)?;
     let parent = parts.next().filter(|it| it.len() == 16)?;
-    let zero = hex(parent)? == 0;
+    let parent = SpanId::new(hex(parent)?)?;
     let flags = hex_byte(parts.next()?)?;
-    if zero || parts.next().is_some() {
+    if parts.next().is_some() {
         return None;
     }
     Some(Trace {
         id,
+        span: random_span(),
+        parent: Some(parent),
         flags: flags & (SAMPLED | RANDOM),
-        begun_here: false,
     })
 }
 
@@ -124,6 +139,14 @@ fn random_id() -> TraceId {
     }
 }
 
+fn random_span() -> SpanId {
+    loop {
+        if let Some(id) = SpanId::new(fastrand::u64(..)) {
+            return id;
+        }
+    }
+}
+
 pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 pub(crate) const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 /// The length of version 00, and the least length of the others.
@@ -138,12 +161,15 @@ mod tests {
     #[test]
     fn a_trace_is_taken_up_and_passed_on_with_a_new_parent() {
         let mut headers = head(&[("traceparent", PARENT), ("tracestate", "v=1")]);
-        let trace = Trace::of(&headers);
+        let trace = Trace::of(&headers, Sampling::ALL);
         assert_eq!(trace.id().to_string(), ID);
         trace.pass_on(&mut headers);
         let passed = headers[&TRACEPARENT].to_str().expect("text");
-        assert_ne!(passed, PARENT);
-        assert_eq!(parse(passed).map(|it| it.id()), Some(trace.id()));
+        let read = parse(passed).expect("well formed");
+        let span = trace.span();
+        assert_eq!((read.id(), read.parent), (trace.id(), Some(span.id)));
+        assert_eq!(span.parent.map(SpanId::number), Some(0xb7ad_6b71_6920_3331));
+        assert!(span.sampled && Some(span.id) != span.parent);
         assert!(passed.ends_with("-01"));
         assert_eq!(headers[&TRACESTATE], "v=1");
     }
@@ -151,7 +177,7 @@ mod tests {
     #[test]
     fn a_trace_that_can_not_be_read_is_begun_anew_without_its_state() {
         let mut headers = head(&[("traceparent", "00-1-2-01"), ("tracestate", "v=1")]);
-        let trace = Trace::of(&headers);
+        let trace = Trace::of(&headers, Sampling::ALL);
         trace.pass_on(&mut headers);
         assert!(
             headers[&TRACEPARENT]
@@ -162,9 +188,20 @@ mod tests {
     }
 
     #[test]
+    fn the_caller_says_whether_its_trace_is_kept_and_the_share_whether_others_are() {
+        let kept = head(&[("traceparent", PARENT)]);
+        let other = head(&[("traceparent", &PARENT.replace("-01", "-00"))]);
+        let few = Sampling::one_in(std::num::NonZeroU32::MAX);
+        assert!(Trace::of(&kept, few).span().sampled);
+        assert!(!Trace::of(&other, Sampling::ALL).span().sampled);
+        assert!((0..10).any(|_| !Trace::of(&HeaderMap::new(), few).span().sampled));
+        assert!(Trace::of(&HeaderMap::new(), Sampling::ALL).span().sampled);
+    }
+
+    #[test]
     fn a_trace_named_twice_is_begun_anew() {
         let headers = head(&[("traceparent", PARENT), ("traceparent", PARENT)]);
-        assert_ne!(Trace::of(&headers).id().to_string(), ID);
+        assert_ne!(Trace::of(&headers, Sampling::ALL).id().to_string(), ID);
     }
 
     #[test]

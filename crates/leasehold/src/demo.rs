@@ -19,7 +19,7 @@ use tokio_util::task::TaskTracker;
 use crate::cli::DemoArgs;
 use crate::demo::tap::Tap;
 use crate::demo::traffic::{Caller, Traffic};
-use crate::serve::{self, Addresses, Origin, Stop};
+use crate::serve::{self, Addresses, Origin, Outputs, Stop};
 use crate::{logging, output};
 
 /// Runs the demonstration until Ctrl-C. Fails where a request failed or something was left behind.
@@ -83,7 +83,10 @@ impl Stage {
         let left = serve::serve(
             snapshot,
             Origin::default(),
-            Box::new(tap),
+            Outputs {
+                records: Box::new(tap),
+                telemetry: None,
+            },
             started,
             end_of_traffic,
         )

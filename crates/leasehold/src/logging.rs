@@ -1,4 +1,6 @@
+use leasehold_otlp::Telemetry;
 use tracing::Level;
+use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -8,8 +10,9 @@ use crate::output;
 
 /// Sends the log to standard error, one JSON object a line.
 ///
-/// Only our own rooms are heard below `warn`: a library's debug line may hold a request head.
-pub(crate) fn start(level: LogLevel) {
+/// Only our own rooms are heard below `warn`: a library's debug line may hold a request head. What they say
+/// goes to a collector too, where `telemetry` has one for it.
+pub(crate) fn start(level: LogLevel, telemetry: Option<&Telemetry>) {
     let level = match level {
         LogLevel::Error => Level::ERROR,
         LogLevel::Warn => Level::WARN,
@@ -18,14 +21,20 @@ pub(crate) fn start(level: LogLevel) {
     };
     let ours = Targets::new()
         .with_default(Level::WARN.min(level))
-        .with_target("leasehold", level);
+        .with_target(OURS, level);
     let lines = tracing_subscriber::fmt::layer()
         .json()
         .flatten_event(true)
         .with_current_span(false)
         .with_span_list(false)
         .with_writer(std::io::stderr);
-    tracing_subscriber::registry().with(ours).with(lines).init();
+    let collector = telemetry.and_then(Telemetry::layer);
+    let collector = collector.map(|it| it.with_filter(Targets::new().with_target(OURS, level)));
+    tracing_subscriber::registry()
+        .with(ours)
+        .with(lines)
+        .with(collector)
+        .init();
 }
 
 /// Sends what happens to leases to standard output, in words, for somebody who watches.
@@ -57,3 +66,6 @@ pub(crate) fn quiet_panics() {
         }
     }));
 }
+
+/// What the targets of our rooms begin with.
+const OURS: &str = "leasehold";

@@ -18,6 +18,7 @@ use leasehold_broker::{Broker, BrokerMetrics, Control, End, Standing, UnknownPro
 use leasehold_config::Snapshot;
 use leasehold_inject::Prepared;
 use leasehold_model::{Clock, Failure, ListenerName, SystemClock};
+use leasehold_otlp::Telemetry;
 use leasehold_provider::FingerprintKey;
 use leasehold_proxy::{BindError, Gateway, ListenerAddress, ProxyMetrics, RunningServer};
 use prometheus_client::registry::Registry;
@@ -46,6 +47,7 @@ mod ledger;
 mod reload;
 mod signals;
 mod sink;
+mod telemetry;
 
 /// Why the gateway could not start.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +64,8 @@ pub(crate) enum ServeError {
     Ledger(#[from] ledger::KeepError),
     #[error("open the access record")]
     Sink(#[from] SinkError),
+    #[error("make ready to send telemetry")]
+    Telemetry(#[from] leasehold_otlp::StartError),
     #[error("start the access record writer")]
     Recorder(#[source] io::Error),
     #[error(transparent)]
@@ -101,16 +105,28 @@ pub(crate) fn run(args: &ServeArgs) -> ExitCode {
         Ok(snapshot) => snapshot,
         Err(error) => return check::refuse(error),
     };
-    logging::start(args.log);
-    match run_to_end(snapshot, args) {
+    // Before there is a runtime: its client has one of its own.
+    let telemetry = match telemetry::start(&snapshot) {
+        Ok(telemetry) => telemetry,
+        Err(error) => return output::fail_with(&ServeError::from(error)),
+    };
+    logging::start(args.log, telemetry.as_ref());
+    match run_to_end(snapshot, telemetry, args) {
         Ok(end) if end.is_clean() => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,
         Err(error) => output::fail_with(&error),
     }
 }
 
-fn run_to_end(snapshot: Snapshot, args: &ServeArgs) -> Result<End, ServeError> {
-    let sink = sink::open(&snapshot.access_record.to)?;
+fn run_to_end(
+    snapshot: Snapshot,
+    telemetry: Option<Telemetry>,
+    args: &ServeArgs,
+) -> Result<End, ServeError> {
+    let outputs = Outputs {
+        records: sink::open(&snapshot.access_record.to)?,
+        telemetry,
+    };
     // Before there is another thread: what systemd has passed is taken once.
     let activated = activation::take(&snapshot.listeners);
     let runtime = control_runtime()?;
@@ -122,7 +138,7 @@ fn run_to_end(snapshot: Snapshot, args: &ServeArgs) -> Result<End, ServeError> {
             predecessor: args.upgrade_from.clone(),
             activated,
         };
-        serve(snapshot, origin, sink, |_| {}, stop.told()).await
+        serve(snapshot, origin, outputs, |_| {}, stop.told()).await
     });
     // A thread that still waits for a stalled disk or pipe must not hold up the end.
     runtime.shutdown_background();
@@ -145,12 +161,12 @@ pub(crate) fn control_runtime() -> Result<Runtime, ServeError> {
 pub(crate) async fn serve(
     snapshot: Snapshot,
     origin: Origin,
-    sink: Box<dyn Write + Send>,
+    outputs: Outputs,
     started: impl FnOnce(&Addresses),
     stop: impl Future<Output = ()>,
 ) -> Result<End, ServeError> {
     let in_ledger = snapshot.ledger.is_some();
-    let mut running = Running::start(snapshot, origin, sink).await?;
+    let mut running = Running::start(snapshot, origin, outputs).await?;
     started(&running.addresses);
     let succeeded = running.succession.done.clone();
     let broker_is_gone = tokio::select! {
@@ -186,6 +202,13 @@ pub(crate) struct Origin {
     pub(crate) activated: Vec<(ListenerName, OwnedFd)>,
 }
 
+/// Where what the gateway tells of requests goes.
+pub(crate) struct Outputs {
+    pub(crate) records: Box<dyn Write + Send>,
+    /// Who sends traces and the log to a collector, where there is one.
+    pub(crate) telemetry: Option<Telemetry>,
+}
+
 /// A gateway that serves.
 struct Running {
     addresses: Addresses,
@@ -194,6 +217,7 @@ struct Running {
     admin: JoinHandle<io::Result<()>>,
     operator: Option<JoinHandle<io::Result<()>>>,
     records: RecorderTask,
+    telemetry: Option<Telemetry>,
     reloader: JoinHandle<Snapshot>,
     succession: Succession,
     /// What of the operator's socket the successor goes on with.
@@ -208,7 +232,7 @@ impl Running {
     async fn start(
         snapshot: Snapshot,
         origin: Origin,
-        sink: Box<dyn Write + Send>,
+        Outputs { records, telemetry }: Outputs,
     ) -> Result<Self, ServeError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let mut registry = Registry::default();
@@ -220,9 +244,13 @@ impl Running {
         let ledger = ledger::keep(&snapshot, &mut broker, predecessor.is_some()).await?;
         let reload_metrics = ReloadMetrics::register(&mut registry, &*clock);
         let metrics = ProxyMetrics::register(&mut registry);
-        let (recorder, records) =
-            Recorder::start(sink, leasehold_audit::DEFAULT_CAPACITY, &mut registry)
-                .map_err(ServeError::Recorder)?;
+        let tracing = telemetry.as_ref().and_then(|it| {
+            it.register(&mut registry);
+            it.tracing()
+        });
+        let capacity = leasehold_audit::DEFAULT_CAPACITY;
+        let (recorder, records) = Recorder::start_traced(records, capacity, &mut registry, tracing)
+            .map_err(ServeError::Recorder)?;
         let (opened, line) = match predecessor {
             Some(socket) => {
                 let (opened, line) = handover::take(socket).await?;
@@ -315,6 +343,7 @@ impl Running {
             admin: tasks.spawn(admin),
             operator: operator.map(|it| tasks.spawn(it)),
             records,
+            telemetry,
             draining,
             stop_broker,
             stop_admin,
@@ -392,6 +421,9 @@ impl Running {
             error!("the last access records could not be written");
         }
         info!("stopped");
+        if let Some(telemetry) = self.telemetry {
+            telemetry::finish(telemetry).await;
+        }
     }
 }
 

@@ -116,6 +116,7 @@ const ALLOWED: &[Row] = &[
             "leasehold-ledger",
             "leasehold-limit",
             "leasehold-model",
+            "leasehold-otlp",
             "leasehold-provider",
             "leasehold-provider-native",
             "leasehold-provider-oauth",
@@ -207,6 +208,11 @@ const ALLOWED: &[Row] = &[
         room: "leasehold-audit",
         imports: &["leasehold-model"],
         tests: STARTS_SERVERS,
+    },
+    Row {
+        room: "leasehold-otlp",
+        imports: &["leasehold-audit", "leasehold-model"],
+        tests: &[],
     },
     Row {
         room: "leasehold-config",

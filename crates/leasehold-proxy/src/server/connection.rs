@@ -399,7 +399,7 @@ fn record(error: &hyper::Error, worker: &Worker, link: &Link) {
     } else {
         Some(StatusCode::BAD_REQUEST)
     };
-    let trace = Trace::begin();
+    let trace = Trace::begin(worker.recorder.sampling());
     let mut record = AccessRecord::begin(
         worker.clock.wall(),
         link.via.listener.clone(),

@@ -80,6 +80,7 @@ impl Exchange {
             trace.id(),
         );
         record.client = link.via.client;
+        record.span = Some(trace.span());
         link.begin();
         worker.metrics.in_flight.inc();
         Self {

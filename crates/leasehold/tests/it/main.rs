@@ -19,4 +19,5 @@ mod requests;
 mod static_key;
 mod storm;
 mod support;
+mod telemetry;
 mod upgrade;

@@ -9,6 +9,7 @@ pub(super) fn differences(now: &Snapshot, then: &Snapshot) -> Option<String> {
         ("workers", now.workers != then.workers),
         ("admin", now.admin != then.admin),
         ("ledger", now.ledger != then.ledger),
+        ("telemetry", now.telemetry != then.telemetry),
     ];
     let changed = parts.iter().filter(|(_, differs)| *differs);
     let changed: Vec<_> = changed.map(|(name, _)| format!("`{name}`")).collect();
