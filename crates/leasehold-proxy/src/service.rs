@@ -134,7 +134,7 @@ enum Answer {
 
 async fn pass(
     worker: &Arc<Worker>,
-    link: &Link,
+    link: &Arc<Link>,
     request: Request<Incoming>,
     trace: &Trace,
     exchange: &mut Exchange,
@@ -142,11 +142,12 @@ async fn pass(
     let (mut head, incoming) = request.into_parts();
     let limits = &link.via.limits;
     if head.version == Version::HTTP_2 {
+        link.carry(size(&head));
         let has_body = !incoming.is_end_stream();
         streams::translate(&mut head, has_body, limits.headers)?;
     }
     let demands = Demands::of(limits, &head.headers);
-    let (mut body, upload) = RequestBody::new(incoming, &worker.clock, demands);
+    let (mut body, upload) = RequestBody::new(incoming, &worker.clock, demands, link);
     exchange.follow(upload);
     if body.size_hint().lower() > limits.body_size {
         return Err(ReasonCode::BodyTooLarge.into());

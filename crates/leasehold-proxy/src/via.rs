@@ -43,6 +43,10 @@ pub(crate) struct Link {
     behind: AtomicU64,
     /// Whether the connection is to end with the request that is under way.
     leaves: AtomicBool,
+    /// What was read of HTTP/2, in bytes.
+    received: AtomicU64,
+    /// What of it, and of what was sent, were heads of requests and bodies.
+    carried: AtomicU64,
 }
 
 impl Link {
@@ -59,6 +63,33 @@ impl Link {
             unflushed: AtomicBool::new(false),
             behind: AtomicU64::new(0),
             leaves: AtomicBool::new(false),
+            received: AtomicU64::new(0),
+            carried: AtomicU64::new(0),
+        }
+    }
+
+    /// Writes down how much of HTTP/2 was read, its framing included.
+    pub(crate) fn receive(&self, bytes: u64) {
+        add(&self.received, bytes);
+    }
+
+    /// Writes down that as much of a request or of an answer's body came or went.
+    pub(crate) fn carry(&self, bytes: u64) {
+        add(&self.carried, bytes);
+    }
+
+    /// Tells what the client has sent beyond what its requests can need: frames that carry nothing, each of
+    /// which is answered all the same.
+    pub(crate) fn talk(&self) -> Talk {
+        let carried = self.carried.load(Ordering::Relaxed);
+        let received = self.received.load(Ordering::Relaxed);
+        let idle = received.saturating_sub(carried.saturating_mul(FRAMING));
+        if idle <= SMALL {
+            Talk::Useful
+        } else if idle <= LARGE {
+            Talk::Idle
+        } else {
+            Talk::Flood
         }
     }
 
@@ -160,6 +191,23 @@ impl Link {
     }
 }
 
+/// Adds to what only the connection's own thread writes.
+fn add(sum: &AtomicU64, bytes: u64) {
+    let sum_now = sum.load(Ordering::Relaxed).saturating_add(bytes);
+    sum.store(sum_now, Ordering::Relaxed);
+}
+
+/// What a client of HTTP/2 mostly sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Talk {
+    /// Requests, and what goes with them.
+    Useful,
+    /// Frames that ask for nothing: others come first.
+    Idle,
+    /// More of them than any client has a use for.
+    Flood,
+}
+
 /// What a connection waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wait {
@@ -173,6 +221,12 @@ pub(crate) enum Wait {
 
 /// How many requests a client may take back before it matters how many those are of all.
 const PATIENCE: u64 = 100;
+/// How many bytes of framing there may be to one of what is carried: messages are small where calls
+/// stream, and their clients measure the connection with pings. nginx has the same.
+const FRAMING: u64 = 8;
+/// What a client may send to begin with and for nothing.
+const SMALL: u64 = 16 * 1024;
+const LARGE: u64 = 1024 * 1024;
 
 #[cfg(test)]
 mod tests {
@@ -211,6 +265,21 @@ mod tests {
             link.is_last();
         }
         assert!(!link.is_abuse());
+    }
+
+    #[test]
+    fn a_client_has_to_carry_something() {
+        let link = link(1000);
+        link.receive(SMALL);
+        assert_eq!(link.talk(), Talk::Useful);
+        link.receive(1);
+        assert_eq!(link.talk(), Talk::Idle);
+        link.carry(1);
+        assert_eq!(link.talk(), Talk::Useful);
+        link.receive(LARGE);
+        assert_eq!(link.talk(), Talk::Flood);
+        link.carry(LARGE);
+        assert_eq!(link.talk(), Talk::Useful);
     }
 
     fn link(requests: u64) -> Link {

@@ -19,6 +19,7 @@ use super::kept::{Copyist, Kept, LARGEST, Room, Whole};
 use crate::credit::Credit;
 use crate::patience::Patience;
 use crate::server::{Limits, Pace};
+use crate::via::Link;
 
 /// What is demanded of a request's body.
 #[derive(Clone, Copy, Debug)]
@@ -72,6 +73,8 @@ pub(crate) struct RequestBody(Option<Box<Flow>>);
 pub(super) struct Flow {
     source: Source,
     upload: Option<Arc<Upload>>,
+    /// The connection that it comes over.
+    link: Option<Arc<Link>>,
     patience: Patience,
     credit: Credit,
     /// Where the body may be sent again.
@@ -86,6 +89,7 @@ impl RequestBody {
         incoming: Incoming,
         clock: &Arc<dyn Clock>,
         demands: Demands,
+        link: &Arc<Link>,
     ) -> (Self, Option<Arc<Upload>>) {
         if incoming.is_end_stream() {
             return (Self::none(), None);
@@ -93,6 +97,7 @@ impl RequestBody {
         let upload = Arc::new(Upload::new(Arc::clone(clock), demands));
         let mut flow = Flow::with(Source::Consumer(incoming), demands);
         flow.upload = Some(Arc::clone(&upload));
+        flow.link = Some(Arc::clone(link));
         (Self(Some(Box::new(flow))), Some(upload))
     }
 
@@ -175,6 +180,7 @@ impl Flow {
         Self {
             source,
             upload: None,
+            link: None,
             patience: Patience::new(demands.patience),
             credit: Credit::new(demands.pace),
             copyist: None,
@@ -229,6 +235,9 @@ impl Flow {
         this.patience.end();
         let frame = ready!(polled);
         let length = length(frame.as_ref());
+        if let Some(link) = &this.link {
+            link.carry(length);
+        }
         this.credit.earn(length, || upload.clock.boot());
         let limit = upload.limit.load(Ordering::Relaxed);
         if upload.bytes().saturating_add(length) > limit {
@@ -268,6 +277,7 @@ impl Drop for Flow {
         let body = Box::new(Self {
             source: mem::replace(&mut self.source, Source::Again(Whole::NOTHING)),
             upload: self.upload.take(),
+            link: self.link.take(),
             patience: Patience::new(self.patience.limit()),
             credit: self.credit.clone(),
             copyist: self.copyist.take(),

@@ -69,7 +69,7 @@ impl ResponseBody {
             Some(Ok(frame)) => {
                 let length = frame.data_ref().map_or(0, Bytes::len) as u64;
                 if let Some(exchange) = &mut self.exchange {
-                    exchange.note(|record| record.response_bytes += length);
+                    exchange.answer_with(length);
                 }
                 if self.content.is_end_stream() {
                     self.complete();

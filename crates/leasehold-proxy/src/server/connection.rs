@@ -26,7 +26,7 @@ use super::wire::Wire;
 use super::worker::Phase;
 use crate::service::{Worker, answer};
 use crate::trace::Trace;
-use crate::via::{Link, Wait};
+use crate::via::{Link, Talk, Wait};
 use crate::websocket::{Begun, Tunnel};
 
 /// Serves the requests on one connection, until it is closed or cut.
@@ -212,6 +212,9 @@ async fn serve_http2(
     };
     if let Ended::Failed(error) = &ended {
         tracing::debug!(error = %Chain(error), "connection failed");
+        if link.talk() == Talk::Flood {
+            worker.metrics.connections_abused.inc();
+        }
     }
     streams.end().await;
 }
@@ -336,10 +339,10 @@ impl Kept {
     fn keep(mut self, tunnel: Option<Box<Tunnel>>) {
         let shared = self.0.take();
         if let Some((shared, tunnel)) = shared.zip(tunnel) {
-            let limits = Arc::clone(&shared.link.via.limits);
+            let link = Arc::clone(&shared.link);
             let clock = Arc::clone(&shared.worker.clock);
             let phase = shared.phase.clone();
-            let work = upgraded::serve_stream(tunnel, limits, clock, phase);
+            let work = upgraded::serve_stream(tunnel, link, clock, phase);
             shared.streams.spawn(work);
         }
     }

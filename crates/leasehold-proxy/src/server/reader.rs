@@ -5,13 +5,13 @@ use std::task::{Context, Poll};
 
 use leasehold_model::Clock;
 use rustls::pki_types::CertificateDer;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::task::yield_now;
 use tokio_rustls::server::TlsStream;
 
 use super::wire::Wire;
 use super::write_limit::WriteLimit;
-use crate::via::Link;
+use crate::via::{Link, Talk};
 
 /// What the bytes of a consumer's connection go through.
 #[derive(Debug)]
@@ -43,6 +43,19 @@ impl Stream {
         match self {
             Self::Plain(wire) => wire,
             Self::Tls(stream) => stream.get_mut().0,
+        }
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match &mut *self {
+            Self::Plain(wire) => Pin::new(wire).poll_read(cx, buffer),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
         }
     }
 }
@@ -94,9 +107,11 @@ impl AsyncRead for ConsumerIo {
             return Poll::Pending;
         }
         let before = buffer.filled().len();
-        let polled = match &mut this.stream {
-            Stream::Plain(wire) => Pin::new(wire).poll_read(cx, buffer),
-            Stream::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+        let talk = this.turn.as_ref().map(|_| this.link.talk());
+        let polled = match talk {
+            Some(Talk::Flood) => return Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
+            Some(Talk::Idle) => pin!((&mut this.stream).take(LITTLE)).poll_read(cx, buffer),
+            Some(Talk::Useful) | None => Pin::new(&mut this.stream).poll_read(cx, buffer),
         };
         if buffer.filled().len() > before {
             this.link.hear(|| this.clock.boot());
@@ -104,6 +119,7 @@ impl AsyncRead for ConsumerIo {
         this.link.wants_more(polled.is_pending());
         if let Some(turn) = &mut this.turn {
             turn.count(polled.is_ready());
+            this.link.receive((buffer.filled().len() - before) as u64);
         }
         polled
     }
@@ -187,6 +203,8 @@ impl Turn {
     }
 }
 
+/// What is read at once of a client that asks for nothing: sixty frames that are to be answered.
+const LITTLE: u64 = 1024;
 /// Some ten KiB each.
 const READS: u32 = 2;
 

@@ -12,10 +12,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
 
 use super::reader::ConsumerIo;
-use super::spec::Limits;
 use super::strict::Strict;
 use super::worker::Phase;
 use super::write_limit::WriteLimit;
+use crate::via::Link;
 use crate::websocket::Tunnel;
 
 /// Serves what a connection of HTTP/1.1 has become, until it is closed or cut.
@@ -37,7 +37,7 @@ pub(super) async fn serve(mut tunnel: Box<Tunnel>, phase: &mut watch::Receiver<P
 /// Serves what a stream of HTTP/2 has become, until it is closed or cut.
 pub(super) async fn serve_stream(
     mut tunnel: Box<Tunnel>,
-    limits: Arc<Limits>,
+    link: Arc<Link>,
     clock: Arc<dyn Clock>,
     mut phase: watch::Receiver<Phase>,
 ) {
@@ -46,7 +46,8 @@ pub(super) async fn serve_stream(
     };
     let stream = StreamIo {
         io: TokioIo::new(upgraded),
-        limit: WriteLimit::new(&limits, &clock),
+        limit: WriteLimit::new(&link.via.limits, &clock),
+        link,
     };
     run(tunnel, stream, &mut phase).await;
 }
@@ -71,6 +72,7 @@ where
 struct StreamIo {
     io: TokioIo<Upgraded>,
     limit: WriteLimit,
+    link: Arc<Link>,
 }
 
 impl AsyncRead for StreamIo {
@@ -79,7 +81,10 @@ impl AsyncRead for StreamIo {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_read(cx, buffer)
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.io).poll_read(cx, buffer);
+        self.link.carry((buffer.filled().len() - before) as u64);
+        polled
     }
 }
 
@@ -90,6 +95,9 @@ impl AsyncWrite for StreamIo {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.io).poll_write(cx, bytes);
+        if let Poll::Ready(Ok(length)) = &written {
+            self.link.carry(*length as u64);
+        }
         self.limit.in_time(cx, written, |written| *written)
     }
 

@@ -115,6 +115,12 @@ impl Exchange {
         }
     }
 
+    /// Writes down that as much of the answer's body goes out.
+    pub(crate) fn answer_with(&mut self, bytes: u64) {
+        self.note(|record| record.response_bytes += bytes);
+        self.link.carry(bytes);
+    }
+
     /// Writes down which route the request takes.
     pub(crate) fn enter(&mut self, number: usize, route: &Route) {
         self.route = Some(number);

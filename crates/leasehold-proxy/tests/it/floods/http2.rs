@@ -86,7 +86,7 @@ fn answers_that_nobody_reads(ask: &[u8]) {
 }
 
 #[test]
-fn settings_and_pings_whose_answers_are_read_take_up_nothing() {
+fn settings_and_pings_whose_answers_are_read_come_to_an_end() {
     let mut beside = Beside::start(|_| {});
     let mut attacker = speak(&beside);
     let drained = drain(&attacker);
@@ -95,10 +95,30 @@ fn settings_and_pings_whose_answers_are_read_take_up_nothing() {
         frame(PING, 0, 0, &[7; 8]),
     ];
     let many = many.concat().repeat(100);
-    pour(&mut attacker, (0..1000).map(|_| many.clone()));
-    beside.check();
-    drop(attacker.stream.shutdown(std::net::Shutdown::Write));
+    assert!(pour(&mut attacker, (0..1_000_000).map(|_| many.clone())));
     drained.join().expect("the gateway has closed");
+    beside.check();
+    until("the connection to be counted", || {
+        let metrics = beside.rig.metrics();
+        let counted = metrics.contains("leasehold_connections_abused_total 1\n");
+        counted.then_some(())
+    });
+}
+
+#[test]
+fn a_client_that_measures_the_connection_while_it_carries_something_is_no_flood() {
+    let beside = Beside::start(|_| {});
+    let mut client = Frames::connect(&beside.rig);
+    // Twice what a client may send for nothing, a ping at a time, with heads of a kilobyte.
+    let long = [&HEAD[..], &[0x10, 1, b'x', 0x7f, 0x81, 0x07], &[b'a'; 1024]].concat();
+    let pings = frame(PING, 0, 0, b"how far?").repeat(40);
+    for id in streams().take(2 * 1024 * 1024 / (40 * 17)) {
+        client.consumer.send(&pings);
+        let asked = frame(HEADERS, END_HEADERS | END_STREAM, id, &long);
+        client.consumer.send(asked);
+        client.until(HEADERS);
+    }
+    client.check();
 }
 
 #[test]
