@@ -1,3 +1,6 @@
+#[cfg(test)]
+mod fail_open;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

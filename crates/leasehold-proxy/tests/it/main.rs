@@ -14,6 +14,8 @@ mod destination;
 #[cfg(test)]
 mod differential;
 #[cfg(test)]
+mod fail_open;
+#[cfg(test)]
 mod failures;
 #[cfg(test)]
 mod floods;
