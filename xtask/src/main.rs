@@ -74,6 +74,7 @@ fn dispatch(steps: &mut Steps, arguments: &[String]) -> Result<()> {
         ("bench", ["peers", options @ ..]) => {
             steps.run("bench peers", || peers::bench(&workspace, options))
         }
+        ("bench", ["floods"]) => steps.run("bench floods", || peers::floods(&workspace)),
         ("bench", [name, options @ ..]) => {
             steps.run(name, || storm::bench(&workspace, name, options))
         }
@@ -120,6 +121,7 @@ cargo xtask <command>
                               new configurations under load, by default 200
   bench upgrades [--count COUNT]
                               one program after the other under load, by default 20
+  bench floods                what ten floods cost a client who behaves, and how much memory they take
   bench peers [--count ROUNDS] [--scenarios ID,ID]
                               CPU time a request beside nginx, HAProxy and Envoy, latency, idle memory
   ci-checks                   everything that CI checks before it tests

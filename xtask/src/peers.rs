@@ -1,4 +1,4 @@
-//! The comparison with other gateways: what it needs beyond what tests need, and how it is run.
+//! What is measured beside programs of other people: what that needs beyond what tests need, and how it is run.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,10 +8,26 @@ use anyhow::{Context as _, Result, ensure};
 use crate::run::{Workspace, run, succeeds};
 use crate::{setup, storm};
 
-/// Builds the program that is shipped, fetches the peers and measures all of them in one run.
+/// Fetches the peers, and measures all of them and the program that is shipped in one run.
 pub(crate) fn bench(workspace: &Workspace, options: &[&str]) -> Result<()> {
     programs()?;
     let envoy = setup::envoy(workspace)?;
+    measure(workspace, "peers", options, &[("STORM_ENVOY", &envoy)])
+}
+
+/// Measures what floods cost those who behave, of the program that is shipped.
+pub(crate) fn floods(workspace: &Workspace) -> Result<()> {
+    programs()?;
+    measure(workspace, "floods", &[], &[])
+}
+
+/// Builds the program that is shipped and runs one of the measurements with it.
+fn measure(
+    workspace: &Workspace,
+    name: &str,
+    options: &[&str],
+    more: &[(&str, &Path)],
+) -> Result<()> {
     run(&mut workspace.cargo(&[
         "build",
         "--locked",
@@ -23,13 +39,9 @@ pub(crate) fn bench(workspace: &Workspace, options: &[&str]) -> Result<()> {
     let out = workspace.target().join("bench");
     std::fs::create_dir_all(&out).context("make a place for the report")?;
     let binary = workspace.target().join("dist/leasehold");
-    let more: [(&str, &Path); 3] = [
-        ("STORM_BINARY", &binary),
-        ("STORM_ENVOY", &envoy),
-        ("STORM_OUT", &out),
-    ];
-    storm::run_with(workspace, "peers", options, &more)?;
-    println!("the table and the drawing are in {}", out.display());
+    let common: [(&str, &Path); 2] = [("STORM_BINARY", &binary), ("STORM_OUT", &out)];
+    storm::run_with(workspace, name, options, &[&common, more].concat())?;
+    println!("the report is in {}", out.display());
     Ok(())
 }
 
@@ -60,10 +72,11 @@ fn programs() -> Result<()> {
 }
 
 /// What to ask a program for to see that it is there, and the package that brings it.
-const PROGRAMS: [(&str, &str, &str); 5] = [
+const PROGRAMS: [(&str, &str, &str); 6] = [
     ("nginx", "-v", "nginx"),
     ("haproxy", "-v", "haproxy"),
     ("h2load", "--version", "nghttp2-client"),
+    ("slowhttptest", "-h", "slowhttptest"),
     ("wrk", "-v", "wrk"),
     ("taskset", "--version", "util-linux"),
 ];

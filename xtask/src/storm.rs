@@ -49,7 +49,7 @@ pub(crate) fn run_with(
     run(&mut cargo)
 }
 
-const RUNS: [(&str, &str); 7] = [
+const RUNS: [(&str, &str); 8] = [
     (
         "rotations",
         "storm::rotations::many_rotations_fail_no_request_and_keep_to_the_budget",
@@ -65,6 +65,10 @@ const RUNS: [(&str, &str); 7] = [
     ("reloads", "storm::reloads::many_reloads_fail_no_request"),
     ("upgrades", "storm::reloads::many_upgrades_fail_no_request"),
     ("cascade", "storm::leases::a_cascade_holds_readers_up"),
+    (
+        "floods",
+        "storm::floods::a_client_who_behaves_is_served_beside_floods",
+    ),
     ("peers", "storm::peers::a_request_costs_what_it_costs"),
 ];
 const OPTIONS: [(&str, &str); 4] = [

@@ -13,6 +13,7 @@ use crate::support::{Gateway, all_served, no_user_left, vault_provider};
 
 mod audit;
 mod cluster;
+mod floods;
 mod leases;
 mod outage;
 mod peers;
