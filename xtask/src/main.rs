@@ -10,6 +10,7 @@ mod crash;
 mod engine;
 mod generate;
 mod layers;
+mod leaks;
 mod metrics;
 mod peers;
 mod run;
@@ -67,6 +68,11 @@ fn dispatch(steps: &mut Steps, arguments: &[String]) -> Result<()> {
         ("websocket-conformance", []) => steps.run("websocket-conformance", || {
             suite::websocket_conformance(&workspace)
         }),
+        ("leak-check", []) => steps.run("leak-check", || leaks::check(&workspace)),
+        ("leak-check", ["--short"]) => steps.run("leak-check", || leaks::check_shortly(&workspace)),
+        ("leak-check", ["--self-test"]) => {
+            steps.run("leak-check --self-test", || leaks::self_test(&workspace))
+        }
         ("bench", ["engine"]) => steps.run("bench engine", || engine::bench(&workspace)),
         ("crash-runs", ["--runs", count, "--seed", seed]) => {
             steps.run("crash-runs", || crash::runs(&workspace, count, seed))
@@ -108,6 +114,9 @@ cargo xtask <command>
   differential --requests COUNT --seed SEED
                               that many mutated requests to each of nginx, HAProxy, Waitress and Node.js
                               behind the gateway
+  leak-check [--short]        look for credentials in all that a gateway leaves behind, in every form;
+                              the report is in target/leak-check
+  leak-check --self-test      prove that it finds them, in each place and form
   websocket-conformance       all cases of the Autobahn suite, directly and through the gateway
   bench rotations [--count COUNT]
                               the gateway rotates short-lived users under load

@@ -46,15 +46,30 @@ impl GatewayProcess {
     ///
     /// As [`GatewayProcess::start`], and where no such namespace may be made.
     pub async fn start_observable(binary: &Path, config: &str) -> Result<Self> {
+        let mut gateway = Self::launch_observable(binary, config, &[], &[])?;
+        gateway.announced("listening", None).await?;
+        Ok(gateway)
+    }
+
+    /// Starts one whose memory may be read as above, with more arguments and variables of the environment,
+    /// and waits for nothing.
+    ///
+    /// # Errors
+    ///
+    /// When the process can't be started.
+    pub fn launch_observable(
+        binary: &Path,
+        config: &str,
+        more: &[&OsStr],
+        variables: &[(&str, &OsStr)],
+    ) -> Result<Self> {
         let in_own_namespace = ["unshare", "--user", "--map-root-user"].map(OsStr::new);
         let within: &[&OsStr] = if geteuid().is_root() {
             &[]
         } else {
             &in_own_namespace
         };
-        let mut gateway = Self::spawn(within, binary, config, &[])?;
-        gateway.announced("listening", None).await?;
-        Ok(gateway)
+        Self::spawn(within, binary, config, more, variables)
     }
 
     /// Starts `binary` with a configuration and waits for nothing.
@@ -72,11 +87,17 @@ impl GatewayProcess {
     ///
     /// When the process can't be started.
     pub fn launch_with(binary: &Path, config: &str, more: &[&OsStr]) -> Result<Self> {
-        Self::spawn(&[], binary, config, more)
+        Self::spawn(&[], binary, config, more, &[])
     }
 
     /// Starts `binary`, as an argument of the words `within` where there are any.
-    fn spawn(within: &[&OsStr], binary: &Path, config: &str, more: &[&OsStr]) -> Result<Self> {
+    fn spawn(
+        within: &[&OsStr],
+        binary: &Path,
+        config: &str,
+        more: &[&OsStr],
+        variables: &[(&str, &OsStr)],
+    ) -> Result<Self> {
         let scratch = Scratch::new()?;
         let config_file = config_file(&scratch);
         write_owner_only(&config_file, config)?;
@@ -86,6 +107,7 @@ impl GatewayProcess {
         command.args(words);
         command.arg("serve").arg("--config").arg(&config_file);
         command.args(more);
+        command.envs(variables.iter().copied());
         let process = Process::start(NAME, &mut command, scratch.path(), Signal::KILL)?;
         Ok(Self {
             process: Some(process),

@@ -46,6 +46,10 @@ pub enum Form {
     Hex,
     /// With some or all of its bytes percent-encoded.
     Percent,
+    /// As text of JSON, with what has to be escaped, and what may be.
+    Json,
+    /// In UTF-16, with either order of bytes.
+    Utf16,
 }
 
 fn needles(secret: &[u8]) -> Vec<(Form, Vec<u8>)> {
@@ -57,6 +61,13 @@ fn needles(secret: &[u8]) -> Vec<(Form, Vec<u8>)> {
     ];
     needles.extend(base64_cores(secret).map(|core| (Form::Base64, core)));
     needles.extend(percent_forms(secret).map(|text| (Form::Percent, text)));
+    if let Ok(text) = std::str::from_utf8(secret) {
+        needles.extend(json_forms(text).map(|text| (Form::Json, text)));
+        let units = || text.encode_utf16();
+        let little = units().flat_map(u16::to_le_bytes).collect();
+        let big = units().flat_map(u16::to_be_bytes).collect();
+        needles.extend([(Form::Utf16, little), (Form::Utf16, big)]);
+    }
     // Where forms coincide, the first one names the hit: digits alone are the same in both cases.
     let mut distinct: Vec<(Form, Vec<u8>)> = Vec::new();
     for (form, needle) in needles {
@@ -109,6 +120,33 @@ fn percent_forms(secret: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     .into_iter()
 }
 
+/// Returns the text within quotation marks: as most write it, with the slash escaped too, with all that HTML
+/// might read, and with every character by its number.
+fn json_forms(text: &str) -> impl Iterator<Item = Vec<u8>> {
+    let plain = serde_json::Value::from(text).to_string();
+    let within = plain.strip_prefix('"').and_then(|it| it.strip_suffix('"'));
+    let plain = within.unwrap_or(&plain).to_owned();
+    let slashes = plain.replace('/', "\\/");
+    let mut html = plain.clone();
+    for (character, number) in [('<', "003c"), ('>', "003e"), ('&', "0026"), ('\'', "0027")] {
+        html = html.replace(character, &format!("\\u{number}"));
+    }
+    let all = |upper: bool| {
+        let number = |unit: u16| {
+            let digits = if upper {
+                format!("{unit:04X}")
+            } else {
+                format!("{unit:04x}")
+            };
+            format!("\\u{digits}")
+        };
+        text.encode_utf16().map(number).collect::<String>()
+    };
+    [plain, slashes, html, all(false), all(true)]
+        .into_iter()
+        .map(String::into_bytes)
+}
+
 const SHORTEST: usize = 8;
 
 #[cfg(test)]
@@ -151,6 +189,30 @@ mod tests {
         assert_eq!(forms("p%40ss%2fw0rd%3f%3e~canary%c3%bc"), [Form::Percent]);
         let every: String = SECRET.bytes().map(|byte| format!("%{byte:02X}")).collect();
         assert_eq!(forms(&every), [Form::Percent]);
+    }
+
+    #[test]
+    fn json_and_utf16_are_found_however_they_are_written() {
+        let secret = "a\"b\\c/<d>&canary\"";
+        let found = |text: &[u8]| {
+            let hits = scan(text, &[secret]).expect("long enough");
+            hits.iter().map(|hit| hit.form).collect::<Vec<_>>()
+        };
+        let plain = serde_json::json!({ "k": format!("x{secret}y") }).to_string();
+        assert_eq!(found(plain.as_bytes()), [Form::Json]);
+        let slashes = plain.replace('/', "\\/");
+        assert_eq!(found(slashes.as_bytes()), [Form::Json]);
+        let html = plain
+            .replace('<', "\\u003c")
+            .replace('>', "\\u003e")
+            .replace('&', "\\u0026");
+        assert_eq!(found(html.as_bytes()), [Form::Json]);
+        let units = secret.encode_utf16().map(|it| format!("\\u{it:04x}"));
+        assert_eq!(found(units.collect::<String>().as_bytes()), [Form::Json]);
+        for order in [u16::to_le_bytes, u16::to_be_bytes] {
+            let bytes: Vec<u8> = secret.encode_utf16().flat_map(order).collect();
+            assert_eq!(found(&bytes), [Form::Utf16]);
+        }
     }
 
     #[test]

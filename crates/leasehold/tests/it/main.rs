@@ -6,6 +6,7 @@ mod demo;
 mod doctor;
 mod dynamic;
 mod fail_closed;
+mod leak_check;
 mod ledger;
 mod logins;
 mod memory;

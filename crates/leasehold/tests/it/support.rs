@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
@@ -99,6 +100,16 @@ impl Gateway {
     pub(crate) async fn kill(&mut self) -> Result<()> {
         self.process.kill().await?;
         Ok(())
+    }
+
+    /// Waits for the end of a gateway that was sent a signal.
+    pub(crate) async fn aborted(&mut self, limit: Duration) -> Result<ExitStatus> {
+        self.process.ended(limit).await
+    }
+
+    /// Returns where it listens.
+    pub(crate) fn address(&self) -> &str {
+        self.url.strip_prefix("http://").unwrap_or(&self.url)
     }
 
     pub(crate) const fn process(&self) -> &GatewayProcess {
