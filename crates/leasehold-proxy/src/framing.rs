@@ -9,6 +9,7 @@
 //! This is no second parser: it knows lines, the two headers that frame a body, and chunks.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use memchr::memchr2;
 
@@ -19,7 +20,7 @@ use line::{Header, chunk_size, content_length, is_trailer, request_line};
 /// What is known of a connection's framing after the bytes seen so far.
 ///
 /// It costs no memory between requests: only a line that one read did not end is kept.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Framing {
     stage: Stage,
     head: Head,
@@ -29,6 +30,17 @@ pub(crate) struct Framing {
     requests: u64,
     /// How many had before the last byte that was of none, or that was the first of the next.
     behind: u64,
+}
+
+/// What is carried may be a consumer's key.
+impl fmt::Debug for Framing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Framing")
+            .field("stage", &self.stage)
+            .field("requests", &self.requests)
+            .field("behind", &self.behind)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Where a rule was broken, and which.

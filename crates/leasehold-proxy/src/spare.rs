@@ -1,3 +1,4 @@
+use std::fmt;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -14,11 +15,19 @@ use crate::steps::inject::place;
 use crate::steps::refuse::Refusal;
 
 /// What it takes to send a request once more.
-#[derive(Debug)]
 pub(crate) struct Spare {
     head: Parts,
     /// `None` where the request has no body.
     kept: Option<Arc<Kept>>,
+}
+
+/// The head holds the credential, which in a query nothing marks.
+impl fmt::Debug for Spare {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Spare")
+            .field("kept", &self.kept)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Spare {

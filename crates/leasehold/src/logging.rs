@@ -19,9 +19,6 @@ pub(crate) fn start(level: LogLevel, telemetry: Option<&Telemetry>) {
         LogLevel::Info => Level::INFO,
         LogLevel::Debug => Level::DEBUG,
     };
-    let ours = Targets::new()
-        .with_default(Level::WARN.min(level))
-        .with_target(OURS, level);
     let lines = tracing_subscriber::fmt::layer()
         .json()
         .flatten_event(true)
@@ -31,10 +28,18 @@ pub(crate) fn start(level: LogLevel, telemetry: Option<&Telemetry>) {
     let collector = telemetry.and_then(Telemetry::layer);
     let collector = collector.map(|it| it.with_filter(Targets::new().with_target(OURS, level)));
     tracing_subscriber::registry()
-        .with(ours)
+        .with(heard(level))
         .with(lines)
         .with(collector)
         .init();
+}
+
+/// Tells what is heard. No variable and no option has a say in it but the level, which is for our own rooms: in
+/// whatever way the program is started, what a library says below `warn` is not.
+fn heard(level: Level) -> Targets {
+    Targets::new()
+        .with_default(Level::WARN.min(level))
+        .with_target(OURS, level)
 }
 
 /// Sends what happens to leases to standard output, in words, for somebody who watches.
@@ -69,3 +74,46 @@ pub(crate) fn quiet_panics() {
 
 /// What the targets of our rooms begin with.
 const OURS: &str = "leasehold";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_level_has_libraries_heard_that_see_heads() {
+        let levels = [
+            Level::ERROR,
+            Level::WARN,
+            Level::INFO,
+            Level::DEBUG,
+            Level::TRACE,
+        ];
+        for level in levels {
+            let heard = heard(level);
+            assert_eq!(
+                heard.would_enable("leasehold_proxy", &Level::DEBUG),
+                level >= Level::DEBUG
+            );
+            for library in LIBRARIES {
+                for finer in [Level::INFO, Level::DEBUG, Level::TRACE] {
+                    assert!(!heard.would_enable(library, &finer), "{library} {finer}");
+                }
+            }
+        }
+    }
+
+    const LIBRARIES: [&str; 12] = [
+        "hyper::proto::h1::io",
+        "hyper_util::client::legacy",
+        "h2::codec::framed_read",
+        "h2::hpack::decoder",
+        "rustls::client::hs",
+        "tokio_rustls",
+        "reqwest::connect",
+        "tower::buffer",
+        "aws_lc_rs",
+        "redb",
+        "log",
+        "leaseh",
+    ];
+}

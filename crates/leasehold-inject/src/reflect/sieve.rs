@@ -1,3 +1,4 @@
+use std::fmt;
 use std::sync::Arc;
 
 use aho_corasick::automaton::StateID;
@@ -11,7 +12,6 @@ use super::scanner::{Scanner, blot};
 /// What may be the beginning of a secret is kept back until it is known to be none, or to be one. Fewer
 /// than four bytes of it are not kept back: a message that merely ends like a secret begins must reach
 /// its reader at once, also where the sender then waits for an answer.
-#[derive(Debug)]
 pub struct Sieve {
     scanner: Arc<Scanner>,
     state: StateID,
@@ -22,13 +22,31 @@ pub struct Sieve {
     holds: bool,
 }
 
+/// What an upstream sent may be the credential.
+impl fmt::Debug for Sieve {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sieve")
+            .field("holds", &self.holds)
+            .finish_non_exhaustive()
+    }
+}
+
 /// What goes on of a part.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Sifted {
     /// May be empty. Secrets in it are masked, as far as they had not gone on before.
     pub goes_on: Bytes,
     /// The first secret that ended in the part.
     pub found: Option<Form>,
+}
+
+/// As of a [`Sieve`].
+impl fmt::Debug for Sifted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sifted")
+            .field("found", &self.found)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Sieve {

@@ -1,3 +1,4 @@
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -10,7 +11,6 @@ use super::BodyError;
 use crate::reflection::{Finding, Part, Reflection, seal_headers};
 
 /// What an answer's body passes through on its way, so that no credential is in it.
-#[derive(Debug)]
 pub(crate) struct Seal {
     scanners: Vec<Arc<Scanner>>,
     /// One after the other, one for each generation.
@@ -19,6 +19,15 @@ pub(crate) struct Seal {
     /// What has to wait until the end of the body has gone on.
     trailers: Option<HeaderMap>,
     findings: Vec<Finding>,
+}
+
+/// Trailers may show the credential.
+impl fmt::Debug for Seal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Seal")
+            .field("reflection", &self.reflection)
+            .finish_non_exhaustive()
+    }
 }
 
 type Polled = Option<Result<Frame<Bytes>, BodyError>>;

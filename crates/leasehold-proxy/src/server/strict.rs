@@ -1,3 +1,4 @@
+use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -13,13 +14,21 @@ use crate::framing::{Fault, Framing, Place};
 /// A head that breaks a rule is cut off there, gets a NUL, which may stand nowhere in a head, and is
 /// brought to an end, since hyper looks only at whole ones. So hyper finds it malformed, in its turn
 /// behind the requests before it, answers 400 and closes. In a body, reading fails.
-#[derive(Debug)]
 pub(super) struct Strict<T> {
     io: T,
     framing: Framing,
     state: State,
     /// What was passed on before, and has come back.
     ahead: Bytes,
+}
+
+/// What has come back may be a consumer's key.
+impl<T> fmt::Debug for Strict<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Strict")
+            .field("framing", &self.framing)
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Clone, Copy, Debug)]

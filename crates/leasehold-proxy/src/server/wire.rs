@@ -1,3 +1,4 @@
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -11,10 +12,18 @@ use tokio::net::{TcpStream, UnixStream};
 use crate::pool::keep_alive;
 
 /// A connection from a consumer, as bytes: what was read ahead of it comes first.
-#[derive(Debug)]
 pub(super) struct Wire {
     socket: Socket,
     ahead: Bytes,
+}
+
+/// What was read ahead may be a consumer's key.
+impl fmt::Debug for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wire")
+            .field("socket", &self.socket)
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug)]

@@ -7,6 +7,7 @@
 //! connection was kept from before: where that closes without a word, the upstream had most likely
 //! closed it already, and the request goes once more over a fresh one.
 
+use std::fmt;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,7 +31,6 @@ use crate::spare::Spare;
 use crate::version;
 
 /// The head of an upstream's answer, and the connection that its body comes over.
-#[derive(Debug)]
 pub(crate) struct Forwarded {
     pub(crate) response: Response<Incoming>,
     pub(crate) connection: Connection,
@@ -38,6 +38,15 @@ pub(crate) struct Forwarded {
     pub(crate) flight: Flight,
     /// How long the upstream may be silent in mid-answer.
     pub(crate) limit: Duration,
+}
+
+/// The answer may show the credential.
+impl fmt::Debug for Forwarded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Forwarded")
+            .field("status", &self.response.status())
+            .finish_non_exhaustive()
+    }
 }
 
 /// Sends the request to an endpoint of the upstream and returns its answer. `spare` is what the request

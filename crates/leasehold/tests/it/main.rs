@@ -13,6 +13,7 @@ mod memory;
 mod native;
 mod oauth;
 mod operator;
+mod redaction;
 mod reflection;
 mod refused;
 mod reload;

@@ -1,13 +1,13 @@
 use http::header::ACCESS_CONTROL_REQUEST_METHOD;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, Method};
+use std::fmt;
 
 use super::normal::decoded;
 use crate::cors;
 use crate::gateway::{HeaderTest, MatchSpec};
 
 /// What a route is looked for by.
-#[derive(Debug)]
 pub(crate) struct Ask<'a> {
     /// As [`crate::steps::admit::admit`] returned it.
     pub(crate) host: &'a str,
@@ -18,6 +18,16 @@ pub(crate) struct Ask<'a> {
     pub(crate) query: Option<&'a str>,
     /// The method of the request that a browser asks about with this one.
     preflight: Option<&'a [u8]>,
+}
+
+/// Headers and query may show a consumer's key.
+impl fmt::Debug for Ask<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ask")
+            .field("host", &self.host)
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<'a> Ask<'a> {

@@ -462,6 +462,10 @@ impl<'a> Stage<'a> {
             "there is a log to search"
         );
         ensure!(self.astray.connections() == 0, "something went astray");
+        let libraries = |it: &&str| !it.contains("\"target\":\"leasehold");
+        let quiet = |it: &str| it.contains("\"WARN\"") || it.contains("\"ERROR\"");
+        let loud = stderr.lines().filter(libraries).find(|it| !quiet(it));
+        ensure!(loud.is_none(), "a library is heard: {loud:?}");
         let heard = self.collector.handler().heard();
         ensure!(!heard.is_empty(), "the collector has heard something");
         let places = &mut self.scene.places;
