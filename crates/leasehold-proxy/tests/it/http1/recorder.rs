@@ -158,7 +158,7 @@ fn without_ours(request: &str, address: &str) -> String {
     .fold(request.to_owned(), |text, line| text.replacen(line, "", 1));
     if let Some(at) = left.find(TRACE)
         && let Some(line) = left.get(at..at + TRACE.len() + TRACE_REST)
-        && line.ends_with("-01\r\n")
+        && line.ends_with("-03\r\n")
     {
         left = left.replacen(&line.to_owned(), "", 1);
     }
