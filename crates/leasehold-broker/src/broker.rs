@@ -75,8 +75,6 @@ struct Credential<P> {
     place: Place,
     /// The number of the family that it belongs to.
     family: Option<usize>,
-    /// What it is asked for with.
-    parent: Option<Handle<P>>,
     declared: Arc<Declared<P>>,
     /// Nobody needs it any more, or another has taken its name over.
     dismissed: bool,
@@ -88,6 +86,8 @@ struct Declared<P> {
     source: Source,
     kind: Kind,
     prepare: Prepare<P>,
+    /// What each is asked for with, where that is a credential of its own.
+    parent: Option<Handle<P>>,
 }
 
 /// A fetched generation between its arrival and the engine's verdict.
@@ -166,10 +166,10 @@ impl<P: Send + Sync + 'static> Broker<P> {
     ///
     /// When its provider has not been declared before.
     pub fn credential(&mut self, spec: CredentialSpec<P>) -> Result<Handle<P>, UnknownProvider> {
-        let (name, declared) = self.declared(spec)?;
+        let (name, declared) = self.declared(spec, None)?;
         self.metrics.ready(&name, false);
         let handle = Handle::new(name, None, self.link.clone());
-        self.occupy(handle.clone(), (None, None), Arc::new(declared));
+        self.occupy(handle.clone(), None, Arc::new(declared));
         Ok(handle)
     }
 
@@ -183,7 +183,7 @@ impl<P: Send + Sync + 'static> Broker<P> {
         spec: CredentialSpec<P>,
         limits: FamilyLimits,
     ) -> Result<Family<P>, UnknownProvider> {
-        let (name, declared) = self.declared(spec)?;
+        let (name, declared) = self.declared(spec, None)?;
         let number = self.changes.families.fetch_add(1, Ordering::Relaxed);
         let family = Family::new(number, name, limits, self.link.clone());
         let held = (family.clone(), Arc::new(declared));
@@ -298,6 +298,7 @@ impl<P: Send + Sync + 'static> Broker<P> {
     fn declared(
         &self,
         spec: CredentialSpec<P>,
+        parent: Option<Handle<P>>,
     ) -> Result<(CredentialName, Declared<P>), UnknownProvider> {
         let CredentialSpec {
             name,
@@ -317,17 +318,13 @@ impl<P: Send + Sync + 'static> Broker<P> {
             source,
             kind,
             prepare,
+            parent,
         };
         Ok((name, declared))
     }
 
     /// Gives a handle a slot.
-    fn occupy(
-        &mut self,
-        handle: Handle<P>,
-        (family, parent): (Option<usize>, Option<Handle<P>>),
-        declared: Arc<Declared<P>>,
-    ) {
+    fn occupy(&mut self, handle: Handle<P>, family: Option<usize>, declared: Arc<Declared<P>>) {
         let now = self.now();
         let slot = self.engine.declare(declared.provider, declared.kind, now);
         self.tenures += 1;
@@ -344,7 +341,6 @@ impl<P: Send + Sync + 'static> Broker<P> {
                 handle,
                 place,
                 family,
-                parent,
                 declared,
                 dismissed: false,
             });

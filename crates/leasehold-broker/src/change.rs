@@ -34,7 +34,7 @@ pub struct Draft<P> {
     numbers: Arc<AtomicUsize>,
     pub(crate) providers: Vec<DraftedProvider>,
     pub(crate) credentials: Vec<DraftedCredential<P>>,
-    pub(crate) families: Vec<(CredentialSpec<P>, Family<P>)>,
+    pub(crate) families: Vec<DraftedFamily<P>>,
 }
 
 pub(crate) struct DraftedProvider {
@@ -47,6 +47,13 @@ pub(crate) struct DraftedCredential<P> {
     pub(crate) spec: CredentialSpec<P>,
     pub(crate) handle: Handle<P>,
     /// What it is derived from.
+    pub(crate) parent: Option<Handle<P>>,
+}
+
+pub(crate) struct DraftedFamily<P> {
+    pub(crate) spec: CredentialSpec<P>,
+    pub(crate) family: Family<P>,
+    /// What each of its credentials is derived from.
     pub(crate) parent: Option<Handle<P>>,
 }
 
@@ -167,16 +174,40 @@ impl<P> Draft<P> {
 
     /// Drafts a credential that each consumer is to have for itself, within `limits`.
     pub fn family(&mut self, spec: CredentialSpec<P>, limits: FamilyLimits) -> Family<P> {
+        self.draft_family(spec, limits, None)
+    }
+
+    /// Drafts a credential that each consumer is to have for itself, each asked for with another one,
+    /// their parent, as [`Draft::derived`] has it.
+    pub fn derived_family(
+        &mut self,
+        spec: CredentialSpec<P>,
+        limits: FamilyLimits,
+        parent: &Handle<P>,
+    ) -> Family<P> {
+        self.draft_family(spec, limits, Some(parent.clone()))
+    }
+
+    fn draft_family(
+        &mut self,
+        spec: CredentialSpec<P>,
+        limits: FamilyLimits,
+        parent: Option<Handle<P>>,
+    ) -> Family<P> {
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
         let family = Family::new(number, spec.name.clone(), limits, self.link.clone());
-        self.families.push((spec, family.clone()));
+        self.families.push(DraftedFamily {
+            spec,
+            family: family.clone(),
+            parent,
+        });
         family
     }
 
     /// Returns the names of the providers that its credentials ask.
     pub(crate) fn asked(&self) -> impl Iterator<Item = &CredentialSpec<P>> {
         let shared = self.credentials.iter().map(|it| &it.spec);
-        shared.chain(self.families.iter().map(|(spec, _)| spec))
+        shared.chain(self.families.iter().map(|it| &it.spec))
     }
 }
 

@@ -7,6 +7,7 @@ mod auth;
 mod consumer;
 mod credential;
 mod issuer;
+mod jwt;
 mod limit;
 mod listener;
 mod oauth;
@@ -33,6 +34,7 @@ pub(crate) use credential::{CredentialDocument, PerConsumerDocument, PerDocument
 pub(crate) use issuer::{
     AlgorithmWord, IdentityHeadersDocument, JwksDocument, TokenIssuerDocument,
 };
+pub(crate) use jwt::{JwtAlgorithmWord, JwtSourceDocument};
 pub(crate) use limit::{
     ConcurrencyLimitDocument, LimitPerDocument, LimitPerWord, RateLimitDocument,
 };

@@ -13,9 +13,10 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use leasehold_model::{CredentialName, InstanceName, ProviderName};
+use leasehold_model::{CredentialName, InstanceName, JwtTerms, ProviderName};
 use url::Url;
 
 use auth::AuthMethod;
@@ -272,5 +273,31 @@ pub enum Source {
     Token {
         /// What is asked for, in order, as the form of the request has it.
         form: Vec<(String, String)>,
+    },
+    /// A JWT that is signed.
+    Minted {
+        /// What signs it.
+        key: JwtKey,
+        /// What it says. It names the consumer only where each has one of its own.
+        terms: Arc<JwtTerms>,
+    },
+}
+
+/// Where the key is that signs a JWT.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JwtKey {
+    /// In Vault's transit engine.
+    Transit {
+        /// The mount.
+        mount: String,
+        /// The key's name.
+        name: String,
+    },
+    /// In the native provider's file.
+    Stored {
+        /// The path.
+        path: String,
+        /// The field that has it, in PEM.
+        field: String,
     },
 }

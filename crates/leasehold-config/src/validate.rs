@@ -7,6 +7,7 @@ mod credentials;
 mod gateway;
 mod injection;
 mod issuers;
+mod jwt;
 mod limits;
 mod listeners;
 mod oauth;

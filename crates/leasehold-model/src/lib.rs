@@ -7,6 +7,7 @@ mod chain;
 mod clock;
 mod failure;
 mod header_alias;
+mod jwt;
 mod name;
 mod provenance;
 mod reason;
@@ -16,6 +17,7 @@ pub use chain::Chain;
 pub use clock::{BootTime, Clock, SystemClock};
 pub use failure::Failure;
 pub use header_alias::is_header_alias;
+pub use jwt::{ClaimPart, ClaimText, JwtAlgorithm, JwtTerms};
 pub use name::{
     Accessor, ConsumerName, CredentialName, InstanceName, IssuerName, LeaseId, LimitName,
     ListenerName, ProviderName, RequestId, RouteName, UpstreamName,

@@ -185,6 +185,11 @@ impl NativeFile {
         })
     }
 
+    /// Returns the latest version of a path.
+    pub(crate) fn version(&self, path: &str) -> Result<u64, NativeError> {
+        self.read(|tables, _| tables.version(path)?.ok_or_else(|| absent(path)))
+    }
+
     fn open_record(
         &self,
         place: Place<'_>,

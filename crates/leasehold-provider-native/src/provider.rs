@@ -2,13 +2,16 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use leasehold_model::{Failure, Holder, LeaseId, ProviderName, SessionEpoch};
+use leasehold_model::{
+    Clock, ConsumerName, Failure, Holder, JwtTerms, LeaseId, ProviderName, SessionEpoch,
+};
 use leasehold_provider::{
-    BoxFuture, Fetched, Holding, LeaseGrant, Provider, ProviderError, SessionGrant, Source,
+    BoxFuture, Fetched, Holding, JwtKey, LeaseGrant, Provider, ProviderError, SessionGrant, Source,
 };
 use parking_lot::Mutex;
 use tokio::task::spawn_blocking;
 
+use crate::minted::{self, KeyPlace, SignError};
 use crate::{NativeError, NativeFile};
 
 /// Gives out what is in a native provider's file.
@@ -20,12 +23,19 @@ pub struct NativeProvider {
     name: ProviderName,
     files: Arc<Files>,
     sessions: Mutex<BTreeSet<SessionEpoch>>,
+    clock: Arc<dyn Clock>,
 }
 
 impl NativeProvider {
-    /// Makes a provider of a file that need not exist yet.
+    /// Makes a provider of a file that need not exist yet. The clock's time of day is that of tokens which
+    /// are signed with keys of the file.
     #[must_use]
-    pub fn new(name: ProviderName, file: impl Into<PathBuf>, key_file: impl Into<PathBuf>) -> Self {
+    pub fn new(
+        name: ProviderName,
+        file: impl Into<PathBuf>,
+        key_file: impl Into<PathBuf>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         let files = Arc::new(Files {
             file: file.into(),
             key_file: key_file.into(),
@@ -34,6 +44,7 @@ impl NativeProvider {
             name,
             files,
             sessions: Mutex::default(),
+            clock,
         }
     }
 
@@ -54,6 +65,26 @@ impl NativeProvider {
             // What a panic said stays out of the log: it may hold anything.
             Err(_panic) => Err(self.error(operation, Failure::Transient, "the call did not end")),
         }
+    }
+
+    async fn sign(
+        &self,
+        epoch: SessionEpoch,
+        place: KeyPlace,
+        terms: &Arc<JwtTerms>,
+        consumer: Option<&ConsumerName>,
+    ) -> Result<Fetched, ProviderError> {
+        let operation = format!("sign with {}", place.path);
+        self.in_session(epoch, &operation)?;
+        let (terms, consumer) = (Arc::clone(terms), consumer.cloned());
+        let now = self.clock.wall();
+        let signed = self.with_file(&operation, move |file| {
+            Ok(minted::sign(file, &place, &terms, consumer.as_ref(), now))
+        });
+        signed.await?.map_err(|error| match error {
+            SignError::File(error) => self.failed(&operation, error),
+            other => self.error(&operation, other.failure(), other.to_string()),
+        })
     }
 
     fn in_session(&self, epoch: SessionEpoch, operation: &str) -> Result<(), ProviderError> {
@@ -135,6 +166,24 @@ impl Provider for NativeProvider {
                 Source::Leased { path, .. } => {
                     return self.refuse(epoch, &format!("issue {path}"), NO_LEASES);
                 }
+                Source::Minted {
+                    key: JwtKey::Stored { path, field },
+                    terms,
+                    consumer,
+                } => {
+                    let place = KeyPlace {
+                        path: path.clone(),
+                        field: field.clone(),
+                    };
+                    return self.sign(epoch, place, terms, consumer.as_ref()).await;
+                }
+                Source::Minted {
+                    key: JwtKey::Transit { name, .. },
+                    ..
+                } => {
+                    let operation = format!("sign with {name}");
+                    return self.refuse(epoch, &operation, "it has no transit engine");
+                }
                 Source::Token { .. } => {
                     return self.refuse(epoch, "ask for a token", VERSIONS_ONLY);
                 }
@@ -192,6 +241,7 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
 
+    use leasehold_model::SystemClock;
     use leasehold_provider::Material;
     use leasehold_secret::{Expose as _, Secret};
 
@@ -208,7 +258,9 @@ mod tests {
         fn new() -> Self {
             let dir = tempfile::tempdir().expect("a temporary directory");
             let (file, key_file) = (dir.path().join("file"), dir.path().join("key"));
-            let provider = NativeProvider::new(ProviderName::from("dev"), file, key_file);
+            let name = ProviderName::from("dev");
+            let clock = Arc::new(SystemClock);
+            let provider = NativeProvider::new(name, file, key_file, clock);
             Self { dir, provider }
         }
 

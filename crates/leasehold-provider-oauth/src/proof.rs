@@ -13,7 +13,7 @@ use reqwest::Identity;
 use reqwest::header::HeaderValue;
 use zeroize::Zeroizing;
 
-use self::assertion::{Assertion, KeyError};
+use self::assertion::{Assertion, AssertionError};
 use crate::config::{ClientId, Method, OauthConfig};
 use crate::form::{Form, LONGEST_ESCAPE, encode};
 
@@ -159,14 +159,14 @@ fn wanted<'a>(field: &str, material: &'a Material) -> Result<&'a Secret, ProofEr
     found.ok_or_else(|| ProofError::Missing(field.to_owned()))
 }
 
-fn unfit(field: &str, error: &KeyError) -> ProofError {
+fn unfit(field: &str, error: &AssertionError) -> ProofError {
     let problem = match error {
-        KeyError::NotPem => "is not an unencrypted key in pem form",
-        KeyError::Unsupported => {
+        AssertionError::NotPem => "is not an unencrypted key in pem form",
+        AssertionError::Unsupported => {
             "is neither an rsa key of 2048 bits or more nor one of the curve p-256"
         }
-        KeyError::Random => return ProofError::Random,
-        KeyError::Unencodable => return ProofError::Unencodable,
+        AssertionError::Random => return ProofError::Random,
+        AssertionError::Unencodable => return ProofError::Unencodable,
     };
     let field = field.to_owned();
     ProofError::Key { field, problem }

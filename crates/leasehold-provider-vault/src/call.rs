@@ -83,6 +83,10 @@ pub(crate) enum Operation {
     Sign,
     /// Reads a path whose answer is the value itself.
     ReadPlain,
+    /// Reads what is public of a key.
+    ReadKey,
+    /// Has a token signed: nothing of it stays at the server.
+    SignToken,
 }
 
 impl Operation {
@@ -95,6 +99,8 @@ impl Operation {
             | Self::RenewAnchor
             | Self::Read
             | Self::ReadPlain
+            | Self::ReadKey
+            | Self::SignToken
             | Self::RenewLease => 5,
             Self::LogIn | Self::Unwrap | Self::MintAnchor => 10,
             Self::Issue | Self::Sign => 15,
@@ -125,6 +131,8 @@ impl Operation {
             Self::RevokeAnchor => "revoke the anchor at",
             Self::RevokeFormer => "revoke a former holder at",
             Self::Sign => "sign at",
+            Self::ReadKey => "read the key",
+            Self::SignToken => "sign a token at",
         }
     }
 }

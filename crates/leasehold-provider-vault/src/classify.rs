@@ -108,7 +108,12 @@ const fn by_status(operation: Operation, status: StatusCode) -> Failure {
         // Auth methods differ in the status that they refuse a login with, not in what it means.
         _ if operation.opens_a_session() => Failure::Denied,
         // A request that was refused for what it asks for is refused again.
-        StatusCode::BAD_REQUEST if matches!(operation, Operation::Sign | Operation::MintAnchor) => {
+        StatusCode::BAD_REQUEST
+            if matches!(
+                operation,
+                Operation::Sign | Operation::SignToken | Operation::MintAnchor
+            ) =>
+        {
             Failure::Misconfigured
         }
         _ => Failure::Transient,

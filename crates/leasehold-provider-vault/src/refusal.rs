@@ -16,6 +16,7 @@ pub(crate) fn refused(call: &Call, answer: &Answer) -> ProviderError {
         _ if !absent => said::answered(answer.status, &errors),
         Operation::Read => not_readable(answer),
         Operation::ReadPlain => "there is no value at this path".to_owned(),
+        Operation::ReadKey => "there is no such key".to_owned(),
         _ => "status 404: there is nothing at this path".to_owned(),
     };
     ProviderError::new(call.to_string(), failure, detail)

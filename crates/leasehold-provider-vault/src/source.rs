@@ -2,11 +2,12 @@
 
 mod certificate;
 mod hinted;
+mod minted;
 mod rotating;
 
 use bytes::Bytes;
 use leasehold_model::{Failure, Holder};
-use leasehold_provider::{Fetched, Parameters, ProviderError, Source};
+use leasehold_provider::{Fetched, JwtKey, Parameters, ProviderError, Source};
 use serde_json::json;
 
 use crate::answer;
@@ -28,6 +29,28 @@ impl VaultProvider {
             Source::Rotating { path } => self.read_account(holder, path).await,
             Source::Certificate { path, parameters } => self.sign(holder, path, parameters).await,
             Source::Hinted { path } => self.read_plain(holder, path).await,
+            Source::Minted {
+                key: JwtKey::Transit { mount, name },
+                terms,
+                consumer,
+            } => {
+                let asked = minted::Asked {
+                    mount,
+                    key: name,
+                    terms,
+                    consumer: consumer.as_ref(),
+                };
+                self.mint_token(holder, &asked).await
+            }
+            Source::Minted {
+                key: JwtKey::Stored { path, .. },
+                ..
+            } => {
+                let detail = "a key is no stored value of Vault: have the transit engine sign";
+                let operation = format!("sign with {path}");
+                let failure = Failure::Misconfigured;
+                Err(ProviderError::new(operation, failure, detail))
+            }
             Source::Token { .. } => {
                 let detail = "tokens come from a token endpoint and not from Vault";
                 let failure = Failure::Misconfigured;

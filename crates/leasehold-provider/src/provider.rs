@@ -1,8 +1,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 
-use leasehold_model::{Accessor, AnchorEpoch, Failure, Holder, LeaseId, SessionEpoch};
+use leasehold_model::{
+    Accessor, AnchorEpoch, ConsumerName, Failure, Holder, JwtTerms, LeaseId, SessionEpoch,
+};
 
 use crate::{Fetched, LeaseGrant, ProviderError, SessionGrant};
 
@@ -50,6 +53,34 @@ pub enum Source {
         /// What is asked for, in order, as the form of the request has it: `scope` and so on.
         form: Vec<(String, String)>,
     },
+    /// A JWT, signed with a key that stays at the provider.
+    Minted {
+        /// What signs it.
+        key: JwtKey,
+        /// What it says.
+        terms: Arc<JwtTerms>,
+        /// For whom it is issued, where each consumer has one of its own.
+        consumer: Option<ConsumerName>,
+    },
+}
+
+/// Where the key is that signs a JWT.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JwtKey {
+    /// At a provider that signs by itself and does not give the key away: Vault's transit engine.
+    Transit {
+        /// The mount.
+        mount: String,
+        /// The key's name.
+        name: String,
+    },
+    /// Among a provider's stored values; it is opened to sign and for nothing else.
+    Stored {
+        /// The path.
+        path: String,
+        /// The field that has it, in PEM.
+        field: String,
+    },
 }
 
 impl Source {
@@ -58,6 +89,15 @@ impl Source {
     #[must_use]
     pub const fn is_leased(&self) -> bool {
         matches!(self, Self::Leased { .. })
+    }
+
+    /// Returns what to ask for on behalf of a consumer: the same, but for what names the consumer.
+    #[must_use]
+    pub fn issued_for(mut self, whom: Option<&ConsumerName>) -> Self {
+        if let Self::Minted { consumer, .. } = &mut self {
+            *consumer = whom.cloned();
+        }
+        self
     }
 }
 

@@ -18,6 +18,7 @@ pub(crate) mod configure;
 /// | `database/creds` | `app` 60 s of at most 180 s, `short` 10/30 s, `tiny` 3/8 s, `long` 1 h/24 h, `badrenew` 30 s/10 min, which can't be renewed |
 /// | `database/static-creds` | `svc`, rotated every 30 s |
 /// | `pki/issue`, `pki/sign` | `nolease`, `lease` |
+/// | `transit` | no key yet |
 /// | `auth/token` | role `leasehold`, for anchors: orphan, periodic |
 /// | `auth/approle` | `gateway` 1 h/24 h, `gateway-short` 60/180 s, `gateway-tiny` 6/15 s, `gateway-periodic` 60 s, `gateway-batch` 60 s |
 ///

@@ -20,6 +20,8 @@ pub(crate) enum Command {
     Schema,
     /// Look at the Vault side of a configuration; each finding comes with the command that mends it.
     Doctor(DoctorArgs),
+    /// Print the keys by which others verify the tokens of a credential, as a JSON Web Key Set.
+    Jwks(JwksArgs),
     /// See, rotate and revoke what a gateway that runs holds on lease.
     #[command(subcommand)]
     Lease(LeaseCommand),
@@ -67,6 +69,15 @@ pub(crate) struct DoctorArgs {
     /// Write JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct JwksArgs {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// The credential, one that has `jwt`.
+    pub(crate) credential: String,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

@@ -2,6 +2,7 @@
 
 mod gateway;
 pub(crate) mod issuers;
+mod minted;
 mod oauth;
 mod traffic;
 pub(crate) mod vault_login;
@@ -95,6 +96,8 @@ pub(crate) struct Holding {
     /// What finds its generations in answers, where that is among the forms.
     watchlist: Watchlist,
     pub(crate) held: Held,
+    /// What tells of a successor of the key that signs it, where that is a stored value.
+    key: Option<leasehold_broker::Handle<Prepared>>,
 }
 
 /// A composition that nobody has been asked anything for yet.
@@ -211,6 +214,7 @@ impl Composition {
                 Held::Shared(handle) => dismissal.handles.push(handle.clone()),
                 Held::PerConsumer(family) => dismissal.families.push(family.clone()),
             }
+            dismissal.handles.extend(holding.key.clone());
         }
         for (name, it) in &self.providers {
             let kept = next.providers.get(name);
@@ -303,11 +307,14 @@ impl Composing<'_> {
     fn credential(&mut self, declared: &Credential, injections: &[Injection]) {
         let holding = self.kept(declared, injections).unwrap_or_else(|| {
             let watchlist = Watchlist::default();
+            let key = minted::watch(declared, self.draft);
+            let spec = credential_spec(declared, injections.to_vec(), watchlist.clone());
             Arc::new(Holding {
                 declared: declared.clone(),
                 injections: injections.to_vec(),
-                held: self.declare(declared, injections.to_vec(), watchlist.clone()),
+                held: self.declare(declared, spec, key.as_ref()),
                 watchlist,
+                key,
             })
         });
         self.holdings.insert(declared.name.clone(), holding);
@@ -329,20 +336,24 @@ impl Composing<'_> {
     fn declare(
         &mut self,
         credential: &Credential,
-        injections: Vec<Injection>,
-        watchlist: Watchlist,
+        spec: CredentialSpec<Prepared>,
+        key: Option<&leasehold_broker::Handle<Prepared>>,
     ) -> Held {
-        let spec = credential_spec(credential, injections, watchlist);
         let provider = self.providers.get(&credential.provider);
         let parent = provider.and_then(|it| it.parent.as_ref());
+        let parent = key.or_else(|| parent?.shared());
         match credential.per {
-            Per::Instance => Held::Shared(match parent.and_then(|it| it.shared()) {
+            Per::Instance => Held::Shared(match parent {
                 Some(parent) => self.draft.derived(spec, parent),
                 None => self.draft.credential(spec),
             }),
             Per::Consumer { cap, idle } => {
                 let cap = cap.get();
-                Held::PerConsumer(self.draft.family(spec, FamilyLimits { cap, idle }))
+                let limits = FamilyLimits { cap, idle };
+                Held::PerConsumer(match parent {
+                    Some(parent) => self.draft.derived_family(spec, limits, parent),
+                    None => self.draft.family(spec, limits),
+                })
             }
         }
     }
@@ -478,6 +489,7 @@ pub(crate) fn source(declared: &Source) -> (leasehold_provider::Source, Kind) {
             // It has no lease either, and runs out by itself.
             Kind::Certificate,
         ),
+        Source::Minted { key, terms } => (minted::source(key, terms), Kind::Certificate),
         Source::Versioned {
             mount,
             path,
@@ -522,7 +534,8 @@ fn make_provider(
             Arc::new(vault)
         }
         ProviderKind::Native(native) => {
-            Arc::new(NativeProvider::new(name, &native.file, &native.key_file))
+            let (file, key_file, clock) = (&native.file, &native.key_file, Arc::clone(clock));
+            Arc::new(NativeProvider::new(name, file, key_file, clock))
         }
         ProviderKind::Oauth(declared) => Arc::new(oauth::provider(name, declared, parent, clock)?),
     })

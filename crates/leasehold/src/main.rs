@@ -6,6 +6,7 @@ mod compose;
 #[cfg(feature = "demo")]
 mod demo;
 mod doctor;
+mod jwks;
 mod lease;
 mod ledger;
 mod limits;
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Schema => check::schema(),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Jwks(args) => jwks::run(&args),
         Command::Lease(command) => lease::run(&command),
         Command::Reload(args) => reload::run(&args),
         Command::Native(command) => native::run(command),

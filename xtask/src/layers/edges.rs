@@ -112,6 +112,7 @@ const ALLOWED: &[Row] = &[
             "leasehold-config",
             "leasehold-consumer",
             "leasehold-inject",
+            "leasehold-jwt",
             "leasehold-lease",
             "leasehold-ledger",
             "leasehold-limit",
@@ -176,18 +177,38 @@ const ALLOWED: &[Row] = &[
     },
     Row {
         room: "leasehold-provider-native",
-        imports: &["leasehold-model", "leasehold-provider", "leasehold-secret"],
+        imports: &[
+            "leasehold-jwt",
+            "leasehold-model",
+            "leasehold-provider",
+            "leasehold-secret",
+        ],
         tests: STARTS_SERVERS,
     },
     Row {
         room: "leasehold-provider-oauth",
-        imports: &["leasehold-model", "leasehold-provider", "leasehold-secret"],
+        imports: &[
+            "leasehold-jwt",
+            "leasehold-model",
+            "leasehold-provider",
+            "leasehold-secret",
+        ],
         tests: STARTS_SERVERS,
     },
     Row {
         room: "leasehold-provider-vault",
-        imports: &["leasehold-model", "leasehold-provider", "leasehold-secret"],
+        imports: &[
+            "leasehold-jwt",
+            "leasehold-model",
+            "leasehold-provider",
+            "leasehold-secret",
+        ],
         tests: STARTS_SERVERS,
+    },
+    Row {
+        room: "leasehold-jwt",
+        imports: &["leasehold-model", "leasehold-secret"],
+        tests: &[],
     },
     Row {
         room: "leasehold-inject",
@@ -298,6 +319,7 @@ mod tests {
             "leasehold-provider-native",
             "leasehold-provider-oauth",
             "leasehold-provider-vault",
+            "leasehold-jwt",
             "leasehold-inject",
         ];
         assert_eq!(may, named);

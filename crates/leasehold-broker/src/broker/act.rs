@@ -70,6 +70,7 @@ impl<P: Send + Sync + 'static> Broker<P> {
                 let intent = self.intend(slot, number, holder);
                 self.call(slot, |it, of| {
                     let source = of.declared.source.clone();
+                    let source = source.issued_for(of.handle.consumer());
                     it.fetch((slot, number), holder, source, intent)
                 });
             }

@@ -47,16 +47,16 @@ impl<P: Send + Sync + 'static> Broker<P> {
             self.provider(it.name, it.provider, it.anchored);
         }
         for it in draft.credentials {
-            let (name, declared) = self.declared(it.spec)?;
+            let (name, declared) = self.declared(it.spec, it.parent)?;
             if !self.is_declared(&name) {
                 self.metrics.ready(&name, false);
             }
-            self.occupy(it.handle, (None, it.parent), Arc::new(declared));
+            self.occupy(it.handle, None, Arc::new(declared));
         }
-        for (spec, family) in draft.families {
-            let (_, declared) = self.declared(spec)?;
+        for it in draft.families {
+            let (_, declared) = self.declared(it.spec, it.parent)?;
             self.families
-                .insert(family.number(), (family, Arc::new(declared)));
+                .insert(it.family.number(), (it.family, Arc::new(declared)));
         }
         self.step(Event::Tick, None);
         Ok(())

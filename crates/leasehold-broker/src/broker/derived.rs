@@ -24,7 +24,8 @@ impl<P: Send + Sync + 'static> Broker<P> {
 
     fn derived_from(&self, parent: Place) -> impl Iterator<Item = SlotId> {
         let derived = self.credentials.iter().flatten().filter(move |it| {
-            let place = it.parent.as_ref().and_then(|it| it.place());
+            let parent_of = it.declared.parent.as_ref();
+            let place = parent_of.and_then(|it| it.place());
             !it.dismissed && place == Some(parent)
         });
         derived.map(|it| it.place.slot)

@@ -19,7 +19,7 @@ impl<P: Send + Sync + 'static> Broker<P> {
         };
         self.metrics.members(of.credential(), of.size());
         let declared = Arc::clone(declared);
-        self.occupy(handle, (Some(family), None), declared);
+        self.occupy(handle, Some(family), declared);
         self.step(Event::Tick, None);
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{DurationText, TokenDocument};
+use super::{DurationText, JwtSourceDocument, TokenDocument};
 
 /// What an upstream is shown.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -20,7 +20,7 @@ pub(crate) struct CredentialDocument {
 }
 
 /// Where a credential comes from: exactly one of `lease`, `static`, `certificate`, `kv`, `kv1`,
-/// `path` and `oauth`.
+/// `path`, `oauth` and `jwt`; at the native provider, `jwt` goes with the `path` of its key.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Source")]
@@ -47,6 +47,9 @@ pub(crate) struct SourceDocument {
     /// OAuth: what the token is asked for, like `{ scope: crm.read }`; `{}` for what the server gives
     /// by itself. The credential has the field `access_token`.
     pub(crate) oauth: Option<TokenDocument>,
+    /// Vault and native: a token that is signed with a key at the provider. The credential has the field
+    /// `token`.
+    pub(crate) jwt: Option<JwtSourceDocument>,
     /// Vault, with `lease` or `certificate`: what the path is asked with, like
     /// `{ common_name: gateway.example.com, ttl: 24h }`. None of it may be secret.
     #[serde(default)]

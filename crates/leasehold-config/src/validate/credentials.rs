@@ -29,7 +29,7 @@ impl Check<'_> {
             let whole = self.is_whole(&["credentials", &name, "from"], at_from);
             let form = self.form(&from, whole, at_from);
             let per = self.per(per, form, place.field("per"));
-            let source = form.and_then(|form| self.source(&from, form, kind, at_from));
+            let source = form.and_then(|form| self.source(&from, form, (kind, per), at_from));
             if let Some(source) = source {
                 read.push(Credential {
                     name: CredentialName::from(name.as_str()),

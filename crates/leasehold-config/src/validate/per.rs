@@ -27,8 +27,8 @@ impl Check<'_> {
         };
         if let Some(form) = form.filter(|form| !form.is_issued()) {
             let message = format!("`per: consumer` does not go with `{}`", form.name());
-            let help = "it is the same for everybody: remove `per`, or have one issued with `lease` or \
-                        `certificate`";
+            let help = "it is the same for everybody: remove `per`, or have one issued with `lease`, \
+                        `certificate` or `jwt`";
             self.fault(Code::BadCombination, place, message, help);
         }
         let PerConsumerDocument { cap, idle } = match written {

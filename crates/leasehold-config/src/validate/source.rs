@@ -6,7 +6,7 @@ use super::Check;
 use crate::code::Code;
 use crate::document::{OneOrMany, ProviderDocument, SourceDocument, TokenDocument};
 use crate::node::Place;
-use crate::snapshot::Source;
+use crate::snapshot::{Per, Source};
 use crate::words;
 
 impl Check<'_> {
@@ -37,10 +37,10 @@ impl Check<'_> {
         &mut self,
         from: &SourceDocument,
         form: Form,
-        kind: Option<Kind>,
+        (kind, per): (Option<Kind>, Per),
         place: Place<'_>,
     ) -> Option<Source> {
-        if let Some(kind) = kind.filter(|kind| *kind != form.kind()) {
+        if let Some(kind) = kind.filter(|kind| !form.is_of(*kind)) {
             let provider = words::shown(&from.provider, "this provider");
             let other = kind.in_words();
             let message = format!("{provider} has no `{}`: it is {other}", form.name());
@@ -48,6 +48,9 @@ impl Check<'_> {
             self.fault(Code::ProviderMismatch, place, message, SOURCE_HELP);
         }
         self.lone_fields(from, form, place);
+        if let (Form::Jwt, Some(jwt)) = (form, &from.jwt) {
+            return self.minted((from, jwt), kind, per, place);
+        }
         if let Some(token) = &from.oauth {
             return Some(self.token(token, place.field("oauth")));
         }
@@ -67,7 +70,7 @@ impl Check<'_> {
                 max_stale: self.stale(from, DEFAULT_MAX_STALE, LEAST_STALE, place),
             },
             Form::Kv | Form::Kv1 | Form::Path => return self.stored(from, form, path, place),
-            Form::Token => return None,
+            Form::Token | Form::Jwt => return None,
         })
     }
 
@@ -107,7 +110,11 @@ impl Check<'_> {
         path: String,
         place: Place<'_>,
     ) -> Option<Source> {
-        let default = form.kind().default_poll();
+        let default = if form == Form::Path {
+            Kind::Native.default_poll()
+        } else {
+            Kind::Vault.default_poll()
+        };
         let poll = self.duration(from.poll.as_ref(), default, LEAST_POLL, place.field("poll"));
         // Between two polls a value is unconfirmed for a fifth more than the interval.
         let least = poll.saturating_mul(2);
@@ -118,9 +125,12 @@ impl Check<'_> {
                 (self.segments(mount, place.field("mount")), path)
             }
             Form::Kv | Form::Kv1 => self.below_mount(&path, place.field(form.name()))?,
-            Form::Path | Form::Lease | Form::Static | Form::Certificate | Form::Token => {
-                (String::new(), path)
-            }
+            Form::Path
+            | Form::Lease
+            | Form::Static
+            | Form::Certificate
+            | Form::Token
+            | Form::Jwt => (String::new(), path),
         };
         Some(if form == Form::Kv1 {
             Source::Hinted {
@@ -214,10 +224,11 @@ pub(super) enum Form {
     Kv1,
     Path,
     Token,
+    Jwt,
 }
 
 impl Form {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Lease,
         Self::Static,
         Self::Certificate,
@@ -225,6 +236,7 @@ impl Form {
         Self::Kv1,
         Self::Path,
         Self::Token,
+        Self::Jwt,
     ];
 
     pub(super) const fn name(self) -> &'static str {
@@ -236,18 +248,22 @@ impl Form {
             Self::Kv1 => "kv1",
             Self::Path => "path",
             Self::Token => "oauth",
+            Self::Jwt => "jwt",
         }
     }
 
     /// Tells whether each fetch makes a new credential, so that each consumer can have its own.
     pub(super) const fn is_issued(self) -> bool {
-        matches!(self, Self::Lease | Self::Certificate)
+        matches!(self, Self::Lease | Self::Certificate | Self::Jwt)
     }
 
     /// Tells whether the field is written.
     fn is_in(self, from: &SourceDocument) -> bool {
         match self {
             Self::Token => from.oauth.is_some(),
+            Self::Jwt => from.jwt.is_some(),
+            // Where the key of a token is.
+            Self::Path if from.jwt.is_some() => false,
             _ => self.of(from).is_some(),
         }
     }
@@ -261,16 +277,20 @@ impl Form {
             Self::Kv => &from.kv,
             Self::Kv1 => &from.kv1,
             Self::Path => &from.path,
-            Self::Token => &None,
+            Self::Token | Self::Jwt => &None,
         };
         written.as_deref()
     }
 
-    const fn kind(self) -> Kind {
+    /// Tells whether a provider of the kind has it.
+    const fn is_of(self, kind: Kind) -> bool {
         match self {
-            Self::Lease | Self::Static | Self::Certificate | Self::Kv | Self::Kv1 => Kind::Vault,
-            Self::Path => Kind::Native,
-            Self::Token => Kind::Oauth,
+            Self::Lease | Self::Static | Self::Certificate | Self::Kv | Self::Kv1 => {
+                matches!(kind, Kind::Vault)
+            }
+            Self::Path => matches!(kind, Kind::Native),
+            Self::Token => matches!(kind, Kind::Oauth),
+            Self::Jwt => matches!(kind, Kind::Vault | Kind::Native),
         }
     }
 
@@ -278,7 +298,7 @@ impl Form {
     fn takes(self, field: &str) -> bool {
         match field {
             "mount" => self == Self::Kv,
-            "parameters" => self.is_issued(),
+            "parameters" => matches!(self, Self::Lease | Self::Certificate),
             "poll" => matches!(self, Self::Kv | Self::Kv1 | Self::Path),
             _ => !self.is_issued() && self != Self::Token,
         }
@@ -291,6 +311,7 @@ impl Form {
             Self::Static => "the provider says when it changes the password",
             Self::Certificate => "a certificate is one path and says until when it is valid",
             Self::Token => "a token is what the server issues and says until when it is valid",
+            Self::Jwt => "a token is signed anew and says until when it is good",
             Self::Kv | Self::Kv1 | Self::Path => "a stored value is read as it is",
         }
     }
@@ -343,5 +364,5 @@ const LEAST_STALE: Duration = Duration::from_secs(5);
 const SOURCE_HELP: &str = "Vault has `lease: database/creds/orders`, `static: \
                            database/static-creds/orders`, `certificate: pki/sign/web`, `kv: \
                            kv/payments/api` and `kv1: kv1/payments/api`; the native provider has \
-                           `path: payments/api`, and cannot lease; an OAuth server has `oauth: \
+                           `path: payments/api`, and cannot lease; both have `jwt`; an OAuth server has `oauth: \
                            { scope: crm.read }`";

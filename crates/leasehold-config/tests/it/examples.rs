@@ -57,6 +57,7 @@ fn the_examples_show_every_injection_and_every_source_that_can_be_injected() {
                 Source::Certificate { .. } => "certificate",
                 Source::Hinted { .. } => "hinted",
                 Source::Token { .. } => "token",
+                Source::Minted { .. } => "minted",
             });
         }
         for used in snapshot
@@ -83,7 +84,7 @@ fn the_examples_show_every_injection_and_every_source_that_can_be_injected() {
             }
         }
     }
-    assert_eq!(sources.len(), 6, "{sources:?}");
+    assert_eq!(sources.len(), 7, "{sources:?}");
     assert!(header > 0 && basic > 0 && certificate > 0);
     assert!(template > 0 && query > 0 && cookie > 0);
 }

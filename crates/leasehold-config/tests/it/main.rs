@@ -13,6 +13,7 @@ mod identities;
 mod injections;
 mod limits;
 mod logins;
+mod minted;
 mod mutations;
 mod oauth;
 mod routes;

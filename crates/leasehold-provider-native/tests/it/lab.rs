@@ -1,6 +1,7 @@
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use leasehold_model::{Holder, ProviderName, SessionEpoch};
+use leasehold_model::{Holder, ProviderName, SessionEpoch, SystemClock};
 use leasehold_provider::{Holding, Material, Provider as _, ProviderError, Source};
 use leasehold_provider_native::{NativeFile, NativeProvider};
 use leasehold_secret::{Expose as _, Secret};
@@ -50,7 +51,12 @@ pub(crate) async fn fetch(
     key_file: &Path,
     path: &str,
 ) -> Result<(String, u64), ProviderError> {
-    let provider = NativeProvider::new(ProviderName::from("dev"), file, key_file);
+    let provider = NativeProvider::new(
+        ProviderName::from("dev"),
+        file,
+        key_file,
+        Arc::new(SystemClock),
+    );
     provider.login(SessionEpoch::FIRST).await?;
     let source = Source::Versioned {
         mount: String::new(),

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use leasehold_model::CredentialName;
-use leasehold_provider::Source;
+use leasehold_provider::{JwtKey, Source};
 
 /// A path that the gateway calls, and the capability that it needs for that.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,14 +18,15 @@ pub(super) struct Need {
 pub(super) fn of(credentials: &[(CredentialName, Source)], token_role: Option<&str>) -> Vec<Need> {
     let mut needs: Vec<Need> = credentials
         .iter()
-        .map(|(name, source)| {
-            let (path, capability) = fetched(source);
-            Need {
-                path,
-                capability,
-                purpose: format!("fetch credential {name}"),
-                of_credential: true,
-            }
+        .flat_map(|(name, source)| {
+            fetched(source)
+                .into_iter()
+                .map(move |(path, capability)| Need {
+                    path,
+                    capability,
+                    purpose: format!("fetch credential {name}"),
+                    of_credential: true,
+                })
         })
         .collect();
     needs.extend(ALWAYS.iter().map(|it| own(it.0, it.1, it.2)));
@@ -65,8 +66,9 @@ fn own(path: &str, capability: &'static str, purpose: &str) -> Need {
     }
 }
 
-fn fetched(source: &Source) -> (String, &'static str) {
-    match source {
+fn fetched(source: &Source) -> Vec<(String, &'static str)> {
+    let one = match source {
+        Source::Minted { key, .. } => return signed(key),
         Source::Leased { path, parameters } if parameters.is_empty() => (bare(path), "read"),
         Source::Leased { path, .. } | Source::Certificate { path, .. } => (bare(path), "update"),
         Source::Rotating { path } | Source::Hinted { path } => (bare(path), "read"),
@@ -75,7 +77,20 @@ fn fetched(source: &Source) -> (String, &'static str) {
         }
         // Nothing that Vault would be asked for.
         Source::Token { .. } => (String::new(), "read"),
-    }
+    };
+    vec![one]
+}
+
+/// What it takes to have a token signed: which version of the key is the latest, and its signature.
+fn signed(key: &JwtKey) -> Vec<(String, &'static str)> {
+    let JwtKey::Transit { mount, name } = key else {
+        return Vec::new();
+    };
+    let mount = bare(mount);
+    vec![
+        (format!("{mount}/keys/{name}"), "read"),
+        (format!("{mount}/sign/{name}"), "update"),
+    ]
 }
 
 fn bare(path: &str) -> String {
@@ -105,7 +120,23 @@ const ANCHORS: [(&str, &str, &str); 2] = [
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use leasehold_model::{ClaimText, JwtAlgorithm, JwtTerms};
+
     use super::*;
+
+    fn terms() -> Arc<JwtTerms> {
+        Arc::new(JwtTerms {
+            algorithm: JwtAlgorithm::Es256,
+            issuer: "i".to_owned(),
+            audiences: vec!["a".to_owned()],
+            subject: ClaimText(Vec::new()),
+            claims: BTreeMap::new(),
+            lifetime: Duration::from_secs(60),
+        })
+    }
 
     #[test]
     fn a_policy_names_each_path_once_and_grants_nothing_that_is_not_needed() {
@@ -126,6 +157,19 @@ mod tests {
         assert_eq!(policy.matches("database/creds/app").count(), 1, "{policy}");
         assert!(policy.contains("path \"kv/data/app\" { capabilities = [\"read\"] }\n"));
         assert!(policy.contains("path \"auth/token/create/leasehold\""));
+        let token = Source::Minted {
+            key: JwtKey::Transit {
+                mount: "transit/".to_owned(),
+                name: "partner".to_owned(),
+            },
+            terms: terms(),
+            consumer: None,
+        };
+        let signing = self::policy(&of(&[(CredentialName::from("d"), token)], None));
+        assert!(signing.contains("path \"transit/keys/partner\" { capabilities = [\"read\"] }\n"));
+        assert!(
+            signing.contains("path \"transit/sign/partner\" { capabilities = [\"update\"] }\n")
+        );
         assert!(
             !policy.contains('*') && !policy.contains("sudo"),
             "{policy}"

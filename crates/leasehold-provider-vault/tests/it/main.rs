@@ -10,6 +10,7 @@ mod facts;
 mod fake;
 mod leases;
 mod logins;
+mod minted;
 mod outages;
 mod sessions;
 mod sources;

@@ -8,6 +8,7 @@ pub(crate) async fn all(bao: &OpenBao, postgres: &Postgres) -> Result<()> {
     key_value(bao).await?;
     database(bao, postgres).await?;
     pki(bao).await?;
+    post(bao, "sys/mounts/transit", json!({ "type": "transit" })).await?;
     logins(bao).await
 }
 
@@ -150,6 +151,8 @@ path "kv/metadata/*" { capabilities = ["read"] }
 path "kv1/*" { capabilities = ["read"] }
 path "pki/issue/*" { capabilities = ["update"] }
 path "pki/sign/*" { capabilities = ["update"] }
+path "transit/keys/*" { capabilities = ["read"] }
+path "transit/sign/*" { capabilities = ["update"] }
 path "sys/leases/renew" { capabilities = ["update"] }
 path "sys/leases/revoke" { capabilities = ["update"] }
 path "sys/leases/lookup" { capabilities = ["update"] }

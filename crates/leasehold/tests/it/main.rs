@@ -10,6 +10,7 @@ mod leak_check;
 mod ledger;
 mod logins;
 mod memory;
+mod minted;
 mod native;
 mod oauth;
 mod operator;
