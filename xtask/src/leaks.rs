@@ -30,7 +30,11 @@ fn test(workspace: &Workspace, name: &str, more: &[&str], rounds: Option<&str>) 
     let mut command = workspace.cargo(&arguments);
     // Read when the test is built, as the simulation's seed is.
     command.env("LEAK_CHECK_REPORT", &report);
-    command.envs(rounds.map(|it| ("LEAK_CHECK_ROUNDS", it)));
+    if let Some(rounds) = rounds {
+        command.env("LEAK_CHECK_ROUNDS", rounds);
+        // Large, and slow to search for whoever is not optimised.
+        command.env("LEAK_CHECK_PROGRAM", "yes");
+    }
     run(&mut command).with_context(|| format!("the report is in {}", report.display()))
 }
 

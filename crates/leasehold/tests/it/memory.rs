@@ -111,19 +111,24 @@ async fn nobody_reads_the_memory_and_no_crash_writes_it_down() -> Result<()> {
         ensure!(log.read_line(&mut said)? > 0, "it ended: {said}");
     }
     let reads = |process: u32| {
-        let (maps, memory) = (
-            format!("/proc/{process}/maps"),
-            format!("/proc/{process}/environ"),
-        );
-        let read = |path: &str| as_somebody(&["cat", path]).stderr(Stdio::null()).output();
+        // The memory is asked for as a debugger would: whoever may open it may read it.
+        let files = ["maps", "environ", "auxv", "mem"].map(|it| format!("/proc/{process}/{it}"));
+        let [maps, environ, auxv, memory] = files.each_ref().map(String::as_str);
+        let open = format!(": < {memory}");
+        let can = |words: &[&str]| {
+            let output = as_somebody(words).stderr(Stdio::null()).output();
+            output.map(|it| it.status.success())
+        };
         Ok::<_, anyhow::Error>([
-            read(&maps)?.status.success(),
-            read(&memory)?.status.success(),
+            can(&["cat", maps])?,
+            can(&["cat", environ])?,
+            can(&["cat", auxv])?,
+            can(&["sh", "-c", &open])?,
         ])
     };
-    ensure!(reads(other.0.id())? == [true, true], "the test can tell");
+    ensure!(reads(other.0.id())? == [true; 4], "the test can tell");
     ensure!(
-        reads(gateway.0.id())? == [false, false],
+        reads(gateway.0.id())? == [false; 4],
         "the gateway can be read"
     );
     // Rust's own handler takes the first for a stack that has overflowed, finds that it has not, and steps

@@ -529,7 +529,7 @@ impl<'a> Stage<'a> {
             let content = std::fs::read(file).unwrap_or_default();
             places.add(20, "a tracked file", without_the_known(&content));
         }
-        if option_env!("LEAK_CHECK_ROUNDS").is_some() {
+        if option_env!("LEAK_CHECK_PROGRAM").is_some() {
             places.add(20, "the program", std::fs::read(binary())?);
         }
         Ok(())
