@@ -15,7 +15,7 @@ mod syslog;
 mod trace;
 mod writer;
 
-pub use record::AccessRecord;
+pub use record::{AccessRecord, ShownCredential};
 pub use recorder::{
     DEFAULT_CAPACITY, Observer, OpenRecord, Recorder, RecorderTask, SinkSwitch, Tracing,
 };

@@ -7,11 +7,12 @@ use leasehold_model::{
 use serde::{Serialize, Serializer};
 use time::OffsetDateTime;
 
-use crate::{AccessRecord, TraceId};
+use crate::{AccessRecord, ShownCredential, TraceId};
 
 /// Adds the record to the buffer as one JSON object on a line of its own.
 ///
-/// Every line has every key, so that a reader can tell an absent value from an unknown key.
+/// Every line has every key, so that a reader can tell an absent value from an unknown key; but for the
+/// two that say what hardly ever happens, `reflected` and `other_credentials`.
 ///
 /// # Errors
 ///
@@ -54,6 +55,8 @@ struct Line<'a> {
     lease_id: Option<&'a LeaseId>,
     version: Option<u64>,
     fingerprint: Option<Fingerprint>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    other_credentials: Vec<Other<'a>>,
     gateway_us: u64,
     upstream_us: Option<u64>,
     request_bytes: u64,
@@ -89,11 +92,41 @@ impl<'a> Line<'a> {
             lease_id: provenance.and_then(|it| it.lease_id.as_ref()),
             version: provenance.and_then(|it| it.version),
             fingerprint: provenance.map(|it| it.fingerprint),
+            other_credentials: record.other_credentials.iter().map(Other::of).collect(),
             gateway_us: micros(record.gateway_time),
             upstream_us: record.upstream_time.map(micros),
             request_bytes: record.request_bytes,
             response_bytes: record.response_bytes,
             trace_id: record.trace_id,
+        }
+    }
+}
+
+/// A credential beside the first, with the same keys as that has.
+#[derive(Serialize)]
+struct Other<'a> {
+    credential: &'a str,
+    generation: Option<u64>,
+    retried_after: Option<u64>,
+    provider: Option<&'a ProviderName>,
+    provider_request_id: Option<&'a RequestId>,
+    lease_id: Option<&'a LeaseId>,
+    version: Option<u64>,
+    fingerprint: Option<Fingerprint>,
+}
+
+impl<'a> Other<'a> {
+    fn of(shown: &'a ShownCredential) -> Self {
+        let provenance = shown.provenance.as_ref();
+        Self {
+            credential: shown.credential.as_str(),
+            generation: shown.generation.map(|number| number.get()),
+            retried_after: shown.retried_after.map(|number| number.get()),
+            provider: provenance.map(|it| &it.provider),
+            provider_request_id: provenance.and_then(|it| it.request_id.as_ref()),
+            lease_id: provenance.and_then(|it| it.lease_id.as_ref()),
+            version: provenance.and_then(|it| it.version),
+            fingerprint: provenance.map(|it| it.fingerprint),
         }
     }
 }
@@ -187,6 +220,23 @@ mod tests {
                 "\n"
             )
         );
+    }
+
+    #[test]
+    fn what_is_shown_beside_the_first_is_named_in_the_same_line() {
+        let mut record = empty();
+        assert!(!text(&record).contains("other_credentials"));
+        record.credential = Some("certificate".into());
+        let mut other = ShownCredential::named("key".into());
+        other.generation = Some(GenerationNumber::FIRST);
+        record.other_credentials = vec![other, ShownCredential::named("missing".into())];
+        let json: serde_json::Value = serde_json::from_str(&text(&record)).expect("JSON");
+        let others = &json["other_credentials"];
+        assert_eq!(others[0]["credential"], "key");
+        assert_eq!(others[0]["generation"], 1);
+        assert_eq!(others[1]["credential"], "missing");
+        assert!(others[1]["generation"].is_null());
+        assert_eq!(json["credential"], "certificate");
     }
 
     #[test]

@@ -55,6 +55,8 @@ pub struct AccessRecord {
     pub reflected: Option<&'static str>,
     /// Where that generation came from.
     pub provenance: Option<Provenance>,
+    /// What the upstream was shown beside that one, in the order of the configuration.
+    pub other_credentials: Vec<ShownCredential>,
     /// The time that the gateway itself took.
     pub gateway_time: Duration,
     /// The time that the upstream took, where it was asked.
@@ -67,6 +69,32 @@ pub struct AccessRecord {
     pub trace_id: TraceId,
     /// Its place there, where it got as far as having one.
     pub span: Option<Span>,
+}
+
+/// A credential that the upstream was shown beside another.
+#[derive(Clone, Debug)]
+pub struct ShownCredential {
+    /// Its name.
+    pub credential: CredentialName,
+    /// Its generation, where there was one.
+    pub generation: Option<GenerationNumber>,
+    /// The generation that it took the place of, where the request was sent twice.
+    pub retried_after: Option<GenerationNumber>,
+    /// Where that generation came from.
+    pub provenance: Option<Provenance>,
+}
+
+impl ShownCredential {
+    /// Names a credential of which no generation has been taken yet.
+    #[must_use]
+    pub const fn named(credential: CredentialName) -> Self {
+        Self {
+            credential,
+            generation: None,
+            retried_after: None,
+            provenance: None,
+        }
+    }
 }
 
 impl AccessRecord {
@@ -104,6 +132,7 @@ impl AccessRecord {
             retried_after: None,
             reflected: None,
             provenance: None,
+            other_credentials: Vec::new(),
             gateway_time: Duration::ZERO,
             upstream_time: None,
             request_bytes: 0,

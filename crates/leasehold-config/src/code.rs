@@ -77,6 +77,8 @@ codes! {
     UnknownCredential = "unknown_credential",
     /// An upstream that is not declared.
     UnknownUpstream = "unknown_upstream",
+    /// A route that is not declared.
+    UnknownRoute = "unknown_route",
     /// A consumer that is not declared.
     UnknownConsumer = "unknown_consumer",
     /// A token issuer that is not declared.

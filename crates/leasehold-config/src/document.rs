@@ -53,8 +53,8 @@ pub(crate) use route::{
 };
 pub(crate) use telemetry::TelemetryDocument;
 pub(crate) use upstream::{
-    BasicDocument, ClientCertificateDocument, EncodingWord, InjectionDocument, SuspectDocument,
-    TimeoutsDocument, UpstreamDocument,
+    BasicDocument, ClientCertificateDocument, CredentialUseDocument, EncodingWord,
+    InjectionDocument, SelectorDocument, SuspectDocument, TimeoutsDocument, UpstreamDocument,
 };
 pub(crate) use upstream_traffic::{
     BalanceDocument, BalanceWord, DnsDocument, EndpointDocument, HashKeyDocument, HashKeyWord,

@@ -42,7 +42,9 @@ pub use snapshot::route::retry::{Retry, RouteLimits, RouteTimeouts};
 pub use snapshot::route::target::{Mirror, Redirect, Target};
 pub use snapshot::route::{Admission, Reflection, Route, WebSocket};
 pub use snapshot::telemetry::Telemetry;
-pub use snapshot::upstream::{CredentialUse, Injection, Spot, Suspect, Timeouts, Upstream};
+pub use snapshot::upstream::{
+    CredentialUse, Injection, Selector, Spot, Suspect, Timeouts, Upstream,
+};
 pub use snapshot::upstream_traffic::{
     Balance, ClientFiles, HealthCheck, HostPolicy, KeepAlive, Outlier, Protocol, Traffic,
     UpstreamLimits, UpstreamTls,

@@ -76,6 +76,7 @@ pub(crate) fn validate(
     };
     check.clients_are_leased(&snapshot, root);
     check.issued_for_somebody(&snapshot, root);
+    check.credentials_are_for_somebody(&snapshot, root);
     check.edits_leave_what_is_ours(&snapshot, root);
     check.identity_is_apart(&snapshot, root);
     check.answers_are_looked_through(&snapshot, root);

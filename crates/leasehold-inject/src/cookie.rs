@@ -37,7 +37,9 @@ impl Cookie {
     /// Puts the credential in the place of every cookie that reads as it. The others follow it in one
     /// header, so that none of them, such as one with an open quote, can swallow it.
     pub(crate) fn place(&self, headers: &mut HeaderMap) {
-        let mut kept = Vec::new();
+        let lengths = headers.get_all(COOKIE).iter().map(|it| it.len() + 2);
+        // They may hold another credential, so they are wiped, and have their full size from the start.
+        let mut kept = Zeroizing::new(Vec::with_capacity(lengths.sum()));
         for sent in headers.get_all(COOKIE) {
             let before = kept.len();
             if before > 0 {

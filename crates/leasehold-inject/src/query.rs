@@ -38,7 +38,8 @@ impl Query {
             return Err(TargetError::NoQuery);
         }
         let (path, sent) = (target.path().as_bytes(), target.query());
-        let mut kept = Vec::new();
+        // It may hold another credential, so it is wiped, and has its full size from the start.
+        let mut kept = Zeroizing::new(Vec::with_capacity(sent.map_or(0, str::len)));
         if let Some(sent) = sent {
             self.alias.strip(sent.as_bytes(), ENDS, &mut kept);
         }

@@ -48,6 +48,8 @@ pub enum ReasonCode {
     ConcurrencyLimited,
     /// The route's credential is missing, expired or refused: nothing was sent to the upstream.
     CredentialUnavailable,
+    /// No credential of the upstream is for this consumer and route: nothing was sent to the upstream.
+    CredentialNotChosen,
     /// Each consumer has a credential of its own there, and no more of them may have one.
     CredentialCap,
     /// No connection to any endpoint could be made.
@@ -74,7 +76,7 @@ pub enum ReasonCode {
 
 impl ReasonCode {
     /// Every code, for metrics that must exist from the start.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::BadRequest,
         Self::BodyTooLarge,
         Self::HeadTooLarge,
@@ -95,6 +97,7 @@ impl ReasonCode {
         Self::RateLimited,
         Self::ConcurrencyLimited,
         Self::CredentialUnavailable,
+        Self::CredentialNotChosen,
         Self::CredentialCap,
         Self::UpstreamUnreachable,
         Self::UpstreamFailed,
@@ -132,6 +135,7 @@ impl ReasonCode {
             Self::RateLimited => "rate_limited",
             Self::ConcurrencyLimited => "concurrency_limited",
             Self::CredentialUnavailable => "credential_unavailable",
+            Self::CredentialNotChosen => "credential_not_chosen",
             Self::CredentialCap => "credential_cap",
             Self::UpstreamUnreachable => "upstream_unreachable",
             Self::UpstreamFailed => "upstream_failed",

@@ -1,5 +1,6 @@
 mod badge;
 mod balance;
+mod credentials;
 mod endpoint;
 mod error;
 mod limits;
@@ -21,6 +22,7 @@ use leasehold_model::{BootTime, RouteName};
 
 pub(crate) use badge::Badge;
 pub use badge::ClientFiles;
+pub(crate) use credentials::{Asking, Credentials, Lent, Loan, NotForCaller};
 pub(crate) use endpoint::{Endpoint, Flight, Origin};
 pub use error::GatewayError;
 pub use limits::LimitSpecs;
@@ -33,7 +35,7 @@ pub use policy::{
 pub(crate) use route::{Route, Target};
 pub use spec::{
     Admission, CredentialUse, GatewaySpec, HeaderTest, Held, HostMatch, HostRewrite, MatchSpec,
-    MirrorSpec, PathMatch, RouteSpec, Suspect, TargetSpec, UpstreamSpec,
+    MirrorSpec, PathMatch, RouteSpec, Selector, Suspect, TargetSpec, UpstreamSpec,
 };
 pub(crate) use upstream::{Choice, Draw, Sender, Upstream};
 

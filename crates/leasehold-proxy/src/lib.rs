@@ -38,7 +38,8 @@ pub use gateway::{
     Admission, Balance, ClientFiles, CredentialUse, Gateway, GatewayError, GatewaySpec, HashKey,
     HeaderTest, HealthCheck, Held, HostMatch, HostPolicy, HostRewrite, KeepAlive, LimitSpecs,
     MatchSpec, MirrorSpec, Outlier, PathMatch, Protocol, Refresh, RouteSpec, RouteStanding,
-    Suspect, TargetSpec, TlsPolicy, TlsVersion, UpstreamLimits, UpstreamPolicy, UpstreamSpec,
+    Selector, Suspect, TargetSpec, TlsPolicy, TlsVersion, UpstreamLimits, UpstreamPolicy,
+    UpstreamSpec,
 };
 pub use identity::IdentityHeaders;
 pub use metrics::ProxyMetrics;

@@ -13,15 +13,13 @@ use http::request::Parts;
 use http::{Request, Response};
 use http_body::Body as _;
 use hyper::body::Incoming;
-use leasehold_broker::Generation;
-use leasehold_inject::Prepared;
-use leasehold_model::ConsumerName;
+use leasehold_model::{ConsumerName, RouteName};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use crate::body::{Kept, RequestBody};
-use crate::gateway::{Choice, Draw, Endpoint, Route, Sender, Upstream};
+use crate::gateway::{Asking, Choice, Draw, Endpoint, Loan, Route, Sender, Upstream};
 use crate::plan::Plan;
 use crate::pool::{Bound, Connection, connect};
 use crate::service::{Draft, Worker, equip, outgoing};
@@ -49,6 +47,7 @@ impl Mirrors {
 /// A request's head, for the upstream that gets copies of it.
 pub(crate) struct Copy {
     upstream: Arc<Upstream>,
+    route: RouteName,
     head: Parts,
 }
 
@@ -59,6 +58,7 @@ impl Copy {
         let sampled = mirror.percent >= 100 || fastrand::u8(..100) < mirror.percent;
         sampled.then(|| Self {
             upstream: Arc::clone(&mirror.upstream),
+            route: route.name.clone(),
             head: head.clone(),
         })
     }
@@ -123,22 +123,20 @@ impl Sending {
             consumer: self.consumer.as_ref(),
             address: self.address,
         };
+        let asking = Asking {
+            consumer: sender.consumer,
+            route: &self.copy.route,
+        };
+        let draft = Draft {
+            headers: &mut head.headers,
+            target: &mut head.uri,
+            named: &[],
+        };
         let limit = upstream.longest_acquisition();
-        let equipped = equip(
-            &self.worker,
-            &self.plan,
-            &upstream,
-            Draft {
-                headers: &mut head.headers,
-                target: &mut head.uri,
-                named: &[],
-            },
-            sender.consumer,
-            limit,
-        );
+        let equipped = equip(&self.worker, &self.plan, &upstream, draft, asking, limit);
         // Held until the answer has ended, like that of any other request.
-        let generation = equipped.await.ok()?;
-        let bound = bound(&upstream, generation.as_ref());
+        let loan = equipped.await.ok()?;
+        let bound = bound(&upstream, &loan);
         let draw = Draw {
             turn: self.plan.turn(&upstream),
             roll: fastrand::u64(..),
@@ -152,8 +150,7 @@ impl Sending {
             head.headers.insert(HOST, host.clone());
         }
         let request = Request::from_parts(outgoing(head), body);
-        let generation = generation.as_ref();
-        let answer = self.exchange(&upstream, &endpoint, (generation, bound.as_ref()), request);
+        let answer = self.exchange(&upstream, &endpoint, (&loan, bound.as_ref()), request);
         let (response, connection) = timeout(upstream.response_timeout, answer).await.ok()??;
         discard(Forwarded {
             response,
@@ -169,14 +166,14 @@ impl Sending {
         &self,
         upstream: &Upstream,
         endpoint: &Endpoint,
-        (generation, bound): (Option<&Arc<Generation<Prepared>>>, Option<&Bound>),
+        (loan, bound): (&Loan, Option<&Bound>),
         mut request: Request<RequestBody>,
     ) -> Option<(Response<Incoming>, Connection)> {
         let pool = &self.worker.pool;
         let key = bound.map_or(endpoint.key, |it| it.key(endpoint.key));
         while let Some(mut connection) = pool.take(endpoint, key) {
             speak(&connection, upstream, endpoint, &mut request);
-            connection.show(generation);
+            connection.show(loan);
             match connection.send(request).await {
                 Ok(response) => return Some((response, connection)),
                 // The upstream had closed it.
@@ -186,7 +183,7 @@ impl Sending {
         let opened = connect(pool, endpoint, bound, upstream.connect_timeout).await;
         let mut connection = opened.ok()?;
         speak(&connection, upstream, endpoint, &mut request);
-        connection.show(generation);
+        connection.show(loan);
         let response = connection.send(request).await.ok()?;
         Some((response, connection))
     }

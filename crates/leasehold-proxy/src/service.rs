@@ -2,6 +2,7 @@
 mod fail_open;
 
 use std::borrow::Cow;
+use std::iter;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -15,16 +16,14 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Ur
 use http_body::Body as _;
 use hyper::body::Incoming;
 use leasehold_audit::Recorder;
-use leasehold_broker::Generation;
 use leasehold_consumer::{Caller, strip};
-use leasehold_inject::Prepared;
 use leasehold_limit::Caller as Counted;
-use leasehold_model::{Clock, ConsumerName, ReasonCode, is_header_alias};
+use leasehold_model::{Clock, ReasonCode, is_header_alias};
 use tokio::time::timeout;
 
 use crate::body::{Demands, RequestBody, ResponseBody, Room, Seal};
 use crate::cors::is_preflight;
-use crate::gateway::{Gateway, HostRewrite, Route, Target, Upstream};
+use crate::gateway::{Asking, Gateway, HostRewrite, Loan, Route, Target, Upstream};
 use crate::metrics::ProxyMetrics;
 use crate::mirror::{Copy, Mirrors};
 use crate::plan::Plan;
@@ -207,7 +206,7 @@ async fn pass(
         target: &mut head.uri,
         named: &named,
     };
-    lend(worker, &plan, upstream, draft, exchange).await?;
+    lend(worker, &plan, route, upstream, draft, exchange).await?;
     // Boxed, since it goes through many hands, and each of them would have room for it.
     let mut request = Box::new(Request::from_parts(outgoing(head), body));
     if let Some(copy) = copy {
@@ -318,29 +317,27 @@ fn adapt(
     Ok(named)
 }
 
-/// Places the upstream's credential in a head that is otherwise ready, and keeps it.
+/// Places the upstream's credentials in a head that is otherwise ready, and keeps them.
 async fn lend(
     worker: &Worker,
     plan: &Plan,
+    route: &Route,
     upstream: &Upstream,
     draft: Draft<'_>,
     exchange: &mut Exchange,
 ) -> Result<(), Refusal> {
-    let credential = upstream.credential.as_ref();
-    let credential = credential.map(|it| it.held.credential().clone());
-    exchange.note(|record| record.credential = credential);
-    exchange.watch(
-        upstream
-            .credential
-            .as_ref()
-            .and_then(|it| it.watch.as_ref()),
-    );
+    exchange.name_credentials(&upstream.credentials, &route.name);
+    if route.reflection != Reflection::Off {
+        exchange.watch(&upstream.credentials);
+    }
     let left = exchange.time_left().unwrap_or(Duration::MAX);
     let limit = upstream.longest_acquisition().min(left);
-    let generation = equip(worker, plan, upstream, draft, exchange.consumer(), limit).await?;
-    if let Some(generation) = generation {
-        exchange.hold(generation);
-    }
+    let asking = Asking {
+        consumer: exchange.consumer(),
+        route: &route.name,
+    };
+    let loan = equip(worker, plan, upstream, draft, asking, limit).await?;
+    exchange.hold(loan);
     Ok(())
 }
 
@@ -352,45 +349,61 @@ pub(crate) struct Draft<'a> {
     pub(crate) named: &'a [HeaderName],
 }
 
-/// Places the upstream's credential in a head that is otherwise ready; returns what must be held until
-/// the answer has ended.
+/// Places the upstream's credentials in a head that is otherwise ready; returns what must be held until
+/// the answer has ended. All of them are there before the first is placed.
 ///
 /// # Errors
 ///
-/// When there is none to place, within `limit`, and where what was sent may be taken for it further on.
+/// When there is one missing, within `limit`, and where what was sent may be taken for it further on.
 pub(crate) async fn equip(
     worker: &Worker,
     plan: &Plan,
     upstream: &Upstream,
     draft: Draft<'_>,
-    consumer: Option<&ConsumerName>,
+    asking: Asking<'_>,
     limit: Duration,
-) -> Result<Option<Arc<Generation<Prepared>>>, Refusal> {
+) -> Result<Loan, Refusal> {
     let Draft {
         headers,
         target,
         named,
     } = draft;
     let ours = &plan.gateway.ours;
-    let Some(credential) = &upstream.credential else {
-        trailers::restrict(headers, ours, None);
-        return Ok(None);
+    let credentials = &upstream.credentials;
+    if credentials.is_empty() {
+        trailers::restrict(headers, ours, iter::empty());
+        return Ok(Loan::default());
+    }
+    let loan = inject::take(credentials, asking, &*worker.clock, limit).await?;
+    let places = || {
+        let lent = credentials.lent(&loan);
+        lent.map(|(used, generation)| generation.prepared().header(used.injection))
     };
-    let generation = inject::take(credential, consumer, worker.clock.boot(), limit).await?;
-    let place = generation.prepared().header(credential.injection);
-    let place = place.map_err(|_unknown| ReasonCode::Internal)?;
-    if let Some(place) = place {
-        refuse_alias(headers, place)?;
-        let is_place = |it: &HeaderName| is_header_alias(it.as_str(), place.as_str());
-        if named.iter().any(is_place) {
-            return Err(Refusal::bad_request(
-                "the place of a credential is named in `Connection`",
-            ));
+    for place in places() {
+        let place = place.map_err(|_unknown| ReasonCode::Internal)?;
+        if let Some(place) = place {
+            refuse_forged(place, headers, named)?;
         }
     }
-    inject::place(credential, &generation, headers, target)?;
-    trailers::restrict(headers, ours, place);
-    Ok(Some(generation))
+    inject::place(credentials, &loan, headers, target)?;
+    trailers::restrict(headers, ours, places().flatten().flatten());
+    Ok(loan)
+}
+
+/// Refuses what an upstream may take for the place of a credential, or a proxy may take that away by.
+fn refuse_forged(
+    place: &HeaderName,
+    headers: &HeaderMap,
+    named: &[HeaderName],
+) -> Result<(), Refusal> {
+    refuse_alias(headers, place)?;
+    let is_place = |it: &HeaderName| is_header_alias(it.as_str(), place.as_str());
+    if named.iter().any(is_place) {
+        return Err(Refusal::bad_request(
+            "the place of a credential is named in `Connection`",
+        ));
+    }
+    Ok(())
 }
 
 /// Sends the request and waits for the head of the answer, for as long as the exchange may take.
@@ -423,14 +436,14 @@ async fn send(
     if exchange.handshake().is_some() {
         // Who answers it may have begun to act on it: it is sent once, unless nothing of it was.
         let forwarded = forward(worker, upstream, request, None, exchange).await?;
-        return observe(worker, upstream, forwarded, None, exchange).await;
+        return observe(worker, route, upstream, forwarded, None, exchange).await;
     }
     let retried = route.retry.as_ref();
     let retried = retried.is_some_and(|retry| retry.is_for(request.method()));
     let replayed = upstream.retries_refused() || retried;
     let mut spare = Spare::of(&mut request, replayed, &worker.copies);
     let forwarded = retry::send(worker, route, upstream, request, &mut spare, exchange).await?;
-    observe(worker, upstream, forwarded, spare, exchange).await
+    observe(worker, route, upstream, forwarded, spare, exchange).await
 }
 
 /// Keeps of the head only what is sent: the received path and query, byte by byte.

@@ -6,11 +6,9 @@ use std::task::{Context, Poll, Waker};
 use http::request::Parts;
 use http::{Method, Request};
 use http_body::Body as _;
-use leasehold_broker::Generation;
-use leasehold_inject::Prepared;
 
 use crate::body::{Kept, RequestBody, Room};
-use crate::gateway::CredentialUse;
+use crate::gateway::{Credentials, Loan};
 use crate::steps::inject::place;
 use crate::steps::refuse::Refusal;
 
@@ -57,18 +55,14 @@ impl Spare {
         Some(Self { head, kept })
     }
 
-    /// Places a generation instead of the one that is there.
+    /// Places these generations instead of those that are there.
     ///
     /// # Errors
     ///
     /// As [`place`].
-    pub(crate) fn place(
-        &mut self,
-        credential: &CredentialUse,
-        generation: &Generation<Prepared>,
-    ) -> Result<(), Refusal> {
+    pub(crate) fn place(&mut self, credentials: &Credentials, loan: &Loan) -> Result<(), Refusal> {
         let head = &mut self.head;
-        place(credential, generation, &mut head.headers, &mut head.uri)
+        place(credentials, loan, &mut head.headers, &mut head.uri)
     }
 
     /// Returns the request where it may be sent twice, as RFC 9110 §9.2.2 has it, whatever became of

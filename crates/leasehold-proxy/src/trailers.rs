@@ -13,11 +13,16 @@ use crate::trace::{TRACEPARENT, TRACESTATE};
 /// A server may merge trailers into the head. What the head is stripped of or what is placed there
 /// must not come in that way, so no alias of `ours` goes further, nor does a name on which framing,
 /// routing or authentication depends.
-pub(crate) fn restrict(headers: &mut HeaderMap, ours: &[HeaderName], place: Option<&HeaderName>) {
+pub(crate) fn restrict<'a>(
+    headers: &mut HeaderMap,
+    ours: &'a [HeaderName],
+    places: impl Iterator<Item = &'a HeaderName>,
+) {
     if !headers.contains_key(TRAILER) {
         return;
     }
-    let allowed = allowed(headers, ours, place).and_then(|it| HeaderValue::try_from(it).ok());
+    let ours: Vec<_> = ours.iter().chain(places).collect();
+    let allowed = allowed(headers, &ours).and_then(|it| HeaderValue::try_from(it).ok());
     match allowed {
         Some(value) if !value.is_empty() => drop(headers.insert(TRAILER, value)),
         _ => drop(headers.remove(TRAILER)),
@@ -25,7 +30,7 @@ pub(crate) fn restrict(headers: &mut HeaderMap, ours: &[HeaderName], place: Opti
 }
 
 /// Returns the names that may go on; `None` where there are too many to look at.
-fn allowed(headers: &HeaderMap, ours: &[HeaderName], place: Option<&HeaderName>) -> Option<String> {
+fn allowed(headers: &HeaderMap, ours: &[&HeaderName]) -> Option<String> {
     let mut allowed: Vec<HeaderName> = Vec::new();
     for (number, name) in names(headers).enumerate() {
         if number == MOST_NAMES {
@@ -34,11 +39,8 @@ fn allowed(headers: &HeaderMap, ours: &[HeaderName], place: Option<&HeaderName>)
         let Ok(name) = HeaderName::from_bytes(name.trim_ascii()) else {
             continue;
         };
-        let is_ours = |it: &HeaderName| is_header_alias(name.as_str(), it.as_str());
-        if !ours.iter().chain(place).any(is_ours)
-            && !is_never(name.as_str())
-            && !allowed.contains(&name)
-        {
+        let is_ours = |it: &&HeaderName| is_header_alias(name.as_str(), it.as_str());
+        if !ours.iter().any(is_ours) && !is_never(name.as_str()) && !allowed.contains(&name) {
             allowed.push(name);
         }
     }
@@ -84,6 +86,8 @@ static NEVER: [HeaderName; 17] = [
 
 #[cfg(test)]
 mod tests {
+    use std::iter;
+
     use super::*;
 
     #[test]
@@ -92,7 +96,7 @@ mod tests {
         headers.append(TRAILER, HeaderValue::from_static("X-Sum, X-Api-Key,Host"));
         headers.append(TRAILER, HeaderValue::from_static("x-consumer-key"));
         let ours = ["x-consumer-key", "x-api-key"].map(HeaderName::from_static);
-        restrict(&mut headers, &ours, None);
+        restrict(&mut headers, &ours, iter::empty());
         assert_eq!(headers[TRAILER], "x-sum");
     }
 
@@ -102,7 +106,7 @@ mod tests {
                      X-Forwarded-For, x_forwarded_host, Proxy_Authorization";
         let mut headers = HeaderMap::new();
         headers.append(TRAILER, HeaderValue::from_static(names));
-        restrict(&mut headers, &[], None);
+        restrict(&mut headers, &[], iter::empty());
         assert_eq!(headers[TRAILER], "x-sum");
     }
 
@@ -113,7 +117,7 @@ mod tests {
         restrict(
             &mut headers,
             &[],
-            Some(&HeaderName::from_static("x-api-key")),
+            iter::once(&HeaderName::from_static("x-api-key")),
         );
         assert!(headers.is_empty());
     }
@@ -124,7 +128,7 @@ mod tests {
             let names: Vec<_> = (0..count).map(|number| format!("x-{number}")).collect();
             let names = names.join(",").parse().expect("a header value");
             let mut headers = HeaderMap::from_iter([(TRAILER, names)]);
-            restrict(&mut headers, &[], None);
+            restrict(&mut headers, &[], iter::empty());
             assert_eq!(headers.contains_key(TRAILER), goes_on, "{count}");
         }
     }
@@ -133,7 +137,7 @@ mod tests {
     fn where_none_may_go_on_none_is_announced() {
         let mut headers = HeaderMap::new();
         headers.append(TRAILER, HeaderValue::from_static("authorization, cookie"));
-        restrict(&mut headers, &[], None);
+        restrict(&mut headers, &[], iter::empty());
         assert!(headers.is_empty());
     }
 }

@@ -362,10 +362,9 @@ impl Composing<'_> {
 /// Returns, for each credential that is used, all that upstreams make of it.
 fn wanted(snapshot: &Snapshot) -> Result<BTreeMap<CredentialName, Vec<Injection>>, ComposeError> {
     let mut wanted: BTreeMap<_, Vec<Injection>> = BTreeMap::new();
-    for upstream in &snapshot.upstreams {
-        let Some(used) = &upstream.credential else {
-            continue;
-        };
+    let used = snapshot.upstreams.iter();
+    let used = used.flat_map(|upstream| upstream.credentials.iter().map(move |it| (upstream, it)));
+    for (upstream, used) in used {
         let injections = wanted.entry(used.credential.clone()).or_default();
         let shown = injection(&used.injection)?;
         let looked_for = is_looked_for(snapshot, upstream).then(|| looking_for(&shown));

@@ -29,6 +29,11 @@ pub(crate) struct UpstreamDocument {
     pub(crate) inject: Option<InjectionDocument>,
     /// Which answers mean that the credential may be dead. Goes with `credential`.
     pub(crate) suspect: Option<SuspectDocument>,
+    /// What the upstream is shown, where that is more than one credential or hangs on who calls. Goes instead
+    /// of `credential`, `inject` and `suspect`. What is shown at one place are alternatives: the first whose
+    /// `for` holds is shown there, and where none holds nothing is sent.
+    #[schemars(length(min = 1))]
+    pub(crate) credentials: Option<Vec<CredentialUseDocument>>,
     /// How long to wait.
     pub(crate) timeouts: Option<TimeoutsDocument>,
     /// The version of HTTP. Default: `auto`.
@@ -57,6 +62,35 @@ pub(crate) struct UpstreamDocument {
     pub(crate) proxy: Option<String>,
     /// How TLS is spoken to `https` endpoints.
     pub(crate) tls: Option<UpstreamTlsDocument>,
+}
+
+/// One of the credentials that an upstream is shown.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "CredentialUse")]
+pub(crate) struct CredentialUseDocument {
+    /// The name of the credential.
+    pub(crate) credential: String,
+    /// Where it is placed.
+    pub(crate) inject: InjectionDocument,
+    /// Which answers mean that it may be dead.
+    pub(crate) suspect: Option<SuspectDocument>,
+    /// Which requests it is for. Default: all.
+    #[serde(rename = "for")]
+    pub(crate) selector: Option<SelectorDocument>,
+}
+
+/// Which requests a credential is for. Where both are given, both must hold.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Selector")]
+pub(crate) struct SelectorDocument {
+    /// The names of the consumers. Default: all.
+    #[schemars(length(min = 1))]
+    pub(crate) consumers: Option<Vec<String>>,
+    /// The names of the routes. Default: all.
+    #[schemars(length(min = 1))]
+    pub(crate) routes: Option<Vec<String>>,
 }
 
 /// Where a credential is placed: `header`, `query`, `cookie`, `basic`, or `client_certificate`.

@@ -2,7 +2,9 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use leasehold_model::{CredentialName, Template, UpstreamName};
+use leasehold_model::{
+    ConsumerName, CredentialName, RouteName, Template, UpstreamName, is_header_alias,
+};
 use url::Url;
 
 use super::upstream_traffic::Traffic;
@@ -16,8 +18,8 @@ pub struct Upstream {
     pub endpoints: Vec<Url>,
     /// A PEM file of the authorities to trust instead of the system's.
     pub ca: Option<PathBuf>,
-    /// What it is shown, where it wants anything.
-    pub credential: Option<CredentialUse>,
+    /// What it is shown, in the order of the document: at each place the first that is for the request.
+    pub credentials: Vec<CredentialUse>,
     /// How long to wait for it.
     pub timeouts: Timeouts,
     /// How it is spoken to.
@@ -31,8 +33,54 @@ pub struct CredentialUse {
     pub credential: CredentialName,
     /// Its place.
     pub injection: Injection,
+    /// Which requests it is for.
+    pub selector: Selector,
     /// Which answers mean that it may be dead.
     pub suspect: Suspect,
+}
+
+/// Which requests a credential is for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selector {
+    /// The consumers; none where it is for all, and for those whom nobody knows.
+    pub consumers: Vec<ConsumerName>,
+    /// The routes; none where it is for all.
+    pub routes: Vec<RouteName>,
+}
+
+impl Selector {
+    /// Tells whether it may be for a request of the route.
+    pub(crate) fn may_be(&self, route: &RouteName) -> bool {
+        self.routes.is_empty() || self.routes.contains(route)
+    }
+
+    /// Tells whether it is for each request that the other is for.
+    pub(crate) fn covers(&self, other: &Self) -> bool {
+        fn covers<T: PartialEq>(these: &[T], others: &[T]) -> bool {
+            let all = || !others.is_empty() && others.iter().all(|it| these.contains(it));
+            these.is_empty() || all()
+        }
+        covers(&self.consumers, &other.consumers) && covers(&self.routes, &other.routes)
+    }
+}
+
+impl Upstream {
+    /// Returns what it is shown, by place: the alternatives at each of them, in their order.
+    #[must_use]
+    pub fn places(&self) -> Vec<Vec<&CredentialUse>> {
+        let mut places: Vec<Vec<&CredentialUse>> = Vec::new();
+        for used in &self.credentials {
+            let place = used.injection.place();
+            let is_there = |it: &&mut Vec<&CredentialUse>| {
+                it.first().is_some_and(|it| it.injection.place() == place)
+            };
+            match places.iter_mut().find(is_there) {
+                Some(alternatives) => alternatives.push(used),
+                None => places.push(vec![used]),
+            }
+        }
+        places
+    }
 }
 
 /// Which answers mean that the credential may be dead, and what to do then.
@@ -97,18 +145,64 @@ pub enum Spot {
     Cookie(String),
 }
 
+/// A place in a request, or beside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place<'a> {
+    /// A header, in small letters.
+    Header(&'a str),
+    /// A parameter of the query.
+    Query(&'a str),
+    /// A cookie.
+    Cookie(&'a str),
+    /// The TLS handshake.
+    Handshake,
+}
+
+impl Place<'_> {
+    /// Tells whether what stands at one of two that are not the same may be read as the other's.
+    pub(crate) fn blurs(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Header(one), Self::Header(two)) => one != two && is_header_alias(one, two),
+            (Self::Header(name), Self::Cookie(_)) | (Self::Cookie(_), Self::Header(name)) => {
+                is_header_alias(name, "cookie")
+            }
+            (Self::Query(one), Self::Query(two)) | (Self::Cookie(one), Self::Cookie(two)) => {
+                one != two && reads_alike(one, two)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Tells whether some server reads two names of parameters or cookies as one, as `leasehold-inject` takes
+/// them out: letters of either case, `_` for `.`, and `a.b` for a part of `a`.
+fn reads_alike(one: &str, two: &str) -> bool {
+    let fold = |name: &str| name.replace('.', "_").to_ascii_lowercase();
+    let start = |name: &str| fold(name.split('.').next().unwrap_or_default());
+    fold(one) == fold(two) || start(one) == fold(two) || fold(one) == start(two)
+}
+
 impl Injection {
+    /// Returns its place.
+    pub(crate) fn place(&self) -> Place<'_> {
+        match self {
+            Self::Header { name, .. } => Place::Header(name),
+            Self::Rendered { spot, .. } => match spot {
+                Spot::Header { name, .. } => Place::Header(name),
+                Spot::Query(name) => Place::Query(name),
+                Spot::Cookie(name) => Place::Cookie(name),
+            },
+            Self::Basic { .. } => Place::Header("authorization"),
+            Self::ClientCertificate { .. } => Place::Handshake,
+        }
+    }
+
     /// Returns the header that it is shown in, where it is one.
     pub(crate) fn header(&self) -> Option<&str> {
-        match self {
-            Self::Header { name, .. } => Some(name),
-            Self::Rendered { spot, .. } => match spot {
-                Spot::Header { name, .. } => Some(name),
-                Spot::Cookie(_) => Some("cookie"),
-                Spot::Query(_) => None,
-            },
-            Self::Basic { .. } => Some("authorization"),
-            Self::ClientCertificate { .. } => None,
+        match self.place() {
+            Place::Header(name) => Some(name),
+            Place::Cookie(_) => Some("cookie"),
+            Place::Query(_) | Place::Handshake => None,
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use leasehold_model::UpstreamName;
+use leasehold_model::{RouteName, UpstreamName};
 
 use super::Check;
 use super::source::Form;
@@ -49,8 +49,8 @@ impl Check<'_> {
         for (index, route) in snapshot.routes.iter().enumerate() {
             let mirrored = route.mirror.iter().map(|mirror| &mirror.upstream);
             let mut upstreams = route.target.upstreams().chain(mirrored);
-            let Some(credential) = upstreams.find_map(|name| issued_per_consumer(snapshot, name))
-            else {
+            let shown = |name| issued_per_consumer(snapshot, name, &route.name);
+            let Some(credential) = upstreams.find_map(shown) else {
                 continue;
             };
             if route.consumers == Admission::Anyone {
@@ -66,16 +66,20 @@ impl Check<'_> {
     }
 }
 
-/// Returns the credential of the upstream, where each consumer has one of its own.
+/// Returns a credential that the upstream may be shown for the route, where each consumer has one of its own.
 fn issued_per_consumer<'a>(
     snapshot: &'a Snapshot,
     upstream: &UpstreamName,
+    route: &RouteName,
 ) -> Option<&'a Credential> {
     let upstream = snapshot.upstreams.iter().find(|it| it.name == *upstream)?;
-    let used = upstream.credential.as_ref()?;
-    let mut credentials = snapshot.credentials.iter();
-    let credential = credentials.find(|it| it.name == used.credential)?;
-    matches!(credential.per, Per::Consumer { .. }).then_some(credential)
+    let used = upstream.credentials.iter();
+    let mut used = used.filter(|it| it.selector.may_be(route));
+    used.find_map(|used| {
+        let mut credentials = snapshot.credentials.iter();
+        let credential = credentials.find(|it| it.name == used.credential)?;
+        matches!(credential.per, Per::Consumer { .. }).then_some(credential)
+    })
 }
 
 const DEFAULT_CAP: NonZeroUsize = NonZeroUsize::new(100).expect("one hundred is not zero");

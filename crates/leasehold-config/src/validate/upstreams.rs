@@ -1,17 +1,17 @@
-use std::collections::{BTreeMap, BTreeSet};
+mod credentials;
+
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use leasehold_model::{CredentialName, UpstreamName};
+use leasehold_model::UpstreamName;
 use url::Url;
 
 use super::injection::Fields;
-use super::{CREDENTIAL, Check, in_order, upstream_traffic};
+use super::{Check, in_order, upstream_traffic};
 use crate::code::Code;
-use crate::document::{
-    EndpointDocument, InjectionDocument, SuspectDocument, TimeoutsDocument, UpstreamDocument,
-};
+use crate::document::{EndpointDocument, TimeoutsDocument, UpstreamDocument};
 use crate::node::Place;
-use crate::snapshot::upstream::{CredentialUse, Suspect, Timeouts, Upstream};
+use crate::snapshot::upstream::{Timeouts, Upstream};
 use crate::snapshot::upstream_traffic::Traffic;
 
 impl Check<'_> {
@@ -27,20 +27,19 @@ impl Check<'_> {
             let place = section.field(&name);
             let traffic = self.traffic(&mut upstream, place);
             let endpoints = self.endpoints(&upstream.endpoints, place.field("endpoints"));
-            let leased = upstream.inject.as_ref();
-            let leased = leased.is_some_and(|it| it.client_certificate.is_some());
-            self.handshakes(leased, &traffic, &endpoints, place);
+            self.handshakes(
+                credentials::at_handshake(&upstream, place),
+                &traffic,
+                &endpoints,
+                place,
+            );
+            let credentials = self.credentials_shown(&mut upstream, fields, &name, place);
             read.push(Upstream {
                 name: UpstreamName::from(name.as_str()),
                 traffic,
                 endpoints,
                 ca: upstream.ca.map(|path| self.path(path)),
-                credential: self.credential_use(
-                    (upstream.credential, upstream.inject, upstream.suspect),
-                    fields,
-                    &name,
-                    place,
-                ),
+                credentials,
                 timeouts: self.timeouts(upstream.timeouts.unwrap_or_default(), place),
             });
         }
@@ -57,13 +56,16 @@ impl Check<'_> {
     }
 
     /// Reports certificates that would have to be shown where there is no handshake, or two at one.
-    fn handshakes(&mut self, leased: bool, traffic: &Traffic, endpoints: &[Url], place: Place<'_>) {
+    fn handshakes(
+        &mut self,
+        leased: Option<Place<'_>>,
+        traffic: &Traffic,
+        endpoints: &[Url],
+        place: Place<'_>,
+    ) {
         let files = traffic.tls.client.is_some();
-        let at = if leased {
-            place.field("inject").field("client_certificate")
-        } else {
-            place.field("tls").field("client")
-        };
+        let at = leased.unwrap_or_else(|| place.field("tls").field("client"));
+        let leased = leased.is_some();
         if leased && files {
             let message = "two certificates can't be shown at one handshake";
             let help = "remove this one, or `client` within `tls`";
@@ -73,51 +75,6 @@ impl Check<'_> {
             let help = "make each of the `endpoints` an `https` URL";
             self.fault(Code::BadCombination, at, message, help);
         }
-    }
-
-    /// Reads what the upstream is shown: a credential and its place, or nothing.
-    fn credential_use(
-        &mut self,
-        written: (
-            Option<String>,
-            Option<InjectionDocument>,
-            Option<SuspectDocument>,
-        ),
-        fields: &Fields,
-        upstream: &str,
-        place: Place<'_>,
-    ) -> Option<CredentialUse> {
-        let (credential, injection, written_suspect) = written;
-        if let Some(credential) = &credential {
-            self.reference(credential, CREDENTIAL, place.field("credential"));
-        }
-        let path = ["upstreams", upstream, "inject"];
-        let whole_upstream = self.is_whole(&["upstreams", upstream], place);
-        let at_inject = place.field("inject");
-        match (credential, injection) {
-            (Some(credential), Some(injection)) => {
-                let field = fields.get(&credential).cloned();
-                let whole = self.is_whole(&path, at_inject);
-                Some(CredentialUse {
-                    injection: self.injection(injection, field, whole, at_inject)?,
-                    credential: CredentialName::from(credential.as_str()),
-                    suspect: suspect(written_suspect),
-                })
-            }
-            (None, None) if written_suspect.is_none() => None,
-            _ if !whole_upstream => None,
-            (None, None) => self.alone("suspect", "credential", place.field("suspect")),
-            (Some(_), None) => self.alone("credential", "inject", place.field("credential")),
-            (None, Some(_)) => self.alone("inject", "credential", at_inject),
-        }
-    }
-
-    fn alone<T>(&mut self, present: &str, absent: &str, place: Place<'_>) -> Option<T> {
-        let message = format!("`{present}` says nothing without `{absent}`");
-        let help = "name the credential and say where it is placed: `credential: payments-key` \
-                    and `inject: { header: X-Api-Key }`";
-        self.fault(Code::BadCombination, place, message, help);
-        None
     }
 
     fn timeouts(&mut self, written: TimeoutsDocument, place: Place<'_>) -> Timeouts {
@@ -133,16 +90,6 @@ impl Check<'_> {
     }
 }
 
-fn suspect(written: Option<SuspectDocument>) -> Suspect {
-    let SuspectDocument { statuses, retry } = written.unwrap_or_default();
-    let statuses = statuses.map(BTreeSet::from_iter);
-    Suspect {
-        statuses: statuses.unwrap_or_else(|| BTreeSet::from([UNAUTHORIZED])),
-        retry: retry.unwrap_or(true),
-    }
-}
-
-const UNAUTHORIZED: u16 = 401;
 const DEFAULT_CONNECT: Duration = Duration::from_secs(5);
 const DEFAULT_RESPONSE: Duration = Duration::from_secs(60);
 const LEAST_TIMEOUT: Duration = Duration::from_millis(1);

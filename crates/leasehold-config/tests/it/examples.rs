@@ -63,7 +63,7 @@ fn the_examples_show_every_injection_and_every_source_that_can_be_injected() {
         for used in snapshot
             .upstreams
             .iter()
-            .filter_map(|upstream| upstream.credential.as_ref())
+            .flat_map(|upstream| &upstream.credentials)
         {
             match used.injection {
                 Injection::Header { .. } => header += 1,

@@ -85,8 +85,8 @@ fn what_stands_in_a_template_that_is_none_is_not_shown() {
 fn read(written: &str) -> (Spot, Template) {
     let text = with(WRITTEN, &format!("inject: {{ {written} }}"));
     let snapshot = load("leasehold.yaml", &text).expect("sound");
-    let used = snapshot.upstreams.into_iter().find_map(|it| it.credential);
-    let rendered = used.and_then(|used| match used.injection {
+    let mut used = snapshot.upstreams.into_iter().flat_map(|it| it.credentials);
+    let rendered = used.next().and_then(|used| match used.injection {
         Injection::Rendered { spot, template } => Some((spot, template)),
         _ => None,
     });

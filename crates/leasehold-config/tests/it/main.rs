@@ -18,4 +18,5 @@ mod mutations;
 mod oauth;
 mod routes;
 mod secrets;
+mod several;
 mod snapshots;

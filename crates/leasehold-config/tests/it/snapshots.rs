@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use leasehold_config::{
     Admission, AuthMethod, Balance, CredentialUse, HostMatch, HostPolicy, Injection, KeepAlive,
-    LoadError, Outlier, PathMatch, Per, Protocol, ProviderKind, RecordTarget, SecretId, Snapshot,
-    Source, Suspect, Traffic, UpstreamLimits, UpstreamTls, Workers, load, read,
+    LoadError, Outlier, PathMatch, Per, Protocol, ProviderKind, RecordTarget, SecretId, Selector,
+    Snapshot, Source, Suspect, Traffic, UpstreamLimits, UpstreamTls, Workers, load, read,
 };
 use leasehold_model::CredentialName;
 
@@ -103,7 +103,11 @@ fn a_certificate_is_shown_from_the_fields_that_vault_has() {
             .upstreams
             .remove(0);
         assert_eq!(
-            upstream.credential.map(|it| it.injection),
+            upstream
+                .credentials
+                .into_iter()
+                .next()
+                .map(|it| it.injection),
             Some(Injection::ClientCertificate {
                 certificate: "certificate".to_owned(),
                 key: "private_key".to_owned(),
@@ -262,8 +266,8 @@ fn which_answers_make_a_credential_suspect_can_be_said() {
             &format!("credential: payments-key, suspect: {suspect},"),
         );
         let snapshot = load("leasehold.yaml", &text).expect("a sound document");
-        let used = snapshot.upstreams[0].credential.clone();
-        used.expect("a credential").suspect
+        let used = snapshot.upstreams[0].credentials.first();
+        used.expect("a credential").suspect.clone()
     };
     let suspect = |statuses: &[u16], retry| Suspect {
         statuses: statuses.iter().copied().collect(),
@@ -330,7 +334,7 @@ fn a_value_that_is_seldom_looked_for_is_not_stale_between_two_looks() {
 
 #[test]
 fn a_header_shows_the_field_that_its_credential_names() {
-    let shown = |snapshot: &Snapshot| snapshot.upstreams.first().expect("one").credential.clone();
+    let shown = |snapshot: &Snapshot| snapshot.upstreams.first().expect("one").credentials.clone();
     let header = |field: &str| CredentialUse {
         credential: CredentialName::from("payments-key"),
         injection: Injection::Header {
@@ -338,15 +342,16 @@ fn a_header_shows_the_field_that_its_credential_names() {
             prefix: String::new(),
             field: field.to_owned(),
         },
+        selector: Selector::default(),
         suspect: Suspect {
             statuses: BTreeSet::from([401]),
             retry: true,
         },
     };
-    assert_eq!(shown(&sound()), Some(header("key")));
+    assert_eq!(shown(&sound()), vec![header("key")]);
     let text = with("header: X-Api-Key", "header: X-Api-Key, field: other");
     let snapshot = load("leasehold.yaml", &text).expect("a sound document");
-    assert_eq!(shown(&snapshot), Some(header("other")));
+    assert_eq!(shown(&snapshot), vec![header("other")]);
 }
 
 #[test]

@@ -107,11 +107,9 @@ impl Route {
 
     /// Tells how the credentials of its upstreams stand: the first that is not ready, where any is not.
     pub(super) fn standing(&self, now: BootTime) -> Standing {
-        let standing = |upstream: &Arc<Upstream>| {
-            let held = upstream.credential.as_ref().map(|it| &it.held);
-            held.map_or(Standing::Ready, |held| held.standing(now))
-        };
-        let mut standings = self.upstreams().map(standing);
+        let upstreams = self.upstreams();
+        let used = upstreams.flat_map(|it| it.credentials.of_route(&self.name));
+        let mut standings = used.map(|it| it.held.standing(now));
         let unready = standings.find(|standing| *standing != Standing::Ready);
         unready.unwrap_or(Standing::Ready)
     }
@@ -194,7 +192,9 @@ fn upstream(
             upstream: name.clone(),
         });
     };
-    if spec.admission == Admission::Anyone && upstream.is_per_consumer() {
+    if spec.admission == Admission::Anyone
+        && upstream.credentials.are_issued_for_consumers(&spec.name)
+    {
         return Err(GatewayError::NobodyToIssueFor {
             route: spec.name.clone(),
             upstream: name.clone(),

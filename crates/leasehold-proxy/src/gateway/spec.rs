@@ -6,7 +6,7 @@ use http::StatusCode;
 use leasehold_broker::{Family, Handle, Standing};
 use leasehold_consumer::Consumers;
 use leasehold_inject::{InjectionIndex, Prepared};
-use leasehold_model::{BootTime, ConsumerName, CredentialName, UpstreamName};
+use leasehold_model::{BootTime, ConsumerName, CredentialName, RouteName, UpstreamName};
 use url::Url;
 
 pub use route::{
@@ -47,8 +47,9 @@ pub struct UpstreamSpec {
     pub endpoints: Vec<Url>,
     /// Who may vouch for its certificate, where the endpoint is `https`.
     pub roots: TrustedRoots,
-    /// What it is shown.
-    pub credential: Option<CredentialUse>,
+    /// What it is shown: at each place the first of its alternatives that is for whoever asks. No two
+    /// places may be read as the same, and none may be left without one.
+    pub credentials: Vec<Vec<CredentialUse>>,
     /// How long a connection may take to make, from the name's resolution to the end of the
     /// handshake.
     pub connect_timeout: Duration,
@@ -66,10 +67,21 @@ pub struct CredentialUse {
     pub held: Held,
     /// The place.
     pub injection: InjectionIndex,
+    /// Which requests it is for.
+    pub selector: Selector,
     /// Which answers mean that it may be dead.
     pub suspect: Suspect,
     /// What finds it in answers, where some route has them looked through.
     pub watch: Option<Watch>,
+}
+
+/// Which requests a credential is for; by default, all of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selector {
+    /// The consumers that it is for; all, and those that nobody knows, where there are none.
+    pub consumers: Vec<ConsumerName>,
+    /// The routes that it is for; all where there are none.
+    pub routes: Vec<RouteName>,
 }
 
 /// A hold on a credential.

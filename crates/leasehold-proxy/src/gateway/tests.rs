@@ -310,7 +310,7 @@ fn upstream(endpoints: &[&str]) -> UpstreamSpec {
             .map(|it| it.parse().expect("a URL"))
             .collect(),
         roots: TrustedRoots::System,
-        credential: None,
+        credentials: Vec::new(),
         connect_timeout: std::time::Duration::from_secs(1),
         response_timeout: std::time::Duration::from_secs(1),
         policy: UpstreamPolicy::default(),

@@ -11,12 +11,13 @@ use url::Url;
 
 use super::badge::Badge;
 use super::balance::{self, Shares};
+use super::credentials::Credentials;
 use super::endpoint::{Endpoint, EndpointTls, Flight, Origin};
 use super::error::GatewayError;
 use super::load::Load;
 use super::policy::{Balance, HashKey, HostPolicy, Protocol, UpstreamPolicy};
 use super::ring::{self, Ring};
-use super::spec::{CredentialUse, Held, UpstreamSpec};
+use super::spec::{Held, UpstreamSpec};
 use crate::pool::{Bound, PoolKey, TlsConfigs, TrustedRoots};
 
 /// A service that requests are forwarded to, ready for use.
@@ -24,7 +25,7 @@ use crate::pool::{Bound, PoolKey, TlsConfigs, TrustedRoots};
 pub(crate) struct Upstream {
     pub(crate) number: usize,
     pub(crate) name: UpstreamName,
-    pub(crate) credential: Option<CredentialUse>,
+    pub(crate) credentials: Credentials,
     pub(crate) connect_timeout: Duration,
     pub(crate) response_timeout: Duration,
     pub(crate) policy: UpstreamPolicy,
@@ -67,10 +68,10 @@ pub(crate) enum Choice {
 impl Upstream {
     /// Tells whether a request that is refused may be sent again.
     pub(crate) fn retries_refused(&self) -> bool {
-        let suspect = self.credential.as_ref().map(|it| &it.suspect);
-        let suspects = suspect.is_some_and(|it| it.retry && !it.statuses.is_empty());
         // An HTTP/2 upstream may refuse a stream that it has not looked at.
-        suspects || self.policy.protocol == Protocol::Http2 || self.load.has_http2()
+        self.credentials.may_be_renewed()
+            || self.policy.protocol == Protocol::Http2
+            || self.load.has_http2()
     }
 
     /// Tells whether its connections may each carry several requests at a time.
@@ -80,12 +81,6 @@ impl Upstream {
             Protocol::Http2 => true,
             Protocol::Auto => self.origins.iter().any(|it| it.origin.tls.is_some()),
         }
-    }
-
-    /// Tells whether each consumer has a credential of its own there.
-    pub(crate) fn is_per_consumer(&self) -> bool {
-        let held = self.credential.as_ref().map(|it| &it.held);
-        held.is_some_and(|it| matches!(it, Held::PerConsumer(_)))
     }
 
     /// Returns how long a consumer's first request may wait for the consumer's own credential.
@@ -106,7 +101,7 @@ impl Upstream {
             Some(same) => Ok(Self {
                 number,
                 name: spec.name,
-                credential: spec.credential,
+                credentials: Credentials::new(spec.credentials),
                 connect_timeout: spec.connect_timeout,
                 response_timeout: spec.response_timeout,
                 policy: spec.policy,
@@ -169,7 +164,7 @@ impl Upstream {
         Ok(Self {
             number,
             name: spec.name,
-            credential: spec.credential,
+            credentials: Credentials::new(spec.credentials),
             connect_timeout: spec.connect_timeout,
             response_timeout: spec.response_timeout,
             policy: spec.policy,
@@ -223,11 +218,12 @@ impl Upstream {
         if let Some(badge) = &self.badge {
             return Some(Bound::to_files(badge.identity()));
         }
-        let used = self.credential.as_ref()?;
-        let Held::Shared(handle) = &used.held else {
-            return None;
-        };
-        Bound::to(&handle.current(now).ok()?, used.injection)
+        self.credentials.of_nobody().find_map(|used| {
+            let Held::Shared(handle) = &used.held else {
+                return None;
+            };
+            Bound::to(&handle.current(now).ok()?, used.injection)
+        })
     }
 
     /// Counts a fault of an endpoint; returns for how long that is left out, where it is now.

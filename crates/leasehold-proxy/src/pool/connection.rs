@@ -1,14 +1,11 @@
-use std::sync::Arc;
-
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
-use leasehold_broker::Generation;
-use leasehold_inject::Prepared;
 
 use super::idle::Exclusive;
 use super::shared::Stream;
 use crate::body::RequestBody;
+use crate::gateway::Loan;
 
 /// A connection to an endpoint, in the hands of one request.
 #[derive(Debug)]
@@ -20,14 +17,13 @@ pub(crate) enum Connection {
 }
 
 impl Connection {
-    /// Notes that a request shows this generation, which the connection is not to outlive.
-    pub(crate) fn show(&self, generation: Option<&Arc<Generation<Prepared>>>) {
-        let Some(generation) = generation else {
-            return;
-        };
-        match self {
-            Self::Exclusive(connection) => connection.show(generation),
-            Self::Shared(stream) => stream.show(generation),
+    /// Notes that a request shows these generations, none of which the connection is to outlive.
+    pub(crate) fn show(&self, loan: &Loan) {
+        for lent in loan.iter() {
+            match self {
+                Self::Exclusive(connection) => connection.show(&lent.generation),
+                Self::Shared(stream) => stream.show(&lent.generation),
+            }
         }
     }
 

@@ -7,20 +7,19 @@ use std::time::Duration;
 
 use http::{HeaderValue, Request};
 use hyper::body::Incoming;
-use leasehold_audit::{AccessRecord, OpenRecord};
-use leasehold_broker::Generation;
+use leasehold_audit::{AccessRecord, OpenRecord, ShownCredential};
 use leasehold_consumer::{Caller, Means};
-use leasehold_inject::{Prepared, Scanner};
-use leasehold_model::{BootTime, Chain, Clock, ConsumerName, ReasonCode};
+use leasehold_inject::Scanner;
+use leasehold_model::{BootTime, Chain, Clock, ConsumerName, ReasonCode, RouteName};
 use prometheus_client::metrics::gauge::Gauge;
 
 use super::limit::Limited;
 use super::refuse::Refusal;
 use super::retry::Budget;
 use crate::body::{Stall, Upload};
-use crate::gateway::{Route, Sender, Upstream};
+use crate::gateway::{Asking, Credentials, Loan, Route, Sender, Upstream};
 use crate::plan::Plan;
-use crate::reflection::{Finding, Reflection, Watch};
+use crate::reflection::{Finding, Watch};
 use crate::service::Worker;
 use crate::trace::Trace;
 use crate::via::Link;
@@ -41,8 +40,8 @@ pub(crate) struct Exchange {
     /// Taken when the exchange is closed.
     record: Option<OpenRecord>,
     route: Option<usize>,
-    /// Held to the end, since its last holder's drop is what lets the broker revoke it.
-    generation: Option<Arc<Generation<Prepared>>>,
+    /// Held to the end, since the last holder's drop is what lets the broker revoke a generation.
+    loan: Loan,
     upload: Option<Arc<Upload>>,
     /// What its limits have given it, held to the end.
     limited: Option<Box<Limited>>,
@@ -60,8 +59,8 @@ pub(crate) struct Exchange {
     handshake: Option<Box<Handshake>>,
     /// When it became a tunnel. What times it took end there.
     tunnelled: Option<BootTime>,
-    /// What finds the credential in the answer, where that is looked through.
-    watch: Option<Watch>,
+    /// What finds the upstream's credentials in the answer, by their numbers, where that is looked through.
+    watches: Vec<(usize, Watch)>,
 }
 
 impl Exchange {
@@ -87,7 +86,7 @@ impl Exchange {
             plan: worker.plan(),
             record: Some(worker.recorder.open(record)),
             route: None,
-            generation: None,
+            loan: Loan::default(),
             upload: None,
             limited: None,
             authority: None,
@@ -98,7 +97,7 @@ impl Exchange {
             waited: None,
             handshake: None,
             tunnelled: None,
-            watch: None,
+            watches: Vec::new(),
             worker: Arc::clone(worker),
         }
     }
@@ -191,51 +190,79 @@ impl Exchange {
         ReasonCode::from(self.stall(Duration::ZERO).0).into()
     }
 
-    /// Keeps the generation that the upstream is shown.
-    pub(crate) fn hold(&mut self, generation: Arc<Generation<Prepared>>) {
-        self.note(|record| {
-            record.generation = Some(generation.number());
-            record.provenance = Some(generation.provenance().clone());
-        });
-        self.generation = Some(generation);
-    }
-
-    /// Keeps the generation that the upstream is shown after it refused the one that was kept.
-    pub(crate) fn hold_instead(&mut self, generation: Arc<Generation<Prepared>>) {
-        let refused = self.generation.as_ref().map(|it| it.number());
-        self.note(|record| record.retried_after = refused);
-        self.hold(generation);
-    }
-
-    /// Returns the generation that the upstream is shown.
-    pub(crate) fn generation(&self) -> Option<&Generation<Prepared>> {
-        self.generation.as_deref()
-    }
-
-    /// Returns the same, for those who want to know when it is no more.
-    pub(crate) const fn shared_generation(&self) -> Option<&Arc<Generation<Prepared>>> {
-        self.generation.as_ref()
-    }
-
-    /// Keeps what finds the credential in the answer, where the route has that looked through.
-    pub(crate) fn watch(&mut self, watch: Option<&Watch>) {
-        let looks = |_: &&Watch| {
-            let reflection = self.route().map(|route| route.reflection);
-            reflection.is_some_and(|it| it != Reflection::Off)
+    /// Writes down which credentials the upstream is to be shown, whether they are to be had or not.
+    pub(crate) fn name_credentials(&mut self, credentials: &Credentials, route: &RouteName) {
+        let Some(record) = &mut self.record else {
+            return;
         };
-        self.watch = watch.filter(looks).cloned();
+        let asking = Asking {
+            consumer: record.consumer.as_ref(),
+            route,
+        };
+        let chosen = credentials.chosen(asking).flatten();
+        let mut named = chosen.map(|(_, used)| used.held.credential().clone());
+        let (first, others) = (named.next(), named.map(ShownCredential::named).collect());
+        record.credential = first;
+        record.other_credentials = others;
     }
 
-    /// Returns what finds the credential: those of all its generations that live, where consumers share it.
-    pub(crate) fn scanners(&self) -> Vec<Arc<Scanner>> {
-        let Some(watch) = &self.watch else {
-            return Vec::new();
-        };
-        let own = || self.generation()?.prepared().scanner(watch.injection);
-        match &watch.list {
-            Some(list) => list.live(),
-            None => own().cloned().into_iter().collect(),
+    /// Keeps the generations that the upstream is shown.
+    pub(crate) fn hold(&mut self, loan: Loan) {
+        if let Some(record) = &mut self.record {
+            let mut lent = loan.iter().map(|it| &it.generation);
+            if let Some(first) = lent.next() {
+                record.generation = Some(first.number());
+                record.provenance = Some(first.provenance().clone());
+            }
+            for (shown, generation) in record.other_credentials.iter_mut().zip(lent) {
+                shown.generation = Some(generation.number());
+                shown.provenance = Some(generation.provenance().clone());
+            }
         }
+        self.loan = loan;
+    }
+
+    /// Keeps the generations that the upstream is shown after it refused those that were kept.
+    pub(crate) fn hold_instead(&mut self, loan: Loan) {
+        if let Some(record) = &mut self.record {
+            // One that is the same as before was not what had to be replaced.
+            let mut refused = self.loan.iter().zip(loan.iter()).map(|(before, now)| {
+                let number = before.generation.number();
+                (number != now.generation.number()).then_some(number)
+            });
+            record.retried_after = refused.next().flatten();
+            for (shown, refused) in record.other_credentials.iter_mut().zip(refused) {
+                shown.retried_after = refused;
+            }
+        }
+        self.hold(loan);
+    }
+
+    /// Returns the generations that the upstream is shown.
+    pub(crate) const fn loan(&self) -> &Loan {
+        &self.loan
+    }
+
+    /// Keeps what finds the credentials in the answer, since the route has that looked through.
+    ///
+    /// Those that this request is not shown are looked for as well: the upstream knows them.
+    pub(crate) fn watch(&mut self, credentials: &Credentials) {
+        let watched = credentials.iter();
+        let watched = watched.filter_map(|(number, it)| Some((number, it.watch.clone()?)));
+        self.watches = watched.collect();
+    }
+
+    /// Returns what finds the credentials: those of all generations that live, where consumers share them.
+    pub(crate) fn scanners(&self) -> Vec<Arc<Scanner>> {
+        let mut scanners = Vec::new();
+        for (number, watch) in &self.watches {
+            let own = || self.loan.of(*number)?.prepared().scanner(watch.injection);
+            match &watch.list {
+                Some(list) => scanners.extend(list.live()),
+                None => scanners.extend(own().cloned()),
+            }
+        }
+        scanners
     }
 
     /// Tells of a credential that an answer shows.

@@ -16,15 +16,13 @@ use http::header::HOST;
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
-use leasehold_broker::Generation;
-use leasehold_inject::Prepared;
 use leasehold_model::{BootTime, ReasonCode};
 use tokio::time::timeout;
 
 use super::close::Exchange;
 use super::refuse::Refusal;
 use crate::body::{RequestBody, Stall, Upload};
-use crate::gateway::{Choice, Draw, Endpoint, Flight, Upstream};
+use crate::gateway::{Choice, Draw, Endpoint, Flight, Loan, Upstream};
 use crate::pool::{Bound, ConnectError, Connection, connect, connect_for_http1};
 use crate::service::Worker;
 use crate::spare::Spare;
@@ -81,7 +79,7 @@ async fn to_some_endpoint(
         roll: fastrand::u64(..),
         key: upstream.key(request.headers(), exchange.sender()),
     };
-    let bound = bound(upstream, exchange.shared_generation());
+    let bound = bound(upstream, exchange.loan());
     let mut tried = Vec::new();
     loop {
         let flight = match upstream.choose(&tried, &draw, worker.clock.boot()) {
@@ -135,13 +133,10 @@ pub(crate) fn speak(
     }
 }
 
-/// Returns what connections for a request with that generation have to be bound to, where they do.
-pub(crate) fn bound(
-    upstream: &Upstream,
-    generation: Option<&Arc<Generation<Prepared>>>,
-) -> Option<Bound> {
-    let leased = upstream.credential.as_ref().zip(generation);
-    let leased = leased.and_then(|(used, generation)| Bound::to(generation, used.injection));
+/// Returns what connections for a request with these generations have to be bound to, where they do.
+pub(crate) fn bound(upstream: &Upstream, loan: &Loan) -> Option<Bound> {
+    let mut lent = upstream.credentials.lent(loan);
+    let leased = lent.find_map(|(used, generation)| Bound::to(generation, used.injection));
     let files = || upstream.badge.as_ref();
     leased.or_else(|| Some(Bound::to_files(files()?.identity())))
 }
@@ -327,7 +322,7 @@ impl Attempt<'_> {
         exchange: &Exchange,
     ) -> Outcome {
         speak(&connection, self.upstream, self.endpoint, &mut request);
-        connection.show(exchange.shared_generation());
+        connection.show(exchange.loan());
         let answer = {
             let answer = pin!(connection.send(*request));
             self.in_time(exchange.upload(), answer).await

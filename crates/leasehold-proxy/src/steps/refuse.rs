@@ -124,6 +124,10 @@ pub(crate) const fn answer(reason: ReasonCode) -> (StatusCode, &'static str) {
             StatusCode::SERVICE_UNAVAILABLE,
             "the credential for this route is not available",
         ),
+        ReasonCode::CredentialNotChosen => (
+            StatusCode::FORBIDDEN,
+            "no credential of this route is for this consumer",
+        ),
         ReasonCode::CredentialCap => (
             StatusCode::SERVICE_UNAVAILABLE,
             "this route's credential is held for as many consumers as may have one",

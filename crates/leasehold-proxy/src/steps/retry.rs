@@ -18,7 +18,7 @@ use super::inject::take;
 use super::observe::discard;
 use super::refuse::Refusal;
 use crate::body::RequestBody;
-use crate::gateway::{Route, Upstream};
+use crate::gateway::{Asking, Route, Upstream};
 use crate::service::Worker;
 use crate::spare::Spare;
 
@@ -163,18 +163,20 @@ impl Tries<'_> {
         timeout(limit, spare.body()).await.ok()?
     }
 
-    /// Places the generation that is valid now: the one of the last try may have run out meanwhile.
+    /// Places the generations that are valid now: those of the last try may have run out meanwhile.
     async fn renew(&self, spare: &mut Spare, exchange: &mut Exchange) -> Result<(), Refusal> {
-        let Some(credential) = &self.upstream.credential else {
+        let credentials = &self.upstream.credentials;
+        if credentials.is_empty() {
             return Ok(());
+        }
+        let asking = Asking {
+            consumer: exchange.consumer(),
+            route: &self.route.name,
         };
-        let (now, limit) = (
-            self.worker.clock.boot(),
-            self.upstream.longest_acquisition(),
-        );
-        let generation = take(credential, exchange.consumer(), now, limit).await?;
-        spare.place(credential, &generation)?;
-        exchange.hold(generation);
+        let limit = self.upstream.longest_acquisition();
+        let loan = take(credentials, asking, &*self.worker.clock, limit).await?;
+        spare.place(credentials, &loan)?;
+        exchange.hold(loan);
         Ok(())
     }
 }

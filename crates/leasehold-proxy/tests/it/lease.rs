@@ -16,7 +16,7 @@ use leasehold_provider::{
     BoxFuture, Fetched, FingerprintKey, Holding, LeaseGrant, Material, Parameters, Provider,
     ProviderError, SessionGrant, Source,
 };
-use leasehold_proxy::{CredentialUse, Held, Suspect, Watch};
+use leasehold_proxy::{CredentialUse, Held, Selector, Suspect, Watch};
 use leasehold_secret::Secret;
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
@@ -128,6 +128,7 @@ impl Lease {
             used: CredentialUse {
                 held,
                 injection: InjectionIndex(0),
+                selector: Selector::default(),
                 suspect: Suspect {
                     statuses: vec![StatusCode::UNAUTHORIZED],
                     retry: true,

@@ -84,6 +84,8 @@ mod routing;
 #[cfg(test)]
 mod serving;
 #[cfg(test)]
+mod several;
+#[cfg(test)]
 mod spread;
 #[cfg(test)]
 mod tls;

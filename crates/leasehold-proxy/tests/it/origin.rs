@@ -71,6 +71,21 @@ impl Origin {
         })
     }
 
+    /// Starts an origin that answers each request as `answer` says, and shows the requests.
+    pub(crate) fn answering_each(
+        answer: impl Fn(&Message) -> &'static str + Send + Sync + 'static,
+    ) -> (Self, Seen) {
+        let (show, seen) = seen();
+        let origin = Self::start(move |mut connection| {
+            while let Ok(request) = connection.try_receive() {
+                let answer = answer(&request);
+                show.send(request).expect("the test goes on");
+                connection.send(answer);
+            }
+        });
+        (origin, seen)
+    }
+
     /// Starts an origin that answers 200 where `accepts` does so with the value of `X-Api-Key`, and with
     /// `refusal` otherwise, and shows the requests.
     pub(crate) fn judging(

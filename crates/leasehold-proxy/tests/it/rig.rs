@@ -130,14 +130,17 @@ impl Setup {
         let route =
             |name: &str, prefix: &str, admission| RouteSpec::to(name, prefix, "origin", admission);
         let checkout = Admission::These(BTreeSet::from(["checkout".into()]));
-        let upstream = |name: &str, endpoints: &[String], credential, roots| UpstreamSpec {
+        let upstream = |name: &str,
+                        endpoints: &[String],
+                        credential: Option<CredentialUse>,
+                        roots| UpstreamSpec {
             name: name.into(),
             endpoints: endpoints
                 .iter()
                 .map(|it| it.parse().expect("a URL"))
                 .collect(),
             roots,
-            credential,
+            credentials: Vec::from_iter(credential.map(|it| vec![it])),
             connect_timeout: self.connect_timeout,
             response_timeout: self.response_timeout,
             policy: self.policy.clone(),

@@ -10,7 +10,8 @@ use http::StatusCode;
 use leasehold_config::{Snapshot, Upstream};
 use leasehold_model::CredentialName;
 use leasehold_proxy::{
-    CredentialUse, GatewaySpec, Held, PathPolicy, Suspect, TrustedRoots, UpstreamSpec, Watch,
+    CredentialUse, GatewaySpec, Held, PathPolicy, Selector, Suspect, TrustedRoots, UpstreamSpec,
+    Watch,
 };
 
 use self::route::route_spec;
@@ -28,32 +29,17 @@ pub(super) fn gateway_spec(
     let mut upstreams = Vec::new();
     for upstream in &snapshot.upstreams {
         // An upstream that declares a credential is never served without one.
-        let credential = upstream.credential.as_ref().map(|used| {
-            let wanted = injection(&used.injection)?;
-            let holding = holdings.get(&used.credential);
-            let found = holding.and_then(|it| Some((it.held.clone(), it.place(&wanted)?)));
-            let watch = holding.and_then(|it| {
-                let injection = it.place(&looking_for(&wanted))?;
-                let shared = matches!(it.held, Held::Shared(_));
-                let list = shared.then(|| it.watchlist.clone());
-                Some(Watch { injection, list })
-            });
-            let (held, injection) = found.ok_or_else(|| ComposeError::Unresolved {
-                upstream: upstream.name.to_string(),
-                credential: used.credential.clone(),
-            })?;
-            Ok::<_, ComposeError>(CredentialUse {
-                held,
-                injection,
-                suspect: suspect(&used.suspect),
-                watch,
-            })
+        let places = upstream.places().into_iter().map(|alternatives| {
+            let alternatives = alternatives.into_iter();
+            let alternatives = alternatives.map(|used| credential_use(upstream, used, holdings));
+            alternatives.collect::<Result<Vec<_>, _>>()
         });
+        let credentials = places.collect::<Result<_, _>>()?;
         upstreams.push(UpstreamSpec {
             name: upstream.name.clone(),
             endpoints: upstream.endpoints.clone(),
             roots: roots(upstream)?,
-            credential: credential.transpose()?,
+            credentials,
             connect_timeout: upstream.timeouts.connect,
             response_timeout: upstream.timeouts.response,
             policy: traffic::policy(&upstream.traffic)?,
@@ -70,6 +56,36 @@ pub(super) fn gateway_spec(
         upstreams,
         consumers,
         identity: issuers::identity(&snapshot.identity_headers)?,
+    })
+}
+
+fn credential_use(
+    upstream: &Upstream,
+    used: &leasehold_config::CredentialUse,
+    holdings: &BTreeMap<CredentialName, Arc<Holding>>,
+) -> Result<CredentialUse, ComposeError> {
+    let wanted = injection(&used.injection)?;
+    let holding = holdings.get(&used.credential);
+    let found = holding.and_then(|it| Some((it.held.clone(), it.place(&wanted)?)));
+    let watch = holding.and_then(|it| {
+        let injection = it.place(&looking_for(&wanted))?;
+        let shared = matches!(it.held, Held::Shared(_));
+        let list = shared.then(|| it.watchlist.clone());
+        Some(Watch { injection, list })
+    });
+    let (held, injection) = found.ok_or_else(|| ComposeError::Unresolved {
+        upstream: upstream.name.to_string(),
+        credential: used.credential.clone(),
+    })?;
+    Ok(CredentialUse {
+        held,
+        injection,
+        selector: Selector {
+            consumers: used.selector.consumers.clone(),
+            routes: used.selector.routes.clone(),
+        },
+        suspect: suspect(&used.suspect),
+        watch,
     })
 }
 

@@ -149,7 +149,7 @@ fn leases_anything(snapshot: &Snapshot) -> bool {
     let leased = |it: &&Credential| matches!(it.source, Source::Leased { .. });
     let mut leased = snapshot.credentials.iter().filter(leased);
     leased.any(|credential| {
-        let mut uses = snapshot.upstreams.iter().flat_map(|it| &it.credential);
+        let mut uses = snapshot.upstreams.iter().flat_map(|it| &it.credentials);
         uses.any(|it| it.credential == credential.name)
     })
 }

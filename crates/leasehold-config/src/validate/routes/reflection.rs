@@ -45,8 +45,8 @@ fn sends_back(snapshot: &Snapshot, route: &Route) -> bool {
     upstreams.any(|name| {
         let upstream = snapshot.upstreams.iter().find(|it| it.name == *name);
         upstream.is_none_or(|it| {
-            let used = it.credential.as_ref().map(|used| &used.injection);
-            used.is_some_and(|it| !matches!(it, Injection::ClientCertificate { .. }))
+            let mut used = it.credentials.iter().map(|used| &used.injection);
+            used.any(|it| !matches!(it, Injection::ClientCertificate { .. }))
         })
     })
 }

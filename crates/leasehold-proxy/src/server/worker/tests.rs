@@ -85,7 +85,7 @@ fn gateway() -> Gateway {
         name: "u".into(),
         endpoints: vec!["http://hangs.example".parse().expect("a URL")],
         roots: TrustedRoots::System,
-        credential: None,
+        credentials: Vec::new(),
         connect_timeout: LIMIT,
         response_timeout: LIMIT,
         policy: UpstreamPolicy::default(),

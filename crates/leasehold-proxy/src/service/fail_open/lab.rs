@@ -35,8 +35,8 @@ use self::provider::{FakeProvider, spec};
 use self::token::Issuers;
 use crate::body::ResponseBody;
 use crate::gateway::{
-    Admission, CredentialUse, Gateway, GatewaySpec, Held, RouteSpec, Suspect, UpstreamPolicy,
-    UpstreamSpec,
+    Admission, CredentialUse, Gateway, GatewaySpec, Held, RouteSpec, Selector, Suspect,
+    UpstreamPolicy, UpstreamSpec,
 };
 use crate::metrics::ProxyMetrics;
 use crate::pool::TrustedRoots;
@@ -242,6 +242,7 @@ impl Lab {
 
     fn gateway(&self, origin: &Origin, held: Held) -> GatewaySpec {
         let credential = CredentialUse {
+            selector: Selector::default(),
             held,
             injection: InjectionIndex(0),
             suspect: Suspect {
@@ -254,7 +255,7 @@ impl Lab {
             name: "u".into(),
             endpoints: vec![origin.url().parse().expect("a URL")],
             roots: TrustedRoots::System,
-            credential: Some(credential),
+            credentials: vec![vec![credential]],
             connect_timeout: self.patience,
             response_timeout: self.patience,
             policy: UpstreamPolicy::default(),

@@ -204,7 +204,7 @@ mod tests {
             name: upstream.name.clone(),
             endpoints: upstream.endpoints.clone(),
             roots: TrustedRoots::System,
-            credential: None,
+            credentials: Vec::new(),
             connect_timeout: upstream.timeouts.connect,
             response_timeout: upstream.timeouts.response,
             policy: UpstreamPolicy::default(),
