@@ -3,9 +3,11 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use leasehold_config::{Credential, JwtKey, Provider, ProviderKind, Snapshot, Source};
+use leasehold_config::{
+    AuthMethod, Credential, JwtKey, Provider, ProviderKind, SecretId, Snapshot, Source,
+};
 use leasehold_jwt::{PublicKey, PublicKeyError};
-use leasehold_model::{Chain, JwtTerms, SessionEpoch, SystemClock};
+use leasehold_model::{Chain, JwtTerms, ProviderName, SessionEpoch, SystemClock};
 use leasehold_provider::{Provider as _, ProviderError};
 use leasehold_provider_native::{NativeError, NativeFile, PublishError};
 use leasehold_provider_vault::VaultProvider;
@@ -21,6 +23,11 @@ enum JwksError {
     Unknown(String),
     #[error("credential {0:?} is not a token that is signed: it has no `jwt`")]
     NotMinted(String),
+    #[error(
+        "the secret id of provider {0} is wrapped and can be unwrapped once: the gateway needs it, so \
+         this needs a document of its own"
+    )]
+    Wrapped(ProviderName),
     #[error("set up the provider")]
     Setup(#[source] leasehold_provider_vault::SetupError),
     #[error("ask the provider")]
@@ -103,6 +110,9 @@ async fn of_transit(
     else {
         return Ok(Vec::new());
     };
+    if is_wrapped(&vault.auth) {
+        return Err(JwksError::Wrapped(provider.clone()));
+    }
     let config = compose::vault_login::config(provider, &snapshot.instance, vault);
     let vault = VaultProvider::new(&config, Arc::new(SystemClock)).map_err(JwksError::Setup)?;
     let epoch = SessionEpoch::FIRST;
@@ -112,4 +122,28 @@ async fn of_transit(
     let keys = keys.map_err(JwksError::Provider)?;
     ended.map_err(JwksError::Provider)?;
     Ok(keys)
+}
+
+fn is_wrapped(auth: &AuthMethod) -> bool {
+    let secret_id = match auth {
+        AuthMethod::AppRole { secret_id, .. } => Some(secret_id),
+        _ => None,
+    };
+    matches!(secret_id, Some(SecretId::Wrapped(_)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrapped_secret_id_is_left_to_the_gateway() {
+        let example = include_str!("../../../examples/minted-jwt.yaml");
+        let wrapped = example.replace("secret-id }", "secret-id, wrapped: true }");
+        assert_ne!(wrapped, example);
+        let snapshot = leasehold_config::load("test", &wrapped).expect("a sound document");
+        // Nobody is asked: there is no such server.
+        let refused = key_set(&snapshot, "partner").expect_err("refused");
+        assert!(matches!(refused, JwksError::Wrapped(_)), "{refused}");
+    }
 }
