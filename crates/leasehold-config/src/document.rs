@@ -13,6 +13,7 @@ mod listener;
 mod oauth;
 mod provider;
 mod route;
+mod signing;
 mod telemetry;
 mod upstream;
 mod upstream_traffic;
@@ -50,6 +51,10 @@ pub(crate) use route::{
     OriginsWord, PathDocument, PathKindDocument, PathPolicyDocument, RedirectDocument,
     ReflectionWord, RetryDocument, RewriteDocument, RouteDocument, RouteLimitsDocument,
     RouteTimeoutsDocument, UpgradeWord, WeightedDocument,
+};
+pub(crate) use signing::{
+    HmacDocument, HmacWord, KeyEncodingWord, MessageAlgorithmWord, MessageSignatureDocument,
+    PayloadWord, SigV4Document, SignedHeaderDocument, TimestampWord,
 };
 pub(crate) use telemetry::TelemetryDocument;
 pub(crate) use upstream::{

@@ -83,7 +83,7 @@ impl Snapshot {
     /// Returns the headers in which upstreams are shown credentials.
     pub(crate) fn credentials_in(&self) -> impl Iterator<Item = &str> {
         let used = self.upstreams.iter().flat_map(|it| &it.credentials);
-        used.filter_map(|it| it.injection.header())
+        used.flat_map(|it| it.injection.headers())
     }
 }
 

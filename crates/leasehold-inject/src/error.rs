@@ -53,6 +53,20 @@ pub enum PrepareError {
         /// The field.
         field: String,
     },
+    /// The field holds no key in the form that was declared.
+    #[error("field `{field}` of the credential is not a key as `key_encoding` says it is written")]
+    UnreadableKey {
+        /// The field.
+        field: String,
+    },
+    /// The key is not one of the algorithm.
+    #[error("field `{field}` of the credential is no key for `{algorithm}`")]
+    KeyOfOtherKind {
+        /// The field.
+        field: String,
+        /// The algorithm.
+        algorithm: &'static str,
+    },
     /// The key belongs to another certificate.
     #[error("field `{key}` of the credential is not the key of its `{certificate}`")]
     KeyOfAnother {

@@ -13,6 +13,7 @@ mod prepare;
 mod prepared;
 mod query;
 mod reflect;
+mod sign;
 mod strip;
 mod template;
 
@@ -21,4 +22,7 @@ pub use identity::{Identity, IdentityError};
 pub use prepare::{Injection, Spot, prepare};
 pub use prepared::{InjectionIndex, Prepared};
 pub use reflect::{Form, Scanner, Sieve, Sifted, Watchlist};
+pub use sign::{
+    ChunkSigner, Known, Moment, SignError, Signer, Unsigned, Wants, encoded_length, http_date,
+};
 pub use strip::strip;

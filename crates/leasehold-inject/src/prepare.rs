@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{HeaderName, HeaderValue};
-use leasehold_model::Template;
+use leasehold_model::{Signing, Template};
 use leasehold_provider::Material;
 use leasehold_secret::{Expose as _, Secret};
 use zeroize::Zeroizing;
@@ -16,7 +16,7 @@ use crate::prepared::Place;
 use crate::query::Query;
 use crate::reflect::scanner_of;
 use crate::template::{Text, render};
-use crate::{Fault, PrepareError, Prepared};
+use crate::{Fault, PrepareError, Prepared, Signer};
 
 /// Where a credential is placed, and which fields of one generation are placed there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +53,8 @@ pub enum Injection {
         /// The template.
         template: Template,
     },
+    /// As a signature of each request, made with fields that are not shown.
+    Signed(Signing),
     /// In no request that is forwarded: these fields are kept for the provider that asks with them.
     Kept(Vec<String>),
     /// Nowhere: what these show is looked for in what upstreams send back.
@@ -111,6 +113,10 @@ fn place(injection: &Injection, material: &Material) -> Result<Place, PrepareErr
         }
         Injection::Rendered { spot, template } => {
             return rendered(spot, &render(template, material)?);
+        }
+        Injection::Signed(signing) => {
+            let signer = Signer::prepare(signing, material)?;
+            return Ok(Place::Signer(Box::new(signer)));
         }
         Injection::Kept(fields) => return Ok(Place::Kept(kept(fields, material)?)),
         Injection::Reflection(of) => {

@@ -1,3 +1,4 @@
+use std::slice;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
@@ -5,7 +6,7 @@ use leasehold_provider::Material;
 
 use crate::cookie::{self, Cookie};
 use crate::query::Query;
-use crate::{Identity, Scanner, TargetError, UnknownInjection, strip};
+use crate::{Identity, Scanner, Signer, TargetError, UnknownInjection, strip};
 
 /// Says which of the injections that a generation was prepared for is meant, from 0, in the order
 /// that [`crate::prepare`] was given them in.
@@ -22,16 +23,17 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// Returns the header that an injection places the credential in, where it is one.
+    /// Returns the headers that an injection places the credential in; none where its place is elsewhere.
     ///
     /// # Errors
     ///
     /// When the generation was not prepared for this injection.
-    pub fn header(&self, index: InjectionIndex) -> Result<Option<&HeaderName>, UnknownInjection> {
+    pub fn headers(&self, index: InjectionIndex) -> Result<&[HeaderName], UnknownInjection> {
         Ok(match self.place(index)? {
-            Place::Header { name, .. } => Some(name),
-            Place::Cookie(_) => Some(&cookie::HEADER),
-            Place::Query(_) | Place::Identity(_) | Place::Kept(_) | Place::Reflection(_) => None,
+            Place::Header { name, .. } => slice::from_ref(name),
+            Place::Cookie(_) => slice::from_ref(&cookie::HEADER),
+            Place::Signer(signer) => signer.places(),
+            Place::Query(_) | Place::Identity(_) | Place::Kept(_) | Place::Reflection(_) => &[],
         })
     }
 
@@ -40,6 +42,15 @@ impl Prepared {
     pub fn identity(&self, index: InjectionIndex) -> Option<&Identity> {
         match self.place(index) {
             Ok(Place::Identity(identity)) => Some(identity),
+            _ => None,
+        }
+    }
+
+    /// Returns what signs each request when all else of it is settled, where the injection is that.
+    #[must_use]
+    pub fn signer(&self, index: InjectionIndex) -> Option<&Signer> {
+        match self.place(index) {
+            Ok(Place::Signer(signer)) => Some(signer),
             _ => None,
         }
     }
@@ -83,6 +94,7 @@ impl Prepared {
                 headers.insert(name.clone(), value.clone());
             }
             Place::Cookie(cookie) => cookie.place(headers),
+            Place::Signer(signer) => signer.strip(headers),
             Place::Query(_) | Place::Identity(_) | Place::Kept(_) | Place::Reflection(_) => {}
         }
         Ok(())
@@ -98,6 +110,7 @@ impl Prepared {
     pub fn target(&self, index: InjectionIndex, sent: &Uri) -> Result<Option<Uri>, TargetError> {
         match self.place(index)? {
             Place::Query(query) => query.place(sent).map(Some),
+            Place::Signer(signer) => signer.target(sent),
             _ => Ok(None),
         }
     }
@@ -129,6 +142,8 @@ pub(crate) enum Place {
     Query(Query),
     /// The TLS handshake.
     Identity(Identity),
+    /// Headers that each request has its own of.
+    Signer(Box<Signer>),
     /// Calls of the provider that asks with it.
     Kept(Material),
     /// Answers, where it must not be.

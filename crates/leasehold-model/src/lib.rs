@@ -11,6 +11,7 @@ mod jwt;
 mod name;
 mod provenance;
 mod reason;
+mod signing;
 mod template;
 
 pub use chain::Chain;
@@ -26,4 +27,8 @@ pub use provenance::{
     AnchorEpoch, Fingerprint, GenerationNumber, Holder, Provenance, SessionEpoch,
 };
 pub use reason::ReasonCode;
+pub use signing::{
+    Component, Hash, HmacSigning, KeyForm, KeyId, MessageAlgorithm, MessageSigning, Payload,
+    ShownPart, SigV4, SignedPart, Signing, TimeForm,
+};
 pub use template::{Encoding, Template, TemplatePart};

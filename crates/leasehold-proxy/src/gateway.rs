@@ -1,5 +1,6 @@
 mod badge;
 mod balance;
+mod correction;
 mod credentials;
 mod endpoint;
 mod error;

@@ -29,6 +29,7 @@ pub struct ProxyMetrics {
     limited: Family<LimitLabels, Counter>,
     limit_keys: Family<LimitLabels, Gauge>,
     mirrored: Family<MirrorLabels, Counter>,
+    clocks_corrected: Family<UpstreamLabels, Counter>,
     gateway_time: AtomicHistogram,
     upstream_time: AtomicHistogram,
     pub(crate) in_flight: Gauge,
@@ -122,6 +123,11 @@ impl ProxyMetrics {
             "leasehold_mirrored_requests",
             "Copies of requests, by upstream and what became of them",
             all.mirrored,
+        );
+        registry.register(
+            "leasehold_clock_corrections",
+            "How often an upstream's clock turned out to differ from the gateway's, by upstream",
+            all.clocks_corrected,
         );
         registry.register(
             "leasehold_connections",
@@ -245,6 +251,14 @@ impl ProxyMetrics {
             outcome,
         };
         self.mirrored.get_or_create_owned(&labels).inc();
+    }
+
+    /// Counts a correction of the time that requests are signed at.
+    pub(crate) fn clock_corrected(&self, upstream: &UpstreamName) {
+        let labels = UpstreamLabels {
+            upstream: upstream.as_str().to_owned(),
+        };
+        self.clocks_corrected.get_or_create_owned(&labels).inc();
     }
 
     /// Returns the counters of the route's upstreams, where there are several.

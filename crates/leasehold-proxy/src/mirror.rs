@@ -25,6 +25,7 @@ use crate::pool::{Bound, Connection, connect};
 use crate::service::{Draft, Worker, equip, outgoing};
 use crate::steps::forward::{Forwarded, bound, speak};
 use crate::steps::observe::discard;
+use crate::steps::sign::sign;
 
 /// The copies of one worker that are under way. A drain does not wait for them: they end with the
 /// worker's runtime.
@@ -149,7 +150,9 @@ impl Sending {
         if let Some(host) = upstream.host(&endpoint) {
             head.headers.insert(HOST, host.clone());
         }
-        let request = Request::from_parts(outgoing(head), body);
+        let mut request = Request::from_parts(outgoing(head), body);
+        let scheme = &endpoint.origin.scheme;
+        sign(&self.worker, &upstream, scheme, &loan, &mut request).ok()?;
         let answer = self.exchange(&upstream, &endpoint, (&loan, bound.as_ref()), request);
         let (response, connection) = timeout(upstream.response_timeout, answer).await.ok()??;
         discard(Forwarded {

@@ -42,7 +42,7 @@ use crate::steps::path::settle;
 use crate::steps::refuse::{Refusal, is_grpc, respond};
 use crate::steps::route::Ask;
 use crate::steps::seal::seal;
-use crate::steps::{inject, retry, streams};
+use crate::steps::{inject, retry, sign, streams};
 use crate::trace::Trace;
 use crate::via::Link;
 use crate::websocket::Handshake;
@@ -377,11 +377,10 @@ pub(crate) async fn equip(
     let loan = inject::take(credentials, asking, &*worker.clock, limit).await?;
     let places = || {
         let lent = credentials.lent(&loan);
-        lent.map(|(used, generation)| generation.prepared().header(used.injection))
+        lent.map(|(used, generation)| generation.prepared().headers(used.injection))
     };
     for place in places() {
-        let place = place.map_err(|_unknown| ReasonCode::Internal)?;
-        if let Some(place) = place {
+        for place in place.map_err(|_unknown| ReasonCode::Internal)? {
             refuse_forged(place, headers, named)?;
         }
     }
@@ -438,11 +437,13 @@ async fn send(
         let forwarded = forward(worker, upstream, request, None, exchange).await?;
         return observe(worker, route, upstream, forwarded, None, exchange).await;
     }
+    sign::read_ahead(worker, upstream, &mut request, exchange).await?;
     let retried = route.retry.as_ref();
     let retried = retried.is_some_and(|retry| retry.is_for(request.method()));
     let replayed = upstream.retries_refused() || retried;
     let mut spare = Spare::of(&mut request, replayed, &worker.copies);
     let forwarded = retry::send(worker, route, upstream, request, &mut spare, exchange).await?;
+    let forwarded = sign::mend_clock(worker, upstream, forwarded, spare.as_ref(), exchange).await?;
     observe(worker, route, upstream, forwarded, spare, exchange).await
 }
 

@@ -13,4 +13,5 @@ pub(crate) mod refuse;
 pub(crate) mod retry;
 pub(crate) mod route;
 pub(crate) mod seal;
+pub(crate) mod sign;
 pub(crate) mod streams;

@@ -423,6 +423,7 @@ fn injection(declared: &leasehold_config::Injection) -> Result<Injection, Compos
             key: key.clone(),
             chain: chain.clone(),
         },
+        leasehold_config::Injection::Signed(signing) => Injection::Signed(signing.clone()),
         leasehold_config::Injection::Basic { username, password } => Injection::Basic {
             username: username.clone(),
             password: password.clone(),

@@ -6,9 +6,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
-    BalanceDocument, DnsDocument, DurationText, EndpointDocument, HealthDocument,
-    KeepAliveDocument, OutlierDocument, ProtocolDocument, UpstreamLimitsDocument,
-    UpstreamTlsDocument,
+    BalanceDocument, DnsDocument, DurationText, EndpointDocument, HealthDocument, HmacDocument,
+    KeepAliveDocument, MessageSignatureDocument, OutlierDocument, ProtocolDocument, SigV4Document,
+    UpstreamLimitsDocument, UpstreamTlsDocument,
 };
 
 /// A service that requests are forwarded to.
@@ -93,7 +93,8 @@ pub(crate) struct SelectorDocument {
     pub(crate) routes: Option<Vec<String>>,
 }
 
-/// Where a credential is placed: `header`, `query`, `cookie`, `basic`, or `client_certificate`.
+/// Where a credential is placed: `header`, `query`, `cookie`, `basic`, or `client_certificate`; or how
+/// requests are signed with it: `sigv4`, `hmac`, or `message_signature`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Injection")]
@@ -118,6 +119,12 @@ pub(crate) struct InjectionDocument {
     pub(crate) basic: Option<BasicDocument>,
     /// A certificate that the gateway shows at the TLS handshake, and nothing in the head.
     pub(crate) client_certificate: Option<ClientCertificateDocument>,
+    /// A signature of each request as AWS's services want it. The key is shown to nobody.
+    pub(crate) sigv4: Option<SigV4Document>,
+    /// A signature of each request, which is an HMAC of what a template makes of it.
+    pub(crate) hmac: Option<HmacDocument>,
+    /// A signature of each request by RFC 9421.
+    pub(crate) message_signature: Option<MessageSignatureDocument>,
 }
 
 /// How a part of a credential is written.

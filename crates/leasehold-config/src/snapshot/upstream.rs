@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use leasehold_model::{
-    ConsumerName, CredentialName, RouteName, Template, UpstreamName, is_header_alias,
+    ConsumerName, CredentialName, RouteName, Signing, Template, UpstreamName, is_header_alias,
 };
 use url::Url;
 
@@ -127,6 +127,8 @@ pub enum Injection {
         /// The name of the field with those between it and its authority, where they are shown.
         chain: Option<String>,
     },
+    /// A signature of each request.
+    Signed(Signing),
 }
 
 /// Where what a template makes is placed.
@@ -156,6 +158,8 @@ pub(crate) enum Place<'a> {
     Cookie(&'a str),
     /// The TLS handshake.
     Handshake,
+    /// The headers that a signature is written in. A request is signed once.
+    Signature(&'a Signing),
 }
 
 impl Place<'_> {
@@ -165,6 +169,12 @@ impl Place<'_> {
             (Self::Header(one), Self::Header(two)) => one != two && is_header_alias(one, two),
             (Self::Header(name), Self::Cookie(_)) | (Self::Cookie(_), Self::Header(name)) => {
                 is_header_alias(name, "cookie")
+            }
+            (Self::Signature(one), Self::Signature(two)) => one != two,
+            (Self::Signature(signing), Self::Header(name))
+            | (Self::Header(name), Self::Signature(signing)) => {
+                let written = written_by(signing);
+                written.iter().any(|it| is_header_alias(it, name))
             }
             (Self::Query(one), Self::Query(two)) | (Self::Cookie(one), Self::Cookie(two)) => {
                 one != two && reads_alike(one, two)
@@ -194,18 +204,37 @@ impl Injection {
             },
             Self::Basic { .. } => Place::Header("authorization"),
             Self::ClientCertificate { .. } => Place::Handshake,
+            Self::Signed(signing) => Place::Signature(signing),
         }
     }
 
-    /// Returns the header that it is shown in, where it is one.
-    pub(crate) fn header(&self) -> Option<&str> {
+    /// Returns the headers that it is shown in, where it is in headers.
+    pub(crate) fn headers(&self) -> Vec<&str> {
         match self.place() {
-            Place::Header(name) => Some(name),
-            Place::Cookie(_) => Some("cookie"),
-            Place::Query(_) | Place::Handshake => None,
+            Place::Header(name) => vec![name],
+            Place::Cookie(_) => vec!["cookie"],
+            Place::Signature(signing) => written_by(signing),
+            Place::Query(_) | Place::Handshake => Vec::new(),
         }
     }
 }
+
+/// Returns the headers that a signature is written in.
+fn written_by(signing: &Signing) -> Vec<&str> {
+    match signing {
+        Signing::SigV4(_) => SIGV4.to_vec(),
+        Signing::Hmac(rule) => rule.headers.iter().map(|(it, _)| &**it).collect(),
+        Signing::Message(_) => MESSAGE.to_vec(),
+    }
+}
+
+const SIGV4: [&str; 4] = [
+    "authorization",
+    "x-amz-date",
+    "x-amz-content-sha256",
+    "x-amz-security-token",
+];
+const MESSAGE: [&str; 3] = ["signature", "signature-input", "content-digest"];
 
 /// How long to wait for an upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,3 +1,4 @@
+mod signing;
 mod template;
 
 use std::collections::BTreeMap;
@@ -39,6 +40,9 @@ impl Check<'_> {
         whole: bool,
         place: Place<'_>,
     ) -> Option<Injection> {
+        if written.is_signed() {
+            return self.signed(written, whole, place);
+        }
         if written.is_rendered() {
             return self.rendered(written, at_credential, whole, place);
         }
@@ -69,7 +73,8 @@ impl Check<'_> {
 
     pub(super) fn no_one_place(&mut self, place: Place<'_>) {
         let message = "a credential is placed by `header`, `query`, `cookie`, `basic` or \
-                       `client_certificate`, one of them";
+                       `client_certificate`, or requests are signed by `sigv4`, `hmac` or \
+                       `message_signature`: one of them";
         let help = "`{ header: X-Api-Key, prefix: \"Bearer \", field: key }`, or \
                     `{ basic: { username: username, password: password } }`";
         self.fault(Code::BadCombination, place, message, help);

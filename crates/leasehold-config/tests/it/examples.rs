@@ -3,6 +3,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use leasehold_config::{Injection, Source, Spot, read, schema};
+use leasehold_model::Signing;
 
 use crate::documents::workspace;
 
@@ -47,6 +48,7 @@ fn the_examples_show_every_injection_and_every_source_that_can_be_injected() {
     let mut sources = BTreeSet::new();
     let (mut header, mut basic, mut certificate) = (0, 0, 0);
     let (mut template, mut query, mut cookie) = (0, 0, 0);
+    let (mut sigv4, mut hmac, mut message) = (0, 0, 0);
     for path in examples() {
         let snapshot = read(&path).expect("an example that loads");
         for credential in &snapshot.credentials {
@@ -81,10 +83,14 @@ fn the_examples_show_every_injection_and_every_source_that_can_be_injected() {
                 } => cookie += 1,
                 Injection::Basic { .. } => basic += 1,
                 Injection::ClientCertificate { .. } => certificate += 1,
+                Injection::Signed(Signing::SigV4(_)) => sigv4 += 1,
+                Injection::Signed(Signing::Hmac(_)) => hmac += 1,
+                Injection::Signed(Signing::Message(_)) => message += 1,
             }
         }
     }
     assert_eq!(sources.len(), 7, "{sources:?}");
     assert!(header > 0 && basic > 0 && certificate > 0);
     assert!(template > 0 && query > 0 && cookie > 0);
+    assert!(sigv4 > 0 && hmac > 0 && message > 0);
 }

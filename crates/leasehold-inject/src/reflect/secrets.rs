@@ -1,4 +1,4 @@
-use leasehold_model::TemplatePart;
+use leasehold_model::{MessageAlgorithm, Signing, TemplatePart};
 use leasehold_provider::Material;
 use leasehold_secret::Expose as _;
 use zeroize::Zeroizing;
@@ -32,12 +32,32 @@ pub(crate) fn scanner_of(
                 secrets.push(plain(template, material)?);
                 secrets.push(render(template, material)?);
             }
+            Injection::Signed(signing) => {
+                // An upstream is shown neither, so a match is of a leak elsewhere; what it is shown, the
+                // signature, is good for that one request and is not looked for.
+                for field in signed_with(signing) {
+                    if material.field(field).is_some_and(|it| !it.is_empty()) {
+                        secrets.push(secret(field, material)?);
+                    }
+                }
+            }
             // Nobody is shown the key, and what was shown is public.
             Injection::ClientCertificate { .. } | Injection::Kept(_) | Injection::Reflection(_) => {
             }
         }
     }
     Scanner::new(&secrets)
+}
+
+/// Returns the fields that requests are signed with and that whoever has them may sign with too. Keys
+/// in PEM are not among them: nothing that is sent is made in their form.
+fn signed_with(signing: &Signing) -> Vec<&str> {
+    match signing {
+        Signing::SigV4(rule) => vec![&rule.secret_key, &rule.session_token],
+        Signing::Hmac(rule) => vec![&rule.key],
+        Signing::Message(rule) if rule.algorithm == MessageAlgorithm::HmacSha256 => vec![&rule.key],
+        Signing::Message(_) => Vec::new(),
+    }
 }
 
 fn secret(field: &str, material: &Material) -> Result<Zeroizing<Vec<u8>>, PrepareError> {

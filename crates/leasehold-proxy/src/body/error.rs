@@ -15,6 +15,9 @@ pub(crate) enum BodyError {
     /// It shows a credential.
     #[error("the body shows the credential that its upstream was sent")]
     Reflected,
+    /// It is not as long as was signed.
+    #[error("the body is not as long as was signed")]
+    NotAsSigned,
     /// Whoever sends it was silent for too long.
     #[error("no part of the body within {} ms", .0.as_millis())]
     Late(Duration),

@@ -167,6 +167,10 @@ impl Whole {
         data.or_else(|| self.trailers.take().map(Frame::trailers))
     }
 
+    pub(super) fn data(&self) -> &[u8] {
+        self.data.as_deref().unwrap_or_default()
+    }
+
     pub(super) const fn is_used_up(&self) -> bool {
         self.data.is_none() && self.trailers.is_none()
     }

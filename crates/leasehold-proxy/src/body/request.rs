@@ -1,4 +1,5 @@
 use std::error::Error as _;
+use std::future::poll_fn;
 use std::io;
 use std::mem;
 use std::pin::Pin;
@@ -12,6 +13,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use leasehold_inject::{ChunkSigner, SignError, encoded_length};
 use leasehold_model::{BootTime, Clock, ReasonCode};
 
 use super::BodyError;
@@ -81,6 +83,10 @@ pub(super) struct Flow {
     copyist: Option<Copyist>,
     /// The trailers that may go on, where nobody else sees to that.
     announced: Option<Vec<HeaderName>>,
+    /// What signs its parts, where they are signed as they go by.
+    parts: Option<Box<Parts>>,
+    /// The copy that it was made from, where all of it was read ahead.
+    whole: Option<Arc<Kept>>,
 }
 
 impl RequestBody {
@@ -132,6 +138,9 @@ impl RequestBody {
             return None;
         }
         let flow = self.0.as_mut()?;
+        if flow.whole.is_some() {
+            return flow.whole.clone();
+        }
         // A second copy would be the same.
         if let Some(kept) = flow.copyist.as_ref().and_then(Copyist::kept) {
             return Some(kept);
@@ -139,6 +148,60 @@ impl RequestBody {
         let (copyist, kept) = Copyist::new(room);
         flow.copyist = Some(copyist);
         Some(kept)
+    }
+
+    /// Returns all of the body, where all of it is there.
+    pub(crate) fn whole(&self) -> Option<&[u8]> {
+        let Some(flow) = &self.0 else {
+            return Some(&[]);
+        };
+        match &flow.source {
+            Source::Again(whole) => Some(whole.data()),
+            Source::Consumer(incoming) => incoming.is_end_stream().then_some(&[]),
+        }
+    }
+
+    /// Returns how long the body is, where that is known; signatures of its parts do not count.
+    pub(crate) fn length(&self) -> Option<u64> {
+        let nothing = || SizeHint::with_exact(0);
+        let hint = self.0.as_ref().map_or_else(nothing, |it| it.source_size());
+        hint.exact()
+    }
+
+    /// Signs the parts of the body as they go by, or, with `None`, does not.
+    pub(crate) fn send_in_parts(&mut self, signer: Option<ChunkSigner>) {
+        let length = self.length().unwrap_or_default();
+        if let Some(flow) = &mut self.0 {
+            let left = encoded_length(length);
+            // Boxed, since few bodies are, and the key takes up more than all else.
+            flow.parts = signer.map(|signer| Box::new(Parts { signer, left }));
+        }
+    }
+
+    /// Reads all of the body ahead, as far as copies are made.
+    ///
+    /// # Errors
+    ///
+    /// When that is not all of it.
+    pub(crate) async fn read_whole(mut self, room: &Arc<Room>) -> Result<Self, Unread> {
+        let kept = self.keep(room).ok_or(Unread::TooLarge)?;
+        let mut length = 0;
+        while let Some(frame) = poll_fn(|cx| Pin::new(&mut self).poll_frame(cx)).await {
+            let frame = frame.map_err(|_told| Unread::Broken)?;
+            length += frame.data_ref().map_or(0, Bytes::len);
+            if !kept.is_of_use() {
+                let too_large = length > LARGEST;
+                return Err(if too_large {
+                    Unread::TooLarge
+                } else {
+                    Unread::NoRoom
+                });
+            }
+        }
+        let whole = kept.whole().await.ok_or(Unread::Broken)?;
+        let mut flow = Flow::with(Source::Again(whole), Demands::NOTHING);
+        flow.whole = Some(kept);
+        Ok(Self(Some(Box::new(flow))))
     }
 
     /// Lets only trailers of these names go on.
@@ -185,6 +248,8 @@ impl Flow {
             credit: Credit::new(demands.pace),
             copyist: None,
             announced: None,
+            parts: None,
+            whole: None,
         }
     }
 
@@ -206,6 +271,32 @@ impl Flow {
     }
 
     fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if self.parts.is_none() {
+            return self.poll_source(cx);
+        }
+        loop {
+            let frame = match ready!(self.poll_source(cx)) {
+                Some(Ok(frame)) => Some(frame),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => None,
+            };
+            let is_last = frame.is_none();
+            let Some(parts) = &mut self.parts else {
+                return Poll::Ready(None);
+            };
+            match parts.next(frame) {
+                Ok(None) if is_last => return Poll::Ready(None),
+                Ok(None) => {}
+                Ok(Some(signed)) => return Poll::Ready(Some(Ok(Frame::data(signed)))),
+                Err(_told) => return Poll::Ready(Some(Err(BodyError::NotAsSigned))),
+            }
+        }
+    }
+
+    fn poll_source(
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
@@ -252,6 +343,9 @@ impl Flow {
     }
 
     fn is_end_stream(&self) -> bool {
+        if let Some(parts) = &self.parts {
+            return parts.signer.is_ended();
+        }
         match &self.source {
             Source::Consumer(incoming) => incoming.is_end_stream(),
             Source::Again(whole) => whole.is_used_up(),
@@ -259,6 +353,11 @@ impl Flow {
     }
 
     fn size_hint(&self) -> SizeHint {
+        let parts = self.parts.as_ref();
+        parts.map_or_else(|| self.source_size(), |it| SizeHint::with_exact(it.left))
+    }
+
+    fn source_size(&self) -> SizeHint {
         match &self.source {
             Source::Consumer(incoming) => incoming.size_hint(),
             Source::Again(whole) => SizeHint::with_exact(whole.len() as u64),
@@ -282,12 +381,49 @@ impl Drop for Flow {
             credit: self.credit.clone(),
             copyist: self.copyist.take(),
             announced: self.announced.take(),
+            // Another try is signed anew.
+            parts: None,
+            whole: self.whole.take(),
         });
         if let Some(mut unwanted) = kept.put_back(body) {
             // Or it would be given back once more.
             unwanted.upload = None;
         }
     }
+}
+
+/// A body that is signed part by part.
+#[derive(Debug)]
+struct Parts {
+    signer: ChunkSigner,
+    /// How many bytes are still to be sent, those that signing adds included.
+    left: u64,
+}
+
+impl Parts {
+    /// Takes a frame, or the end; returns what is to be sent for it. Trailers are not signed, and do not go
+    /// on.
+    fn next(&mut self, frame: Option<Frame<Bytes>>) -> Result<Option<Bytes>, SignError> {
+        let signed = match frame.map(Frame::into_data) {
+            Some(Ok(data)) => self.signer.push(&data)?,
+            Some(Err(_trailers)) => None,
+            None => self.signer.finish()?,
+        };
+        let length = signed.as_ref().map_or(0, Bytes::len) as u64;
+        self.left = self.left.saturating_sub(length);
+        Ok(signed)
+    }
+}
+
+/// Why not all of a body was read ahead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unread {
+    /// It is larger than what is read ahead.
+    TooLarge,
+    /// Too many others are read ahead.
+    NoRoom,
+    /// It broke off.
+    Broken,
 }
 
 /// Takes from trailers what was not announced.

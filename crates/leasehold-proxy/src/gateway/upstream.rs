@@ -11,6 +11,7 @@ use url::Url;
 
 use super::badge::Badge;
 use super::balance::{self, Shares};
+use super::correction::Correction;
 use super::credentials::Credentials;
 use super::endpoint::{Endpoint, EndpointTls, Flight, Origin};
 use super::error::GatewayError;
@@ -35,6 +36,7 @@ pub(crate) struct Upstream {
     /// connections, and what is known of the endpoints' health.
     pub(crate) load: Arc<Load>,
     pub(crate) badge: Option<Arc<Badge>>,
+    pub(crate) correction: Arc<Correction>,
     origins: Arc<[Declared]>,
     members: Arc<ArcSwap<Members>>,
 }
@@ -109,6 +111,7 @@ impl Upstream {
                 declared: spec.endpoints,
                 load: Arc::clone(&same.load),
                 badge: same.badge.clone(),
+                correction: Arc::clone(&same.correction),
                 origins: Arc::clone(&same.origins),
                 members: Arc::clone(&same.members),
             }),
@@ -171,6 +174,7 @@ impl Upstream {
             roots: spec.roots,
             declared: spec.endpoints,
             load,
+            correction: Arc::default(),
             badge: badge.map(Arc::new),
             members: Arc::new(ArcSwap::from_pointee(members)),
             origins: origins.into(),

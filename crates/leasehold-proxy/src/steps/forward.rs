@@ -21,6 +21,7 @@ use tokio::time::timeout;
 
 use super::close::Exchange;
 use super::refuse::Refusal;
+use super::sign::sign;
 use crate::body::{RequestBody, Stall, Upload};
 use crate::gateway::{Choice, Draw, Endpoint, Flight, Loan, Upstream};
 use crate::pool::{Bound, ConnectError, Connection, connect, connect_for_http1};
@@ -96,7 +97,7 @@ async fn to_some_endpoint(
             bound: bound.as_ref(),
             spare,
         };
-        attempt.address(&mut request, exchange);
+        attempt.ready(&mut request, exchange)?;
         match attempt.send(request, exchange).await {
             Outcome::Answered(answer) => {
                 return Ok(answer.forwarded(flight.bound_to(bound), upstream));
@@ -186,12 +187,18 @@ struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    /// Makes the endpoint the one that the request is for.
-    fn address(&self, request: &mut Request<RequestBody>, exchange: &Exchange) {
+    /// Makes the endpoint the one that the request is for, and signs it as that wants it.
+    fn ready(
+        &self,
+        request: &mut Request<RequestBody>,
+        exchange: &Exchange,
+    ) -> Result<(), Refusal> {
         let of_route = exchange.authority();
         if let Some(host) = of_route.or_else(|| self.upstream.host(self.endpoint)) {
             request.headers_mut().insert(HOST, host.clone());
         }
+        let scheme = &self.endpoint.origin.scheme;
+        sign(self.worker, self.upstream, scheme, exchange.loan(), request)
     }
 
     /// Sends over the connections that are there, and over a new one when they are used up.
@@ -211,15 +218,17 @@ impl Attempt<'_> {
                 Outcome::Unsent(unsent) => request = unsent,
                 Outcome::Refused(error) if refusals < MOST_REFUSALS => {
                     match self.whole_again(exchange) {
-                        Some(again) => request = again,
+                        Some(Ok(again)) => request = again,
+                        Some(Err(refusal)) => return Outcome::Failed(refusal),
                         None => return Outcome::Refused(error),
                     }
                 }
                 Outcome::Lost(error) => match self.again(exchange) {
-                    Some(again) => {
+                    Some(Ok(again)) => {
                         request = again;
                         break;
                     }
+                    Some(Err(refusal)) => return Outcome::Failed(refusal),
                     None => return Outcome::Lost(error),
                 },
                 outcome => return outcome,
@@ -245,7 +254,8 @@ impl Attempt<'_> {
             };
             match self.send_over(connection, request, exchange).await {
                 Outcome::Refused(error) => match self.whole_again(exchange).filter(|_| left > 0) {
-                    Some(again) => request = again,
+                    Some(Ok(again)) => request = again,
+                    Some(Err(refusal)) => return Outcome::Failed(refusal),
                     None => return Outcome::Refused(error),
                 },
                 outcome => return outcome,
@@ -255,17 +265,27 @@ impl Attempt<'_> {
     }
 
     /// Returns the request for a second try, where it may be sent twice.
-    fn again(&self, exchange: &Exchange) -> Option<Box<Request<RequestBody>>> {
-        let mut again = self.spare?.safe_copy()?;
-        self.address(&mut again, exchange);
-        Some(Box::new(again))
+    fn again(&self, exchange: &Exchange) -> Option<Result<Box<Request<RequestBody>>, Refusal>> {
+        let again = self.spare?.safe_copy()?;
+        Some(self.made_ready(again, exchange))
     }
 
     /// Returns the request for a second try, whatever it is, where all of it was kept.
-    fn whole_again(&self, exchange: &Exchange) -> Option<Box<Request<RequestBody>>> {
-        let mut again = self.spare?.whole_copy()?;
-        self.address(&mut again, exchange);
-        Some(Box::new(again))
+    fn whole_again(
+        &self,
+        exchange: &Exchange,
+    ) -> Option<Result<Box<Request<RequestBody>>, Refusal>> {
+        let again = self.spare?.whole_copy()?;
+        Some(self.made_ready(again, exchange))
+    }
+
+    fn made_ready(
+        &self,
+        mut again: Request<RequestBody>,
+        exchange: &Exchange,
+    ) -> Result<Box<Request<RequestBody>>, Refusal> {
+        self.ready(&mut again, exchange)?;
+        Ok(Box::new(again))
     }
 
     async fn open(&self, exchange: &Exchange) -> Result<Connection, ConnectError> {

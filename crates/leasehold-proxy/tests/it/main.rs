@@ -86,6 +86,8 @@ mod serving;
 #[cfg(test)]
 mod several;
 #[cfg(test)]
+mod signing;
+#[cfg(test)]
 mod spread;
 #[cfg(test)]
 mod tls;

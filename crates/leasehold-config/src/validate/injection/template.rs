@@ -103,9 +103,29 @@ impl Check<'_> {
     }
 }
 
+/// A piece of a template.
+pub(super) enum Braces {
+    Outside(String),
+    Inside(String),
+}
+
 /// Takes a template apart, or says what is wrong with it, without a word of it.
 fn parse(text: &str) -> Result<Vec<TemplatePart>, &'static str> {
-    let mut parts = Vec::new();
+    let parts = pieces(text)?.into_iter().map(|piece| match piece {
+        Braces::Outside(text) => Ok(TemplatePart::Text(text)),
+        Braces::Inside(inner) => field(&inner),
+    });
+    let parts = parts.collect::<Result<Vec<_>, _>>()?;
+    let is_field = |part: &TemplatePart| matches!(part, TemplatePart::Field { .. });
+    if !parts.iter().any(is_field) {
+        return Err("a template names at least one field");
+    }
+    Ok(parts)
+}
+
+/// Takes a text apart into what stands in braces and what does not.
+pub(super) fn pieces(text: &str) -> Result<Vec<Braces>, &'static str> {
+    let mut pieces = Vec::new();
     let mut literal = String::new();
     let mut rest = text;
     while let Some(at) = rest.find(['{', '}']) {
@@ -122,20 +142,16 @@ fn parse(text: &str) -> Result<Vec<TemplatePart>, &'static str> {
         let inner = after.strip_prefix('{').ok_or("a `}` closes nothing")?;
         let (inner, after) = inner.split_once('}').ok_or("a `{` is not closed")?;
         if !literal.is_empty() {
-            parts.push(TemplatePart::Text(std::mem::take(&mut literal)));
+            pieces.push(Braces::Outside(std::mem::take(&mut literal)));
         }
-        parts.push(field(inner)?);
+        pieces.push(Braces::Inside(inner.to_owned()));
         rest = after;
     }
     literal.push_str(rest);
     if !literal.is_empty() {
-        parts.push(TemplatePart::Text(literal));
+        pieces.push(Braces::Outside(literal));
     }
-    let is_field = |part: &TemplatePart| matches!(part, TemplatePart::Field { .. });
-    if !parts.iter().any(is_field) {
-        return Err("a template names at least one field");
-    }
-    Ok(parts)
+    Ok(pieces)
 }
 
 fn field(inner: &str) -> Result<TemplatePart, &'static str> {
@@ -161,7 +177,7 @@ fn field(inner: &str) -> Result<TemplatePart, &'static str> {
     })
 }
 
-const fn encoding(word: EncodingWord) -> Encoding {
+pub(super) const fn encoding(word: EncodingWord) -> Encoding {
     match word {
         EncodingWord::Base64 => Encoding::Base64,
         EncodingWord::Base64url => Encoding::Base64Url,

@@ -107,7 +107,7 @@ fn ours<'a>(snapshot: &'a Snapshot, route: &'a Route) -> Vec<&'a str> {
     let named = route.target.upstreams().chain(mirrored);
     let upstreams = named.filter_map(|name| snapshot.upstreams.iter().find(|it| it.name == *name));
     let used = upstreams.flat_map(|upstream| &upstream.credentials);
-    let places = used.filter_map(|used| used.injection.header());
+    let places = used.flat_map(|used| used.injection.headers());
     let identity = snapshot.identity_headers.named().map(|(_, name)| name);
     let shown = snapshot.shown_in().chain(identity);
     shown.chain(places).collect()
