@@ -79,6 +79,8 @@ codes! {
     UnknownUpstream = "unknown_upstream",
     /// A route that is not declared.
     UnknownRoute = "unknown_route",
+    /// Somebody would be shown a credential that is bound to other hosts.
+    OutsideHosts = "outside_hosts",
     /// A consumer that is not declared.
     UnknownConsumer = "unknown_consumer",
     /// A token issuer that is not declared.

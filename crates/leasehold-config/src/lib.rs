@@ -28,6 +28,7 @@ pub use fault::{Fault, Faults};
 pub use load::{LoadError, load, read};
 pub use schema::schema;
 pub use snapshot::auth::{AuthMethod, AwsCredentials, SecretId, TokenFile};
+pub use snapshot::bound::BoundHost;
 pub use snapshot::consumer::{Consumer, ConsumerCertificate, ConsumerToken};
 pub use snapshot::issuer::{IdentityHeaders, Jwks, JwksSource, TokenIssuer};
 pub use snapshot::limit::{ConcurrencyLimit, LimitPer, RateLimit};

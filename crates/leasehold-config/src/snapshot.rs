@@ -1,4 +1,5 @@
 pub(crate) mod auth;
+pub(crate) mod bound;
 pub(crate) mod consumer;
 pub(crate) mod issuer;
 pub(crate) mod limit;
@@ -20,6 +21,7 @@ use leasehold_model::{CredentialName, InstanceName, JwtTerms, ProviderName};
 use url::Url;
 
 use auth::AuthMethod;
+use bound::BoundHost;
 use consumer::Consumer;
 use issuer::{IdentityHeaders, TokenIssuer};
 use limit::{ConcurrencyLimit, RateLimit};
@@ -206,6 +208,8 @@ pub struct Credential {
     /// For whom it is issued. Where it is for each consumer, it is issued and no route that uses it
     /// is open to everybody.
     pub per: Per,
+    /// The hosts that it may be sent to; any where there are none.
+    pub hosts: Vec<BoundHost>,
 }
 
 /// For whom a credential is issued.

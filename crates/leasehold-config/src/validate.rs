@@ -2,6 +2,7 @@
 //! follows references, and reports everything that is wrong on the way.
 
 mod auth;
+mod bound;
 mod consumers;
 mod credentials;
 mod gateway;
@@ -77,6 +78,7 @@ pub(crate) fn validate(
     check.clients_are_leased(&snapshot, root);
     check.issued_for_somebody(&snapshot, root);
     check.credentials_are_for_somebody(&snapshot, root);
+    check.bound_credentials_stay(&snapshot, root);
     check.edits_leave_what_is_ours(&snapshot, root);
     check.identity_is_apart(&snapshot, root);
     check.answers_are_looked_through(&snapshot, root);

@@ -252,6 +252,8 @@ impl Holding {
             provider,
             source,
             field: _,
+            // Who is shown it stands there: that was checked with the document.
+            hosts: _,
             per,
         } = declared;
         let own = &self.declared;

@@ -17,6 +17,10 @@ pub(crate) struct CredentialDocument {
     /// Whether each consumer has one of its own: the word `consumer`, or
     /// `{ consumer: { cap: 100, idle: 10m } }`. Default: one for all of the gateway.
     pub(crate) per: Option<PerDocument>,
+    /// The hosts that it may be sent to, like `payments.internal`, `*.eu.internal` or
+    /// `payments.internal:8443`. An upstream elsewhere that is shown it is a fault. Default: any.
+    #[schemars(length(min = 1))]
+    pub(crate) hosts: Option<Vec<String>>,
 }
 
 /// Where a credential comes from: exactly one of `lease`, `static`, `certificate`, `kv`, `kv1`,

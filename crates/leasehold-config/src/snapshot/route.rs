@@ -6,7 +6,7 @@ pub(crate) mod target;
 
 use std::time::Duration;
 
-use leasehold_model::{ConsumerName, RouteName};
+use leasehold_model::{ConsumerName, RouteName, UpstreamName};
 
 use cors::Cors;
 use edit::{HeaderEdits, Rewrite};
@@ -47,6 +47,15 @@ pub struct Route {
     pub limits: RouteLimits,
     /// What is done where an answer holds the upstream's credential.
     pub reflection: Reflection,
+}
+
+impl Route {
+    /// Tells whether the upstream may get requests of it, or copies of them.
+    pub(crate) fn leads_to(&self, upstream: &UpstreamName) -> bool {
+        let mirrored = self.mirror.iter().map(|mirror| &mirror.upstream);
+        let mut names = self.target.upstreams().chain(mirrored);
+        names.any(|name| name == upstream)
+    }
 }
 
 /// How the WebSockets of a route are treated.

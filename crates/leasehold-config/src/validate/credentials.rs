@@ -18,7 +18,7 @@ impl Check<'_> {
         let section = root.field("credentials");
         let mut read = Vec::new();
         for (name, credential) in in_order(credentials, section) {
-            let CredentialDocument { from, per } = credential;
+            let CredentialDocument { from, per, hosts } = credential;
             let place = section.field(&name);
             let at_from = place.field("from");
             self.reference(&from.provider, PROVIDER, at_from.field("provider"));
@@ -29,6 +29,7 @@ impl Check<'_> {
             let whole = self.is_whole(&["credentials", &name, "from"], at_from);
             let form = self.form(&from, whole, at_from);
             let per = self.per(per, form, place.field("per"));
+            let hosts = self.hosts(hosts, place.field("hosts"));
             let source = form.and_then(|form| self.source(&from, form, (kind, per), at_from));
             if let Some(source) = source {
                 read.push(Credential {
@@ -37,6 +38,7 @@ impl Check<'_> {
                     source,
                     field: from.field,
                     per,
+                    hosts,
                 });
             }
         }

@@ -5,6 +5,7 @@
     reason = "helpers of tests, which may fail by panicking"
 )]
 
+mod bound;
 mod documents;
 mod examples;
 mod faults;

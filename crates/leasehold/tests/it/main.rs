@@ -1,5 +1,6 @@
 //! The whole gateway, as a process, against real servers.
 
+mod bound;
 mod check;
 mod crash;
 mod demo;

@@ -11,7 +11,7 @@ use crate::document::{
 use crate::fault::Fault;
 use crate::node::{Node, Place};
 use crate::snapshot::Snapshot;
-use crate::snapshot::route::{Admission, Route};
+use crate::snapshot::route::Admission;
 use crate::snapshot::upstream::{CredentialUse, Selector, Suspect, Upstream};
 use crate::validate::injection::Fields;
 use crate::validate::{CONSUMER, CREDENTIAL, Check};
@@ -247,7 +247,7 @@ impl Check<'_> {
             let place = place.item(index);
             match snapshot.routes.iter().find(|it| it.name == *name) {
                 None => self.unknown_route(name, snapshot, place),
-                Some(route) if !leads_to(route, upstream) => {
+                Some(route) if !route.leads_to(&upstream.name) => {
                     let message = "this route does not lead to the upstream";
                     let help = "remove it from `for`, or send the route there";
                     self.fault(Code::BadCombination, place, message, help);
@@ -281,7 +281,7 @@ impl Check<'_> {
             return;
         }
         let open = snapshot.routes.iter().find(|it| {
-            let may_be = used.selector.may_be(&it.name) && leads_to(it, upstream);
+            let may_be = used.selector.may_be(&it.name) && it.leads_to(&upstream.name);
             may_be && it.consumers == Admission::Anyone
         });
         if let Some(route) = open {
@@ -294,12 +294,6 @@ impl Check<'_> {
             self.fault(Code::BadCombination, place, message, help);
         }
     }
-}
-
-fn leads_to(route: &Route, upstream: &Upstream) -> bool {
-    let mirrored = route.mirror.iter().map(|mirror| &mirror.upstream);
-    let mut names = route.target.upstreams().chain(mirrored);
-    names.any(|name| *name == upstream.name)
 }
 
 fn suspect(written: Option<SuspectDocument>) -> Suspect {
