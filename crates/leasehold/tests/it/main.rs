@@ -7,6 +7,7 @@ mod demo;
 mod doctor;
 mod dynamic;
 mod fail_closed;
+mod forms;
 mod leak_check;
 mod ledger;
 mod logins;

@@ -116,6 +116,13 @@ pub(crate) fn put(dir: &Path, path: &str, value: &str) -> Result<()> {
     Ok(())
 }
 
+/// Puts a version with these fields.
+pub(crate) fn put_all(dir: &Path, path: &str, fields: &serde_json::Value) -> Result<()> {
+    let put = native(dir, &["put", path, "--json"], &fields.to_string())?;
+    ensure!(put.status.success(), "{put:?}");
+    Ok(())
+}
+
 /// Deletes what is put at a path.
 pub(crate) fn delete(dir: &Path, path: &str) -> Result<()> {
     let delete = native(dir, &["delete", path], "")?;
