@@ -53,7 +53,6 @@ pub enum Wants {
 }
 
 /// A request that is ready but for its signature.
-#[derive(Debug)]
 pub struct Unsigned<'a> {
     /// Its method.
     pub method: &'a Method,
@@ -65,6 +64,15 @@ pub struct Unsigned<'a> {
     pub headers: &'a mut HeaderMap,
     /// Its body, as far as that is known.
     pub body: Known<'a>,
+}
+
+impl fmt::Debug for Unsigned<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Target and headers may have a credential beside it.
+        f.debug_struct("Unsigned")
+            .field("method", self.method)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What is known of a request's body.

@@ -84,7 +84,7 @@ pub(super) struct Flow {
     /// The trailers that may go on, where nobody else sees to that.
     announced: Option<Vec<HeaderName>>,
     /// What signs its parts, where they are signed as they go by.
-    parts: Option<Box<Parts>>,
+    parts: Option<Box<PartSigner>>,
     /// The copy that it was made from, where all of it was read ahead.
     whole: Option<Arc<Kept>>,
 }
@@ -174,7 +174,7 @@ impl RequestBody {
         if let Some(flow) = &mut self.0 {
             let left = encoded_length(length);
             // Boxed, since few bodies are, and the key takes up more than all else.
-            flow.parts = signer.map(|signer| Box::new(Parts { signer, left }));
+            flow.parts = signer.map(|signer| Box::new(PartSigner { signer, left }));
         }
     }
 
@@ -394,13 +394,13 @@ impl Drop for Flow {
 
 /// A body that is signed part by part.
 #[derive(Debug)]
-struct Parts {
+struct PartSigner {
     signer: ChunkSigner,
     /// How many bytes are still to be sent, those that signing adds included.
     left: u64,
 }
 
-impl Parts {
+impl PartSigner {
     /// Takes a frame, or the end; returns what is to be sent for it. Trailers are not signed, and do not go
     /// on.
     fn next(&mut self, frame: Option<Frame<Bytes>>) -> Result<Option<Bytes>, SignError> {
