@@ -82,6 +82,16 @@ impl<H: Handler> Origin<H> {
         Self::start(handler, Some(Identity::generate()?)).await
     }
 
+    /// As [`Origin::serve_tls`], with a handshake for those alone who show a certificate of one of these
+    /// authorities, in PEM. The handler finds it among the request's extensions, as a [`Peer`].
+    ///
+    /// # Errors
+    ///
+    /// As there, and when there is no authority in the text.
+    pub async fn serve_mtls(handler: H, clients: &str) -> Result<Self> {
+        Self::start(handler, Some(Identity::generate_for(clients)?)).await
+    }
+
     async fn start(handler: H, identity: Option<Identity>) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .await
@@ -189,11 +199,13 @@ impl<H: Handler> Accepting<H> {
         self.tasks.spawn(async move {
             let conversation = async {
                 match acceptor {
-                    None => converse(stream, handler).await,
+                    None => converse(stream, handler, None).await,
                     Some(acceptor) => {
                         // Whoever fails the handshake sees it; the origin has nobody to tell.
                         if let Ok(stream) = acceptor.accept(stream).await {
-                            converse(stream, handler).await;
+                            let chain = stream.get_ref().1.peer_certificates();
+                            let peer = chain.and_then(|it| it.first()).map(|it| Peer(it.to_vec()));
+                            converse(stream, handler, peer).await;
                         }
                     }
                 }
@@ -206,12 +218,21 @@ impl<H: Handler> Accepting<H> {
     }
 }
 
-async fn converse<H, S>(stream: S, handler: Arc<H>)
+/// The certificate, in DER, that the other side of a request's connection has shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer(pub Vec<u8>);
+
+async fn converse<H, S>(stream: S, handler: Arc<H>, peer: Option<Peer>)
 where
     H: Handler,
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let service = service_fn(move |request| respond(Arc::clone(&handler), request));
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        if let Some(peer) = &peer {
+            request.extensions_mut().insert(peer.clone());
+        }
+        respond(Arc::clone(&handler), request)
+    });
     // A connection that breaks off is seen by the peer; the history has every request that came whole.
     hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())

@@ -21,6 +21,7 @@ mod reflection;
 mod refused;
 mod reload;
 mod requests;
+mod several;
 mod static_key;
 mod storm;
 mod support;
