@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use crate::operator::run;
-use crate::support::{CONSUMER_KEY, Gateway, OTHER_KEY, PATIENCE, lab, vault_provider};
+use crate::support::{CONSUMER_KEY, Gateway, OTHER_KEY, PATIENCE, Record, lab, vault_provider};
 
 #[tokio::test]
 async fn each_request_shows_a_certificate_and_the_key_that_is_for_it() -> Result<()> {
@@ -77,8 +77,16 @@ async fn each_request_shows_a_certificate_and_the_key_that_is_for_it() -> Result
     ensure!(answered > 100, "{answered} requests");
     gateway.stop().await?;
     let records = gateway.process().stdout()?;
-    let named = r#""other_credentials":[{"credential":"#;
-    ensure!(records.lines().all(|it| it.contains(named)), "{records}");
+    ensure!(records.lines().count() >= answered, "{answered} answers");
+    for line in records.lines() {
+        let record: Value = serde_json::from_str(line)?;
+        let of = |place: &str| record.pointer(place).and_then(Value::as_str);
+        let second = of("/other_credentials/0/credential").context("a second")?;
+        ensure!(
+            of("/credential") == Some("identity") && KEYS.contains(&second),
+            "{line}"
+        );
+    }
     gateway.assert_no_leak(&keys.0.into_iter().collect::<Vec<_>>())
 }
 
@@ -108,7 +116,31 @@ async fn where_one_is_missing_nothing_is_sent() -> Result<()> {
         ensure!(ask(OTHER_KEY, "/pay").await? == 503);
     }
     ensure!(origin.handler().requests() == before, "something was sent");
-    gateway.stop().await
+    ensure!(origin.handler().0.lock().strange.is_empty());
+    gateway.stop().await?;
+    let mut refused = gateway.records()?;
+    refused.retain(|it| it.status == Some(503));
+    let unavailable = |it: &Record| it.reason.as_deref() == Some("credential_unavailable");
+    ensure!(
+        refused.len() >= 20 && refused.iter().all(unavailable),
+        "{refused:#?}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_origin_lets_nobody_in_without_a_certificate_of_the_pki() -> Result<()> {
+    let (_turn, lab) = lab().await?;
+    let origin = witness(&lab).await?;
+    let ca = std::fs::read(origin.ca_pem().context("it speaks TLS")?)?;
+    let ca = reqwest::Certificate::from_pem(&ca)?;
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .tls_certs_only([ca])
+        .build()?;
+    ensure!(client.get(origin.url()).send().await.is_err());
+    ensure!(origin.connections() == 1 && origin.handler().requests() == 0);
+    Ok(())
 }
 
 /// Asks again and again; returns what keys were shown. Each answer must be 200, and have been shown the key of
@@ -218,11 +250,9 @@ impl Witness {
 
 impl Handler for Witness {
     async fn answer(&self, request: Request<Bytes>) -> Response<Full<Bytes>> {
-        let named = |name: &str| ["x-api-token", "x_api_token"].contains(&name);
-        let headers = request.headers().iter();
-        let shown = headers.filter(|(name, _)| named(name.as_str()));
+        let shown = request.headers().get_all("x-api-token").iter();
         let shown: Vec<_> = shown
-            .map(|(_, value)| String::from_utf8_lossy(value.as_bytes()).into_owned())
+            .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
             .collect();
         let mut seen = self.0.lock();
         seen.requests += 1;
