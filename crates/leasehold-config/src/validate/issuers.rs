@@ -6,6 +6,7 @@ use std::time::Duration;
 use leasehold_model::{IssuerName, is_header_alias};
 use url::{Host, Url};
 
+use super::url::has_user_info;
 use super::{Check, in_order};
 use crate::code::Code;
 use crate::document::{AlgorithmWord, IdentityHeadersDocument, JwksDocument, TokenIssuerDocument};
@@ -147,16 +148,10 @@ impl Check<'_> {
     }
 
     fn jwks_url(&mut self, text: &str, place: Place<'_>) -> Option<Url> {
-        if text.contains(['@', '?', '#']) {
-            self.report.hide(place.node());
-        } else if !text.contains("://") {
-            self.report.hide_unless_name(place.node());
-        }
+        self.mask_url(text, place);
         let problem = match Url::parse(text) {
             Err(_) => "this is not a URL",
-            Ok(url) if !url.username().is_empty() || url.password().is_some() => {
-                "this URL has a user name or password"
-            }
+            Ok(url) if has_user_info(&url) => "this URL has a user name or password",
             Ok(url) if url.fragment().is_some() => "this URL has a fragment",
             Ok(url) if url.scheme() == "https" || is_local(&url) => return Some(url),
             Ok(_) => "keys that come without TLS can be anybody's",

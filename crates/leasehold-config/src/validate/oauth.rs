@@ -6,6 +6,7 @@ use std::time::Duration;
 use leasehold_model::CredentialName;
 use url::{Host, Url};
 
+use super::url::has_user_info;
 use super::{CREDENTIAL, Check};
 use crate::code::Code;
 use crate::document::{DurationText, OauthClientDocument, OauthMethodWord};
@@ -84,13 +85,9 @@ impl Check<'_> {
         method: OauthMethodWord,
         place: Place<'_>,
     ) -> Option<Url> {
-        if text.contains(['@', '?', '#']) {
-            self.report.hide(place.node());
-        } else if !text.contains("://") {
-            self.report.hide_unless_name(place.node());
-        }
+        self.mask_url(text, place);
         let problem = match Url::parse(text) {
-            Ok(url) if !url.username().is_empty() || url.password().is_some() => {
+            Ok(url) if has_user_info(&url) => {
                 let what = "the user name or password of a URL";
                 let fault = secret_scan::in_document(place.span(), what);
                 self.report.add(fault);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::Check;
+use super::url::has_user_info;
 use crate::code::Code;
 use crate::document::TelemetryDocument;
 use crate::node::Place;
@@ -41,16 +42,10 @@ impl Check<'_> {
     }
 
     fn collector(&mut self, text: &str, place: Place<'_>) -> Option<Url> {
-        if text.contains(['@', '?', '#']) {
-            self.report.hide(place.node());
-        } else if !text.contains("://") {
-            self.report.hide_unless_name(place.node());
-        }
+        self.mask_url(text, place);
         let problem = match Url::parse(text) {
             Err(_) => "this is not a URL",
-            Ok(url) if !url.username().is_empty() || url.password().is_some() => {
-                "this URL has a user name or password"
-            }
+            Ok(url) if has_user_info(&url) => "this URL has a user name or password",
             Ok(url) if url.query().is_some() || url.fragment().is_some() => {
                 "this URL has a query or a fragment"
             }

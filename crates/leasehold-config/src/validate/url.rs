@@ -7,13 +7,18 @@ use crate::node::Place;
 use crate::secret_scan;
 
 impl Check<'_> {
-    /// Reads a URL that is scheme, host and port, and no more.
-    pub(super) fn origin(&mut self, text: &str, place: Place<'_>) -> Option<Url> {
+    /// Keeps out of reports what may be secret in a URL, and what is none.
+    pub(super) fn mask_url(&mut self, text: &str, place: Place<'_>) {
         if text.contains(['@', '?', '#']) {
             self.report.hide(place.node());
         } else if !text.contains("://") {
             self.report.hide_unless_name(place.node());
         }
+    }
+
+    /// Reads a URL that is scheme, host and port, and no more.
+    pub(super) fn origin(&mut self, text: &str, place: Place<'_>) -> Option<Url> {
+        self.mask_url(text, place);
         let problem = match Url::parse(text) {
             Ok(url) if has_user_info(&url) => {
                 let what = "the user name or password of a URL";
@@ -37,7 +42,7 @@ impl Check<'_> {
     }
 }
 
-fn has_user_info(url: &Url) -> bool {
+pub(super) fn has_user_info(url: &Url) -> bool {
     !url.username().is_empty() || url.password().is_some()
 }
 
