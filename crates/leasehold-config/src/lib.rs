@@ -51,6 +51,6 @@ pub use snapshot::upstream_traffic::{
     UpstreamLimits, UpstreamTls,
 };
 pub use snapshot::{
-    AccessRecord, Admin, Anchor, Credential, JwtKey, Ledger, Native, Per, Provider, ProviderKind,
+    AccessRecord, Admin, Anchor, Credential, Ledger, Native, Per, Provider, ProviderKind,
     RecordTarget, Shutdown, Snapshot, Source, Vault, Workers,
 };

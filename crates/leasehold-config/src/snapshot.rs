@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use leasehold_model::{CredentialName, InstanceName, JwtTerms, ProviderName};
+use leasehold_model::{CredentialName, InstanceName, JwtKey, JwtTerms, ProviderName};
 use url::Url;
 
 use auth::AuthMethod;
@@ -281,24 +281,5 @@ pub enum Source {
         key: JwtKey,
         /// What it says. It names the consumer only where each has one of its own.
         terms: Arc<JwtTerms>,
-    },
-}
-
-/// Where the key is that signs a JWT.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum JwtKey {
-    /// In Vault's transit engine.
-    Transit {
-        /// The mount.
-        mount: String,
-        /// The key's name.
-        name: String,
-    },
-    /// In the native provider's file.
-    Stored {
-        /// The path.
-        path: String,
-        /// The field that has it, in PEM.
-        field: String,
     },
 }

@@ -217,3 +217,37 @@ impl Unsigned<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod testing {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::*;
+
+    /// Signs a POST with these headers at one time, and returns the head.
+    pub(super) fn signed(
+        signer: &Signer,
+        sent: &[(&'static str, &'static str)],
+        (scheme, target): (&str, &'static str),
+        body: &[u8],
+    ) -> Result<HeaderMap, SignError> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in sent {
+            let name = HeaderName::from_static(name);
+            headers.append(name, HeaderValue::from_static(value));
+        }
+        let mut request = Unsigned {
+            method: &Method::POST,
+            scheme,
+            target: &Uri::from_static(target),
+            headers: &mut headers,
+            body: Known::Whole(body),
+        };
+        let moment = Moment {
+            now: UNIX_EPOCH + Duration::from_secs(1_618_884_473),
+            nonce: [7; 16],
+        };
+        signer.sign(&mut request, &moment)?;
+        Ok(headers)
+    }
+}

@@ -32,6 +32,25 @@ impl JwtAlgorithm {
     }
 }
 
+/// Where the key is that signs a JWT.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JwtKey {
+    /// At a provider that signs by itself and does not give the key away: Vault's transit engine.
+    Transit {
+        /// The mount.
+        mount: String,
+        /// The key's name.
+        name: String,
+    },
+    /// Among a provider's stored values; it is opened to sign and for nothing else.
+    Stored {
+        /// The path.
+        path: String,
+        /// The field that has it, in PEM.
+        field: String,
+    },
+}
+
 /// What a JWT that the gateway has signed says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JwtTerms {

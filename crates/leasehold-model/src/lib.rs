@@ -18,7 +18,7 @@ pub use chain::Chain;
 pub use clock::{BootTime, Clock, SystemClock};
 pub use failure::Failure;
 pub use header_alias::is_header_alias;
-pub use jwt::{ClaimPart, ClaimText, JwtAlgorithm, JwtTerms};
+pub use jwt::{ClaimPart, ClaimText, JwtAlgorithm, JwtKey, JwtTerms};
 pub use name::{
     Accessor, ConsumerName, CredentialName, InstanceName, IssuerName, LeaseId, LimitName,
     ListenerName, ProviderName, RequestId, RouteName, UpstreamName,

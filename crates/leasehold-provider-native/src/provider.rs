@@ -3,10 +3,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use leasehold_model::{
-    Clock, ConsumerName, Failure, Holder, JwtTerms, LeaseId, ProviderName, SessionEpoch,
+    Clock, ConsumerName, Failure, Holder, JwtKey, JwtTerms, LeaseId, ProviderName, SessionEpoch,
 };
 use leasehold_provider::{
-    BoxFuture, Fetched, Holding, JwtKey, LeaseGrant, Provider, ProviderError, SessionGrant, Source,
+    BoxFuture, Fetched, Holding, LeaseGrant, Provider, ProviderError, SessionGrant, Source,
 };
 use parking_lot::Mutex;
 use tokio::task::spawn_blocking;

@@ -6,8 +6,8 @@ mod minted;
 mod rotating;
 
 use bytes::Bytes;
-use leasehold_model::{Failure, Holder};
-use leasehold_provider::{Fetched, JwtKey, Parameters, ProviderError, Source};
+use leasehold_model::{Failure, Holder, JwtKey};
+use leasehold_provider::{Fetched, Parameters, ProviderError, Source};
 use serde_json::json;
 
 use crate::answer;

@@ -13,4 +13,4 @@ mod provider;
 pub use error::ProviderError;
 pub use grant::{Fetched, Holding, LeaseGrant, SessionGrant};
 pub use material::{FingerprintKey, Material, RandomError};
-pub use provider::{BoxFuture, JwtKey, Parameters, Provider, Source};
+pub use provider::{BoxFuture, Parameters, Provider, Source};

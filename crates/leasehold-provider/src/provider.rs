@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use leasehold_model::{
-    Accessor, AnchorEpoch, ConsumerName, Failure, Holder, JwtTerms, LeaseId, SessionEpoch,
+    Accessor, AnchorEpoch, ConsumerName, Failure, Holder, JwtKey, JwtTerms, LeaseId, SessionEpoch,
 };
 
 use crate::{Fetched, LeaseGrant, ProviderError, SessionGrant};
@@ -61,25 +61,6 @@ pub enum Source {
         terms: Arc<JwtTerms>,
         /// For whom it is issued, where each consumer has one of its own.
         consumer: Option<ConsumerName>,
-    },
-}
-
-/// Where the key is that signs a JWT.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum JwtKey {
-    /// At a provider that signs by itself and does not give the key away: Vault's transit engine.
-    Transit {
-        /// The mount.
-        mount: String,
-        /// The key's name.
-        name: String,
-    },
-    /// Among a provider's stored values; it is opened to sign and for nothing else.
-    Stored {
-        /// The path.
-        path: String,
-        /// The field that has it, in PEM.
-        field: String,
     },
 }
 

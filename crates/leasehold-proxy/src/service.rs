@@ -332,10 +332,7 @@ async fn lend(
     }
     let left = exchange.time_left().unwrap_or(Duration::MAX);
     let limit = upstream.longest_acquisition().min(left);
-    let asking = Asking {
-        consumer: exchange.consumer(),
-        route: &route.name,
-    };
+    let asking = exchange.asking(route);
     let loan = equip(worker, plan, upstream, draft, asking, limit).await?;
     exchange.hold(loan);
     Ok(())

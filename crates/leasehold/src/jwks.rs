@@ -4,10 +4,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use leasehold_config::{
-    AuthMethod, Credential, JwtKey, Provider, ProviderKind, SecretId, Snapshot, Source,
+    AuthMethod, Credential, Provider, ProviderKind, SecretId, Snapshot, Source,
 };
 use leasehold_jwt::{PublicKey, PublicKeyError};
-use leasehold_model::{Chain, JwtTerms, ProviderName, SessionEpoch, SystemClock};
+use leasehold_model::{Chain, JwtKey, JwtTerms, ProviderName, SessionEpoch, SystemClock};
 use leasehold_provider::{Provider as _, ProviderError};
 use leasehold_provider_native::{NativeError, NativeFile, PublishError};
 use leasehold_provider_vault::VaultProvider;

@@ -5,7 +5,7 @@ use url::Url;
 use super::Check;
 use crate::code::Code;
 use crate::node::Place;
-use crate::snapshot::bound::BoundHost;
+use crate::snapshot::bound::{BoundHost, split};
 use crate::snapshot::route::Route;
 use crate::snapshot::route::edit::HostRewrite;
 use crate::snapshot::route::matching::HostMatch;
@@ -86,7 +86,7 @@ impl Check<'_> {
             self.elsewhere(credential, place.field("tls").field("sni"));
         }
         if let HostPolicy::Fixed(host) = &upstream.traffic.host
-            && !names(credential, name_of(host))
+            && !names(credential, split(host).0)
         {
             self.elsewhere(credential, place.field("host"));
         }
@@ -110,7 +110,7 @@ impl Check<'_> {
             let place = if whole { section.item(index) } else { section };
             let preserved = upstream.traffic.host == HostPolicy::Preserve;
             match &route.rewrite.host {
-                HostRewrite::Fixed(host) if !names(credential, name_of(host)) => {
+                HostRewrite::Fixed(host) if !names(credential, split(host).0) => {
                     self.elsewhere(credential, place.field("rewrite").field("host"));
                 }
                 HostRewrite::Upstream if preserved => {
@@ -172,12 +172,4 @@ fn takes(credential: &Credential, url: &Url) -> bool {
 fn names(credential: &Credential, name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     credential.hosts.iter().any(|it| it.names(&name))
-}
-
-/// Returns a host without its port.
-fn name_of(authority: &str) -> &str {
-    match authority.rsplit_once(':') {
-        Some((host, port)) if port.bytes().all(|it| it.is_ascii_digit()) => host,
-        _ => authority,
-    }
 }

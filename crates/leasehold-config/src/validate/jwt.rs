@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use leasehold_model::{ClaimPart, ClaimText, JwtAlgorithm, JwtTerms};
+use leasehold_model::{ClaimPart, ClaimText, JwtAlgorithm, JwtKey, JwtTerms};
 
 use super::Check;
 use super::source::Kind;
 use crate::code::Code;
 use crate::document::{JwtAlgorithmWord, JwtSourceDocument, OneOrMany, SourceDocument};
 use crate::node::Place;
-use crate::snapshot::{JwtKey, Per, Source};
+use crate::snapshot::{Per, Source};
 
 impl Check<'_> {
     /// Reads a token that is signed; `kind` is unknown where the provider has a fault.

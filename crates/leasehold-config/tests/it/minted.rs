@@ -3,8 +3,8 @@
 use std::fs;
 use std::time::Duration;
 
-use leasehold_config::{JwtKey, Source, load};
-use leasehold_model::{ClaimPart, ClaimText, JwtAlgorithm, JwtTerms};
+use leasehold_config::{Source, load};
+use leasehold_model::{ClaimPart, ClaimText, JwtAlgorithm, JwtKey, JwtTerms};
 
 use crate::documents::{report, workspace};
 

@@ -167,13 +167,11 @@ const LIKELY: usize = 1024;
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, UNIX_EPOCH};
-
-    use http::{HeaderMap, HeaderValue, Method, Uri};
+    use http::HeaderMap;
     use leasehold_model::{Hash, KeyForm, Signing, TimeForm};
     use leasehold_secret::Secret;
 
-    use super::super::Known;
+    use super::super::testing;
     use super::*;
     use crate::Signer;
 
@@ -285,32 +283,13 @@ mod tests {
 
     fn signed(text: Vec<SignedPart>, form: KeyForm, key: &str) -> Result<HeaderMap, SignError> {
         let signer = prepare(text, form, key).expect("a key");
-        let mut headers = HeaderMap::new();
-        for (name, value) in [
+        let sent = [
             ("host", "api.example:8080"),
             ("x-many", "one"),
             ("x-many", " two "),
             ("authorization", "forged"),
             ("x_time", "forged"),
-        ] {
-            headers.append(
-                HeaderName::from_static(name),
-                HeaderValue::from_static(value),
-            );
-        }
-        let target = Uri::from_static("/a%2fb?x=1&&y");
-        let mut request = Unsigned {
-            method: &Method::POST,
-            scheme: "http",
-            target: &target,
-            headers: &mut headers,
-            body: Known::Whole(b"abc"),
-        };
-        let moment = Moment {
-            now: UNIX_EPOCH + Duration::from_secs(1_618_884_473),
-            nonce: [7; 16],
-        };
-        signer.sign(&mut request, &moment)?;
-        Ok(headers)
+        ];
+        testing::signed(&signer, &sent, ("http", "/a%2fb?x=1&&y"), b"abc")
     }
 }

@@ -43,24 +43,17 @@ pub(super) fn shared(
             bytes.truncate(read.map_err(|_hidden| unreadable())?);
             bytes
         }
-        KeyForm::Hex => from_hex(value.trim_ascii()).ok_or_else(unreadable)?,
+        KeyForm::Hex => {
+            let text = value.trim_ascii();
+            let mut bytes = Zeroizing::new(vec![0; text.len() / 2]);
+            hex::decode_to_slice(text, &mut bytes).map_err(|_hidden| unreadable())?;
+            bytes
+        }
     };
     if bytes.is_empty() {
         return Err(unreadable());
     }
     Ok(hmac::Key::new(algorithm, &bytes))
-}
-
-fn from_hex(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-    let digit = |byte: u8| char::from(byte).to_digit(16);
-    let mut bytes = Zeroizing::new(Vec::with_capacity(text.len() / 2));
-    for pair in text.chunks(2) {
-        let [high, low] = pair else {
-            return None;
-        };
-        bytes.push(u8::try_from(digit(*high)? * 16 + digit(*low)?).ok()?);
-    }
-    Some(bytes)
 }
 
 /// A key of RFC 9421.

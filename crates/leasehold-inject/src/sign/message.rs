@@ -214,12 +214,11 @@ const LIKELY: usize = 1024;
 mod tests {
     use std::time::Duration;
 
-    use http::header::HOST;
-    use http::{HeaderMap, HeaderValue, Method};
+    use http::HeaderMap;
     use leasehold_model::{KeyForm, MessageAlgorithm, Signing};
     use leasehold_secret::Secret;
 
-    use super::super::Known;
+    use super::super::testing;
     use super::*;
     use crate::Signer;
 
@@ -374,32 +373,16 @@ mod tests {
     /// Signs the request of appendix B.2.
     fn sign(rule: &MessageSigning, key: &str) -> Result<HeaderMap, SignError> {
         let signer = prepare(rule, key).expect("a key");
-        let mut headers = HeaderMap::new();
-        for (name, value) in [
-            (HOST.as_str(), "EXAMPLE.com:443"),
+        let sent = [
+            ("host", "EXAMPLE.com:443"),
             ("date", "Tue, 20 Apr 2021 02:07:55 GMT"),
             ("content-type", "application/json"),
             ("content-length", "18"),
             ("signature", "sig1=:Zm9yZ2Vk:"),
             ("signature", "sig2=:Zm9yZ2Vk:"),
             ("content_digest", "sha-256=:Zm9yZ2Vk:"),
-        ] {
-            let name = HeaderName::from_static(name);
-            headers.append(name, HeaderValue::from_static(value));
-        }
-        let target = Uri::from_static("/foo?param=Value&Pet=dog");
-        let mut request = Unsigned {
-            method: &Method::POST,
-            scheme: "https",
-            target: &target,
-            headers: &mut headers,
-            body: Known::Whole(b"{\"hello\": \"world\"}"),
-        };
-        let moment = Moment {
-            now: UNIX_EPOCH + Duration::from_secs(1_618_884_473),
-            nonce: [7; 16],
-        };
-        signer.sign(&mut request, &moment)?;
-        Ok(headers)
+        ];
+        let target = ("https", "/foo?param=Value&Pet=dog");
+        testing::signed(&signer, &sent, target, b"{\"hello\": \"world\"}")
     }
 }

@@ -3,29 +3,21 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use leasehold_model::TimeForm;
-use time::{Date, Month, OffsetDateTime, Time};
+use time::OffsetDateTime;
 
 pub(super) fn written(form: TimeForm, now: SystemTime) -> String {
     let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
-    match form {
-        TimeForm::Unix => return since.as_secs().to_string(),
-        TimeForm::UnixMillis => return since.as_millis().to_string(),
-        TimeForm::Rfc3339 | TimeForm::Basic | TimeForm::HttpDate => {}
-    }
     let at = OffsetDateTime::from(now);
     let (year, month, day) = (at.year(), u8::from(at.month()), at.day());
     let (hour, minute, second) = at.to_hms();
     match form {
+        TimeForm::Unix => since.as_secs().to_string(),
+        TimeForm::UnixMillis => since.as_millis().to_string(),
+        TimeForm::HttpDate => httpdate::fmt_http_date(now),
         TimeForm::Basic => {
             format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z")
         }
-        TimeForm::HttpDate => {
-            let (weekday, month) = (at.weekday().to_string(), at.month().to_string());
-            let short = |word: &str| word.chars().take(3).collect::<String>();
-            let (weekday, month) = (short(&weekday), short(&month));
-            format!("{weekday}, {day:02} {month} {year:04} {hour:02}:{minute:02}:{second:02} GMT")
-        }
-        TimeForm::Rfc3339 | TimeForm::Unix | TimeForm::UnixMillis => {
+        TimeForm::Rfc3339 => {
             format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
         }
     }
@@ -35,30 +27,14 @@ pub(super) fn written(form: TimeForm, now: SystemTime) -> String {
 #[must_use]
 pub fn http_date(text: &[u8]) -> Option<SystemTime> {
     let text = std::str::from_utf8(text).ok()?;
-    let (_weekday, rest) = text.split_once(", ")?;
-    let words: Vec<_> = rest.split(' ').collect();
-    let [day, month, year, clock, "GMT"] = words.as_slice() else {
-        return None;
-    };
-    let month = MONTHS.iter().position(|it| it == month)?;
-    let month = Month::try_from(u8::try_from(month + 1).ok()?).ok()?;
-    let date = Date::from_calendar_date(year.parse().ok()?, month, day.parse().ok()?).ok()?;
-    let parts: Vec<_> = clock.split(':').collect();
-    let [hour, minute, second] = parts.as_slice() else {
-        return None;
-    };
-    let time = Time::from_hms(
-        hour.parse().ok()?,
-        minute.parse().ok()?,
-        second.parse().ok()?,
-    );
-    let at = date.with_time(time.ok()?).assume_utc();
-    (at.unix_timestamp() >= 0).then(|| at.into())
+    let at = httpdate::parse_http_date(text).ok()?;
+    // The older forms, and days that a month has not, are written otherwise.
+    let written = httpdate::fmt_http_date(at);
+    (written.get(WEEKDAY..) == text.get(WEEKDAY..)).then_some(at)
 }
 
-const MONTHS: [&str; 12] = [
-    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-];
+/// Where the day stands behind the weekday, which nothing depends on.
+const WEEKDAY: usize = 3;
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
-use leasehold_model::CredentialName;
-use leasehold_provider::{JwtKey, Source};
+use leasehold_model::{CredentialName, JwtKey};
+use leasehold_provider::Source;
 
 /// A path that the gateway calls, and the capability that it needs for that.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,8 +7,10 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, DecodingKey, TokenData, Validation, decode, decode_header};
-use leasehold_model::{ClaimPart, ClaimText, ConsumerName, Failure, JwtAlgorithm, JwtTerms};
-use leasehold_provider::{Fetched, Holding, JwtKey, Provider as _, Source};
+use leasehold_model::{
+    ClaimPart, ClaimText, ConsumerName, Failure, JwtAlgorithm, JwtKey, JwtTerms,
+};
+use leasehold_provider::{Fetched, Holding, Provider as _, Source};
 use leasehold_testkit::Lab;
 use serde_json::{Value, json};
 

@@ -320,6 +320,14 @@ impl Exchange {
         self.record.as_ref()?.consumer.as_ref()
     }
 
+    /// Returns who asks, by that route.
+    pub(crate) fn asking<'a>(&'a self, route: &'a Route) -> Asking<'a> {
+        Asking {
+            consumer: self.consumer(),
+            route: &route.name,
+        }
+    }
+
     /// Returns who sends the request, and from where.
     pub(crate) fn sender(&self) -> Sender<'_> {
         Sender {

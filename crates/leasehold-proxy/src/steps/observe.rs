@@ -20,7 +20,7 @@ use super::forward::{Forwarded, forward};
 use super::inject::take;
 use super::refuse::Refusal;
 use crate::body::RequestBody;
-use crate::gateway::{Asking, CredentialUse, Lent, Loan, Route, Upstream};
+use crate::gateway::{CredentialUse, Lent, Loan, Route, Upstream};
 use crate::service::Worker;
 use crate::spare::Spare;
 
@@ -131,10 +131,7 @@ impl Refused<'_> {
         let mut newer = newer.into_iter().flatten();
         newer.any(|it| it.is_some()).then_some(())?;
         // Those that nobody has suspected are taken anew as well: they may have run out meanwhile.
-        let asking = Asking {
-            consumer: exchange.consumer(),
-            route: &self.route.name,
-        };
+        let asking = exchange.asking(self.route);
         let clock = &*self.worker.clock;
         let loan = take(&self.upstream.credentials, asking, clock, Duration::ZERO).await;
         Some((loan.ok()?, body))

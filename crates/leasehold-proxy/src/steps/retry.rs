@@ -18,7 +18,7 @@ use super::inject::take;
 use super::observe::discard;
 use super::refuse::Refusal;
 use crate::body::RequestBody;
-use crate::gateway::{Asking, Route, Upstream};
+use crate::gateway::{Route, Upstream};
 use crate::service::Worker;
 use crate::spare::Spare;
 
@@ -169,10 +169,7 @@ impl Tries<'_> {
         if credentials.is_empty() {
             return Ok(());
         }
-        let asking = Asking {
-            consumer: exchange.consumer(),
-            route: &self.route.name,
-        };
+        let asking = exchange.asking(self.route);
         let limit = self.upstream.longest_acquisition();
         let loan = take(credentials, asking, &*self.worker.clock, limit).await?;
         spare.place(credentials, &loan)?;

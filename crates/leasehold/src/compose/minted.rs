@@ -5,18 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use leasehold_broker::{CredentialSpec, Draft, Handle};
-use leasehold_config::{Credential, JwtKey, Source};
+use leasehold_config::{Credential, Source};
 use leasehold_inject::Prepared;
 use leasehold_lease::Kind;
-use leasehold_model::{CredentialName, JwtTerms};
+use leasehold_model::{CredentialName, JwtKey, JwtTerms};
 
 /// What the provider is asked to sign, and with what.
 pub(super) fn source(declared: &JwtKey, terms: &Arc<JwtTerms>) -> leasehold_provider::Source {
     leasehold_provider::Source::Minted {
-        key: match declared.clone() {
-            JwtKey::Transit { mount, name } => leasehold_provider::JwtKey::Transit { mount, name },
-            JwtKey::Stored { path, field } => leasehold_provider::JwtKey::Stored { path, field },
-        },
+        key: declared.clone(),
         terms: Arc::clone(terms),
         consumer: None,
     }

@@ -9,7 +9,7 @@ use aws_lc_rs::hmac;
 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use leasehold_testkit::origin::TokenServer;
+use leasehold_testkit::origin::{Echo, TokenServer};
 use leasehold_testkit::{GatewayProcess, Origin, Scratch, secret};
 use rcgen::{KeyPair, PKCS_ED25519, PublicKeyData as _};
 use serde_json::{Value, json};
@@ -19,13 +19,11 @@ use crate::support::{Gateway, binary, lab};
 
 #[tokio::test]
 async fn header_basic_template_query_and_cookie() -> Result<()> {
-    let (scratch, origin, key) = (Scratch::new()?, Origin::echo().await?, secret()?);
-    native::put_all(
-        scratch.path(),
-        "demo/pair",
-        &json!({ "id": "me", "key": key }),
-    )?;
-    let mut gateway = started("injection-forms.yaml", &origin.url(), scratch.path()).await?;
+    let (stage, key) = (Stage::new().await?, secret()?);
+    let pair = json!({ "id": "me", "key": key });
+    let mut gateway = stage
+        .start("injection-forms.yaml", "demo/pair", &pair)
+        .await?;
     let pair = format!("me:{key}");
     for (route, header, expected) in [
         ("header", "authorization", format!("Bearer {key}")),
@@ -59,17 +57,15 @@ async fn header_basic_template_query_and_cookie() -> Result<()> {
 
 #[tokio::test]
 async fn an_hmac_of_each_request() -> Result<()> {
-    let (scratch, origin, key) = (Scratch::new()?, Origin::echo().await?, secret()?);
-    native::put_all(
-        scratch.path(),
-        "demo/pair",
-        &json!({ "id": "me", "key": key }),
-    )?;
-    let mut gateway = started("upstream-hmac.yaml", &origin.url(), scratch.path()).await?;
+    let (stage, key) = (Stage::new().await?, secret()?);
+    let pair = json!({ "id": "me", "key": key });
+    let mut gateway = stage
+        .start("upstream-hmac.yaml", "demo/pair", &pair)
+        .await?;
     for body in ["", "{\"amount\":1}"] {
         let shown = asked(&gateway, "/pay?x=%20", body).await?;
         let header = |name| header_of(&shown, name);
-        let digest = hex(digest(&SHA256, body.as_bytes()).as_ref());
+        let digest = hex::encode(digest(&SHA256, body.as_bytes()));
         let signed = [
             shown["method"].as_str().context("a method")?,
             "/pay?x=%20",
@@ -89,12 +85,11 @@ async fn an_hmac_of_each_request() -> Result<()> {
 
 #[tokio::test]
 async fn a_message_signature_of_each_request() -> Result<()> {
-    let (scratch, origin) = (Scratch::new()?, Origin::echo().await?);
+    let stage = Stage::new().await?;
     let key = KeyPair::generate_for(&PKCS_ED25519)?;
     let pem = json!({ "private_key": key.serialize_pem() });
-    native::put_all(scratch.path(), "demo/signer", &pem)?;
     let example = "upstream-message-signature.yaml";
-    let mut gateway = started(example, &origin.url(), scratch.path()).await?;
+    let mut gateway = stage.start(example, "demo/signer", &pem).await?;
     for body in ["", "{\"amount\":1}"] {
         let shown = asked(&gateway, "/pay?x=%20", body).await?;
         let input = header_of(&shown, "signature-input")?;
@@ -104,7 +99,7 @@ async fn a_message_signature_of_each_request() -> Result<()> {
         for name in covered.trim_start_matches('(').split(' ') {
             let value = match name.trim_matches('"') {
                 "@method" => shown["method"].as_str().context("a method")?.to_owned(),
-                "@authority" => origin.address().to_string(),
+                "@authority" => stage.origin.address().to_string(),
                 "@path" => "/pay".to_owned(),
                 "@query" => "?x=%20".to_owned(),
                 header => header_of(&shown, header)?,
@@ -176,20 +171,41 @@ async fn an_access_token_asked_for_with_a_secret_of_vault() -> Result<()> {
     gateway.stop().await
 }
 
-/// Starts a gateway with an example that has all from the native provider.
-async fn started(name: &str, origin: &str, directory: &Path) -> Result<Gateway> {
-    let file = directory.join("data").display().to_string();
-    let key = directory.join("key").display().to_string();
-    let text = replaced(
-        &example(name)?,
-        &[
-            ("127.0.0.1:8080", "127.0.0.1:0"),
-            ("http://127.0.0.1:9000", origin),
-            ("leasehold.native", &file),
-            ("leasehold.key", &key),
-        ],
-    )?;
-    gateway(&text).await
+/// What an example that has all from the native provider needs around it.
+struct Stage {
+    scratch: Scratch,
+    origin: Origin<Echo>,
+}
+
+impl Stage {
+    async fn new() -> Result<Self> {
+        Ok(Self {
+            scratch: Scratch::new()?,
+            origin: Origin::echo().await?,
+        })
+    }
+
+    /// Starts a gateway with an example, when the fields of its credential have been put.
+    async fn start(&self, name: &str, path: &str, fields: &Value) -> Result<Gateway> {
+        let directory = self.scratch.path();
+        native::put_all(directory, path, fields)?;
+        let text = replaced(
+            &example(name)?,
+            &[
+                ("127.0.0.1:8080", "127.0.0.1:0"),
+                ("http://127.0.0.1:9000", &self.origin.url()),
+                (
+                    "leasehold.native",
+                    &directory.join("data").display().to_string(),
+                ),
+                (
+                    "leasehold.key",
+                    &directory.join("key").display().to_string(),
+                ),
+            ],
+        )?;
+        gateway(&text).await
+    }
 }
 
 async fn gateway(text: &str) -> Result<Gateway> {
@@ -250,8 +266,4 @@ fn header_of(shown: &Value, name: &str) -> Result<String> {
         .with_context(|| format!("no {name}: {shown}"))?;
     ensure!(named.next().is_none(), "{name} twice: {shown}");
     Ok(value[1].as_str().context("text")?.to_owned())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|it| format!("{it:02x}")).collect()
 }

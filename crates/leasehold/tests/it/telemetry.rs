@@ -39,9 +39,9 @@ async fn a_request_is_a_span_of_its_callers_trace_and_the_log_comes_too() -> Res
     ensure!(gateway.get("/nowhere").await?.status == 404);
     let spans = collector.handler().spans(2).await?;
     let span = &spans[0];
-    ensure!(hex(&span.trace_id) == TRACE && hex(&span.parent_span_id) == PARENT);
+    ensure!(hex::encode(&span.trace_id) == TRACE && hex::encode(&span.parent_span_id) == PARENT);
     // What the upstream was told is the parent of its own part.
-    ensure!(echoed.contains(&format!("00-{TRACE}-{}-01", hex(&span.span_id))));
+    ensure!(echoed.contains(&format!("00-{TRACE}-{}-01", hex::encode(&span.span_id))));
     ensure!(span.name == "GET echo" && span.kind == SERVER, "{span:?}");
     ensure!(span.end_time_unix_nano > span.start_time_unix_nano);
     ensure!(text(&span.attributes, "http.response.status_code") == "200");
@@ -213,10 +213,6 @@ fn said(value: Option<&AnyValue>) -> String {
         Some(Value::IntValue(number)) => number.to_string(),
         other => format!("{other:?}"),
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|it| format!("{it:02x}")).collect()
 }
 
 const SERVER: i32 = 2;
